@@ -2,10 +2,10 @@
 //! (client ID metadata documents, JWKS, logos, discovery).
 //!
 //! The rules, each with its home:
-//! - which URL may be asked at all: [`target`];
-//! - which address may be dialled, and that the checked one is: [`resolver`], [`address`];
-//! - no redirect, proxy, cookie, `Referer` or compression, and a limit on the body: [`transport`];
-//! - one fetch at a time for the same document: [`in_flight`];
+//! - which URL may be asked at all: `target`;
+//! - which address may be dialled, and that the checked one is: `resolver`, `address`;
+//! - no redirect, proxy, cookie, `Referer` or compression, and a limit on the body: `transport`;
+//! - one fetch at a time for the same document: `in_flight`;
 //! - what a caller may tell the outside about a failure: [`FetchError`];
 //! - how long a document may be kept: [`cached`].
 //!

@@ -116,7 +116,6 @@ fn client(reach: Reach, timeout: Duration, roots: Vec<Certificate>) -> Result<Cl
         .no_proxy()
         .redirect(redirect::Policy::none())
         .retry(retry::never())
-        .referer(false)
         .https_only(reach == Reach::Public)
         .http1_only()
         .pool_max_idle_per_host(0)

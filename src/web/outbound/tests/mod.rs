@@ -6,6 +6,8 @@ mod limits;
 mod origin;
 mod proxies;
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::{Document, FetchError, Outbound, OutboundPolicy, Reach, Wanted};
@@ -18,11 +20,13 @@ fn wanted(url: &Url) -> Wanted<'_> {
     Wanted { url, accept: "application/json", limit_bytes: LIMIT }
 }
 
-/// A policy that lists the origin by host and port and trusts its authority.
+/// A policy that lists the origin by host and port and trusts its authority. Its patience is that of
+/// a busy machine: only the test of the timeout may meet one.
 fn listing(origin: &Origin) -> OutboundPolicy {
     OutboundPolicy {
         extra_ca_file: Some(origin.ca_file()),
         allowed_hosts: vec![origin.authority().parse().unwrap()],
+        timeout: Duration::from_mins(1),
         ..OutboundPolicy::default()
     }
 }
