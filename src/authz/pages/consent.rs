@@ -46,6 +46,15 @@ pub struct ClientView {
     pub client_uri: Option<HttpsLink>,
 }
 
+impl ClientView {
+    /// The website the client claims, unless it is the host that is proven and shown anyway.
+    #[must_use]
+    pub fn claimed_website(&self) -> Option<&HttpsLink> {
+        let proven = if let ClientKind::Document { host } = &self.kind { Some(host.as_str()) } else { None };
+        self.client_uri.as_ref().filter(|link| Some(link.host()) != proven)
+    }
+}
+
 /// How the server came to know a client, which decides what is proven about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientKind {
@@ -132,6 +141,17 @@ pub enum ConsentProblem {
     NothingTicked,
 }
 
+/// Why a request may not come from the client that it names (RFC 8252 §8.6, MCP authorization, localhost redirects).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// Any program on this computer can listen at a loopback address.
+    AnyProgram,
+    /// Any app on this device can claim a private-use scheme.
+    AnyApp,
+    /// Anyone can register under this name; only the destination's host is certain.
+    AnyName,
+}
+
 impl ConsentPage {
     /// Whether the user has granted this client something before.
     #[must_use]
@@ -139,23 +159,13 @@ impl ConsentPage {
         self.scopes.iter().any(|scope| scope.standing == ScopeStanding::GrantedBefore)
     }
 
-    /// What only the person at this browser can know: whether they started this themselves.
+    /// Why only the person at this browser can tell that the request is genuine: did they start it themselves?
     #[must_use]
-    pub fn warning(&self) -> Option<String> {
-        let name = &self.client.name;
+    pub const fn doubt(&self) -> Option<Doubt> {
         match (&self.destination, &self.client.kind) {
-            (Destination::Loopback { .. }, _) => Some(format!(
-                "Any program on this computer could have asked for this in the name of {name}. Allow it only if you \
-                 have just started connecting {name} yourself."
-            )),
-            (Destination::App { .. }, _) => Some(format!(
-                "Any app on this device could have asked for this in the name of {name}. Allow it only if you have \
-                 just started connecting {name} yourself."
-            )),
-            (Destination::Web { host }, ClientKind::Dynamic) => Some(format!(
-                "Anyone can register under the name {name}. Allow it only if you know {host} and have just started \
-                 connecting it yourself."
-            )),
+            (Destination::Loopback { .. }, _) => Some(Doubt::AnyProgram),
+            (Destination::App { .. }, _) => Some(Doubt::AnyApp),
+            (Destination::Web { .. }, ClientKind::Dynamic) => Some(Doubt::AnyName),
             (Destination::Web { .. }, ClientKind::Document { .. } | ClientKind::Registered) => None,
         }
     }

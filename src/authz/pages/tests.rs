@@ -109,9 +109,9 @@ fn the_consent_page_keeps_its_labels() {
 #[test]
 fn a_claimed_name_is_told_apart_from_a_proven_host() {
     let cases = [
-        (document("cursor.com"), "Verified</span> <strong>cursor.com</strong>", "the name it gives itself"),
+        (document("cursor.com"), "<strong>cursor.com</strong> <span class=\"badge good\">Verified</span>", "the name it gives itself"),
         (ClientKind::Dynamic, "Not verified</span>", "the name it gives itself"),
-        (ClientKind::Registered, "Verified</span>", "added by the people who run this server"),
+        (ClientKind::Registered, "<strong><bdi>Cursor</bdi></strong>", "the people who run this server"),
     ];
     for (kind, badge, words) in cases {
         let html = html(&consent("Cursor", kind, web("cursor.com")));
