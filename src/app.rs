@@ -1,5 +1,6 @@
 //! Everything that a request can reach, made once at start and shared.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::ephemeral::Ephemeral;
 use crate::keys::Keys;
+use crate::oauth::ClientId;
+use crate::oauth::client::Client;
 use crate::random::Random;
 use crate::storage::Store;
 use crate::web::outbound::Outbound;
@@ -30,6 +33,8 @@ pub struct App {
     pub random: Random,
     /// The only way out to other hosts.
     pub outbound: Outbound,
+    /// Metadata documents that are known without fetching.
+    pub preloaded: BTreeMap<ClientId, Client>,
     /// Tasks that a stop waits for; the only way to spawn one.
     pub tasks: TaskTracker,
     /// Cancelled when the server is asked to stop.

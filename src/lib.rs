@@ -13,6 +13,7 @@ pub mod authz;
 pub mod clock;
 pub mod config;
 pub mod ephemeral;
+pub mod identity;
 pub mod keys;
 pub mod oauth;
 pub mod random;
