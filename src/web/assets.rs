@@ -55,14 +55,23 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn serve(Path(file): Path<String>) -> Response {
-    let found = [&STYLESHEET, &MARK].into_iter().find_map(|asset| Some((asset, asset.digest_in(&file)?)));
+    let found = [&STYLESHEET, &MARK]
+        .into_iter()
+        .find_map(|asset| Some((asset, asset.digest_in(&file)?)));
     let Some((asset, asked)) = found else {
         return ErrorPage::not_found().into_response();
     };
     // While a release rolls out, a page of one version may ask a replica of the other: it gets what there is, uncached.
-    let kept = if asked == *asset.digest { "public, max-age=31536000, immutable" } else { "no-store" };
-    let headers =
-        [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, kept), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    let kept = if asked == *asset.digest {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-store"
+    };
+    let headers = [
+        (CONTENT_TYPE, asset.content_type),
+        (CACHE_CONTROL, kept),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
     (headers, asset.body).into_response()
 }
 
@@ -73,14 +82,18 @@ impl Asset {
 
     /// The digest a file name asks for, if it is this asset's name.
     fn digest_in<'a>(&self, file: &'a str) -> Option<&'a str> {
-        file.strip_prefix(self.name)?.strip_prefix('-')?.strip_suffix(self.extension)?.strip_suffix('.')
+        file.strip_prefix(self.name)?
+            .strip_prefix('-')?
+            .strip_suffix(self.extension)?
+            .strip_suffix('.')
     }
 }
 
 /// 64 bits of SHA-256 in hexadecimal.
 fn short_digest(body: &str) -> String {
     let full = digest(&SHA256, body.as_bytes());
-    full.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let head = full.as_ref().first_chunk().copied().unwrap_or_default();
+    format!("{:016x}", u64::from_be_bytes(head))
 }
 
 #[cfg(test)]
@@ -93,8 +106,18 @@ mod tests {
     async fn answer(path: &str) -> (StatusCode, String, String) {
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router::<()>().oneshot(request).await.unwrap();
-        let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
-        (response.status(), header(CONTENT_TYPE), header(CACHE_CONTROL))
+        let header = |name| {
+            response
+                .headers()
+                .get(name)
+                .map(|v| v.to_str().unwrap().to_owned())
+                .unwrap_or_default()
+        };
+        (
+            response.status(),
+            header(CONTENT_TYPE),
+            header(CACHE_CONTROL),
+        )
     }
 
     #[tokio::test]
@@ -103,15 +126,28 @@ mod tests {
         for (path, content_type, kept) in [
             (stylesheet(), "text/css; charset=utf-8", for_good),
             (mark(), "image/svg+xml", for_good),
-            ("/assets/mandate-0123456789abcdef.css".to_owned(), "text/css; charset=utf-8", "no-store"),
+            (
+                "/assets/mandate-0123456789abcdef.css".to_owned(),
+                "text/css; charset=utf-8",
+                "no-store",
+            ),
         ] {
-            assert_eq!(answer(&path).await, (StatusCode::OK, content_type.to_owned(), kept.to_owned()), "{path}");
+            assert_eq!(
+                answer(&path).await,
+                (StatusCode::OK, content_type.to_owned(), kept.to_owned()),
+                "{path}"
+            );
         }
     }
 
     #[tokio::test]
     async fn no_other_file_is_served() {
-        for path in ["/assets/mandate.css", "/assets/mark-1.css", "/assets/..%2fCargo.toml", "/assets/x"] {
+        for path in [
+            "/assets/mandate.css",
+            "/assets/mark-1.css",
+            "/assets/..%2fCargo.toml",
+            "/assets/x",
+        ] {
             assert_eq!(answer(path).await.0, StatusCode::NOT_FOUND, "{path}");
         }
     }

@@ -60,10 +60,15 @@ pub fn document_unreachable(host: &str) -> ErrorPage {
     let page = ErrorPage::new(
         StatusCode::BAD_GATEWAY,
         "The app could not be checked",
-        &format!("This server asked {host} about the app that sent you here, and got no answer it can use."),
+        &format!(
+            "This server asked {host} about the app that sent you here, and got no answer it can use."
+        ),
         "Wait a minute and start again from the app. If it goes on, tell the makers of the app.",
     );
-    ErrorPage { retry_after: Some(60), ..page }
+    ErrorPage {
+        retry_after: Some(60),
+        ..page
+    }
 }
 
 /// The client's metadata document was read, and breaks a rule.
@@ -72,7 +77,9 @@ pub fn document_refused(host: &str) -> ErrorPage {
     ErrorPage::new(
         StatusCode::BAD_REQUEST,
         "The app does not describe itself correctly",
-        &format!("What {host} says about the app that sent you here does not follow the rules that keep you safe."),
+        &format!(
+            "What {host} says about the app that sent you here does not follow the rules that keep you safe."
+        ),
         "Tell the makers of the app, and give them the reference. After a correction, remove the connection in the app \
          and add it again.",
     )
