@@ -7,6 +7,9 @@
 //! wrong is an [`oauth::Error`]; who hears of it depends on the function's return type. Time, randomness and
 //! ids come from [`app::App`].
 
+/// What people are told they give access to.
+pub const RESOURCE_NAME: &str = "Tickets";
+
 pub mod app;
 pub mod audit;
 pub mod authz;

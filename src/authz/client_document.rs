@@ -145,7 +145,9 @@ mod tests {
 
     #[test]
     fn which_client_ids_name_a_document() {
-        for good in [ID, "https://client.example:8443/c", "https://client.example/a/", "https://c.example/c?v=1"] {
+        for good in
+            [ID, "https://client.example:8443/c", "https://client.example/a/", "https://c.example/c?v=1"]
+        {
             assert!(is_document_url(good), "{good}");
         }
         for bad in [
@@ -168,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_document_names_itself_and_holds_no_secret() {
-        let base = json!({"client_id": ID, "client_name": "C", "redirect_uris": ["https://client.example/cb"]});
+        let base =
+            json!({"client_id": ID, "client_name": "C", "redirect_uris": ["https://client.example/cb"]});
         let check = |change: &dyn Fn(&mut Value)| {
             let mut document = base.clone();
             change(&mut document);
