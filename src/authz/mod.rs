@@ -31,6 +31,7 @@ pub mod error;
 pub mod fetched;
 pub mod flow;
 pub mod home;
+pub mod housekeeping;
 pub mod jwks;
 pub mod login;
 pub mod metadata;
