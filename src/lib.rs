@@ -15,3 +15,4 @@ pub mod keys;
 pub mod oauth;
 pub mod random;
 pub mod storage;
+pub mod tickets;
