@@ -7,7 +7,9 @@
 //! wrong is an [`oauth::Error`]; who hears of it depends on the function's return type. Time, randomness and
 //! ids come from [`app::App`].
 
+pub mod app;
 pub mod audit;
+pub mod authz;
 pub mod clock;
 pub mod config;
 pub mod ephemeral;
@@ -16,3 +18,4 @@ pub mod oauth;
 pub mod random;
 pub mod storage;
 pub mod tickets;
+pub mod web;
