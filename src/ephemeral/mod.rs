@@ -55,6 +55,8 @@ pub enum Meter<'a> {
     DocumentFetch(&'a str),
     /// Calls of one (client, user) in one class, `read` or `write`.
     Calls(&'static str, &'a str, &'a str),
+    /// Refusals recorded about one grant, or about callers that proved nothing.
+    Refusals(&'a str),
 }
 
 impl fmt::Display for Meter<'_> {
@@ -69,6 +71,7 @@ impl fmt::Display for Meter<'_> {
             Self::Register(address) => write!(f, "register:{address}"),
             Self::DocumentFetch(address) => write!(f, "document-fetch:{address}"),
             Self::Calls(class, client_id, user_id) => write!(f, "calls:{class}:{user_id}:{client_id}"),
+            Self::Refusals(whose) => write!(f, "refusals:{whose}"),
         }
     }
 }
