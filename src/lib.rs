@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod ephemeral;
 pub mod keys;
+pub mod mcp;
 pub mod oauth;
 pub mod random;
 pub mod storage;

@@ -93,7 +93,8 @@ mod tests {
     async fn answer(path: &str) -> (StatusCode, String, String) {
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router::<()>().oneshot(request).await.unwrap();
-        let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+        let header =
+            |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
         (response.status(), header(CONTENT_TYPE), header(CACHE_CONTROL))
     }
 
@@ -105,7 +106,11 @@ mod tests {
             (mark(), "image/svg+xml", for_good),
             ("/assets/mandate-0123456789abcdef.css".to_owned(), "text/css; charset=utf-8", "no-store"),
         ] {
-            assert_eq!(answer(&path).await, (StatusCode::OK, content_type.to_owned(), kept.to_owned()), "{path}");
+            assert_eq!(
+                answer(&path).await,
+                (StatusCode::OK, content_type.to_owned(), kept.to_owned()),
+                "{path}"
+            );
         }
     }
 

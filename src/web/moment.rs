@@ -30,7 +30,8 @@ impl Moment {
 /// A wait in words, never promising too little: `1 second`, `45 seconds`, `2 minutes`.
 #[must_use]
 pub fn wait_words(seconds: u64) -> String {
-    let (count, unit) = if seconds < 120 { (seconds.max(1), "second") } else { (seconds.div_ceil(60), "minute") };
+    let (count, unit) =
+        if seconds < 120 { (seconds.max(1), "second") } else { (seconds.div_ceil(60), "minute") };
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {unit}{plural}")
 }

@@ -25,7 +25,9 @@ const HEADERS: [(HeaderName, HeaderValue); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (
         HeaderName::from_static("permissions-policy"),
-        HeaderValue::from_static("camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+        HeaderValue::from_static(
+            "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+        ),
     ),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
@@ -48,7 +50,11 @@ impl<T: Template> IntoResponse for Page<T> {
             Ok(html) => (status, HEADERS, Html(html)).into_response(),
             Err(error) => {
                 tracing::error!(%error, "a page could not be rendered");
-                (StatusCode::INTERNAL_SERVER_ERROR, HEADERS, "This page could not be shown. Please try again.")
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    HEADERS,
+                    "This page could not be shown. Please try again.",
+                )
                     .into_response()
             }
         }

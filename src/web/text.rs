@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn the_initial_is_the_first_letter_or_digit() {
-        for (raw, initial) in [("cursor", "C"), ("«édition»", "É"), ("ß", "S"), ("🚀", "?"), ("9lives", "9")] {
+        for (raw, initial) in [("cursor", "C"), ("«édition»", "É"), ("ß", "S"), ("🚀", "?"), ("9lives", "9")]
+        {
             assert_eq!(DisplayName::of(raw).initial(), initial);
         }
     }

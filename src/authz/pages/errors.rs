@@ -72,7 +72,9 @@ pub fn document_refused(host: &str) -> ErrorPage {
     ErrorPage::new(
         StatusCode::BAD_REQUEST,
         "The app does not describe itself correctly",
-        &format!("What {host} says about the app that sent you here does not follow the rules that keep you safe."),
+        &format!(
+            "What {host} says about the app that sent you here does not follow the rules that keep you safe."
+        ),
         "Tell the makers of the app, and give them the reference. After a correction, remove the connection in the app \
          and add it again.",
     )

@@ -21,7 +21,8 @@ use crate::web::text::{DisplayName, HttpsLink};
 /// Breaks out of an attribute or an element wherever escaping is missing.
 const HOSTILE: &str = "\"'><script>alert(1)</script>&";
 /// The same as a name, long, and reversing the text around it.
-const HOSTILE_NAME: &str = "\u{202E}\"'><script>alert(1)</script>& and on, and on, and on, and on, and on, and on, and on";
+const HOSTILE_NAME: &str =
+    "\u{202E}\"'><script>alert(1)</script>& and on, and on, and on, and on, and on, and on, and on";
 const MCP_URL: &str = "https://tickets.example.com/mcp";
 const NOW: i64 = 1_795_393_200_000;
 const DAY: i64 = 86_400_000;
@@ -32,8 +33,16 @@ pub(super) fn pages() -> Vec<(&'static str, &'static str, String)> {
         ("home", "Let your AI app work on your tickets", html(&home(None))),
         ("home_signed_in", "Let your AI app work on your tickets", html(&home(Some("alice")))),
         ("signed_out", "You are signed out", html(&SignedOutPage)),
-        ("connected", "is already connected", html(&ConnectedPage { client_name: DisplayName::of("Cursor") })),
-        ("connected_hostile", "is already connected", html(&ConnectedPage { client_name: DisplayName::of(HOSTILE_NAME) })),
+        (
+            "connected",
+            "is already connected",
+            html(&ConnectedPage { client_name: DisplayName::of("Cursor") }),
+        ),
+        (
+            "connected_hostile",
+            "is already connected",
+            html(&ConnectedPage { client_name: DisplayName::of(HOSTILE_NAME) }),
+        ),
         ("setup", "Create the first account", html(&setup("", SetupProblems::default()))),
         ("setup_hostile", "Create the first account", html(&setup(HOSTILE, setup_problems()))),
     ];
@@ -68,13 +77,23 @@ fn setup_problems() -> SetupProblems {
 fn login_pages() -> Vec<(&'static str, &'static str, String)> {
     let page = |username: &str, client: Option<&str>, problem| {
         let (username, client_name) = (username.to_owned(), client.map(DisplayName::of));
-        html(&LoginPage { csrf: "csrf-1".to_owned(), flow: Some("flow-1".to_owned()), username, problem, client_name })
+        html(&LoginPage {
+            csrf: "csrf-1".to_owned(),
+            flow: Some("flow-1".to_owned()),
+            username,
+            problem,
+            client_name,
+        })
     };
     vec![
         ("login", "Sign in", page("", Some("Cursor"), None)),
         ("login_plain", "Sign in", page("", None, Some(LoginProblem::SessionEnded))),
         ("login_wrong", "Sign in", page("alice", Some("Cursor"), Some(LoginProblem::WrongCredentials))),
-        ("login_wait", "Sign in", page("alice", None, Some(LoginProblem::TooManyTries { wait_seconds: 300 }))),
+        (
+            "login_wait",
+            "Sign in",
+            page("alice", None, Some(LoginProblem::TooManyTries { wait_seconds: 300 })),
+        ),
         ("login_hostile", "Sign in", page(HOSTILE, Some(HOSTILE_NAME), Some(LoginProblem::AccountDisabled))),
     ]
 }
@@ -88,7 +107,9 @@ pub(super) fn consent(name: &str, kind: ClientKind, destination: Destination) ->
         destination,
         resource_name: "Tickets".to_owned(),
         resource: MCP_URL.to_owned(),
-        scopes: ["tickets:read", "tickets:write", "offline_access"].map(|name| scope(name, ScopeStanding::First)).into(),
+        scopes: ["tickets:read", "tickets:write", "offline_access"]
+            .map(|name| scope(name, ScopeStanding::First))
+            .into(),
         access_until: Some(Moment::from_unix_ms(NOW + 30 * DAY)),
         problem: None,
     }
@@ -136,7 +157,11 @@ fn consent_pages() -> Vec<(&'static str, &'static str, String)> {
         ("consent", "Allow <bdi>Claude</bdi> to use your tickets?", html(&claude)),
         ("consent_loopback", "Allow ", html(&consent("Claude Code", document("claude.ai"), loopback()))),
         ("consent_dynamic", "Allow ", html(&consent("MCP Inspector", ClientKind::Dynamic, loopback()))),
-        ("consent_registered", "Allow ", html(&consent("Help desk", ClientKind::Registered, web("desk.example.com")))),
+        (
+            "consent_registered",
+            "Allow ",
+            html(&consent("Help desk", ClientKind::Registered, web("desk.example.com"))),
+        ),
         ("consent_widening", "Allow ", html(&widening())),
         ("consent_hostile", "Allow ", html(&hostile)),
         ("consent_long", "Allow ", html(&long)),
@@ -186,14 +211,19 @@ fn account_pages() -> Vec<(&'static str, &'static str, String)> {
     vec![
         ("account", "Connected apps", html(&busy)),
         ("account_empty", "Connected apps", html(&account(Vec::new(), Some(AccountNotice::Welcome)))),
-        ("account_hostile", "Connected apps", html(&account(many.collect(), Some(AccountNotice::NothingToRevoke)))),
+        (
+            "account_hostile",
+            "Connected apps",
+            html(&account(many.collect(), Some(AccountNotice::NothingToRevoke))),
+        ),
     ]
 }
 
 fn error_pages() -> Vec<(&'static str, &'static str, String)> {
     let reference = "9f2c7b1e04d84c56";
     let name = DisplayName::of(HOSTILE_NAME);
-    let hostile = ErrorPage { title: HOSTILE.to_owned(), ..ErrorPage::bad_request(HOSTILE) }.with_reference(HOSTILE);
+    let hostile =
+        ErrorPage { title: HOSTILE.to_owned(), ..ErrorPage::bad_request(HOSTILE) }.with_reference(HOSTILE);
     vec![
         ("error_not_found", "There is no page here", html(&ErrorPage::not_found())),
         ("error_form", "This form can no longer be used", html(&ErrorPage::form_refused())),
@@ -201,11 +231,19 @@ fn error_pages() -> Vec<(&'static str, &'static str, String)> {
         ("error_fault", "Something went wrong on our side", html(&ErrorPage::fault(reference))),
         ("error_unavailable", "We cannot do this right now", html(&ErrorPage::unavailable(reference))),
         ("error_hostile", "&#60;script&#62;", html(&hostile)),
-        ("error_client", "This app is not known here", html(&errors::unknown_client().with_reference(reference))),
+        (
+            "error_client",
+            "This app is not known here",
+            html(&errors::unknown_client().with_reference(reference)),
+        ),
         ("error_uri_hostile", "The way back to the app", html(&errors::redirect_uri_refused(&name))),
         ("error_expired", "This request has expired", html(&errors::request_expired())),
         ("error_browser", "This request was started in", html(&errors::other_browser())),
-        ("error_unreachable", "The app could not be checked", html(&errors::document_unreachable("cursor.com"))),
+        (
+            "error_unreachable",
+            "The app could not be checked",
+            html(&errors::document_unreachable("cursor.com")),
+        ),
         ("error_document", "The app does not describe", html(&errors::document_refused("cursor.com"))),
     ]
 }

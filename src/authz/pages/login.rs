@@ -44,7 +44,9 @@ impl LoginProblem {
     #[must_use]
     pub fn words(self) -> String {
         match self {
-            Self::WrongCredentials => "That username and password do not match. Check both and try again.".to_owned(),
+            Self::WrongCredentials => {
+                "That username and password do not match. Check both and try again.".to_owned()
+            }
             Self::TooManyTries { wait_seconds } => {
                 format!("Too many wrong tries. Wait {}, then try again.", wait_words(wait_seconds))
             }

@@ -27,8 +27,12 @@ pub fn scope_words(name: &str) -> ScopeWords {
         ),
         "openid" => ("Know who you are", "Recognise your account on this server the next time you sign in."),
         "profile" => ("See your profile", "Read your username and the name you go by."),
-        "email" => ("See your email address", "Read the email address of your account, and whether it is confirmed."),
-        other => (other, "The people who run this server have added this permission. Ask them what it allows."),
+        "email" => {
+            ("See your email address", "Read the email address of your account, and whether it is confirmed.")
+        }
+        other => {
+            (other, "The people who run this server have added this permission. Ask them what it allows.")
+        }
     };
     ScopeWords { title: title.to_owned(), description: description.to_owned() }
 }

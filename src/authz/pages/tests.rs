@@ -37,7 +37,11 @@ fn foreign_text_never_becomes_markup() {
 #[test]
 fn nothing_is_loaded_from_elsewhere() {
     for (name, _, html) in pages() {
-        for attribute in ["src=\"", "<link rel=\"icon\" type=\"image/svg+xml\" href=\"", "<link rel=\"stylesheet\" href=\""] {
+        for attribute in [
+            "src=\"",
+            "<link rel=\"icon\" type=\"image/svg+xml\" href=\"",
+            "<link rel=\"stylesheet\" href=\"",
+        ] {
             for part in html.split(attribute).skip(1) {
                 assert!(part.starts_with("/assets/"), "{name}: {attribute}{part}");
             }
@@ -78,7 +82,11 @@ fn the_login_page_keeps_its_labels() {
     }
     assert!(!first.contains("aria-invalid"));
     let wrong = html("login_wrong");
-    assert!(wrong.contains("value=\"alice\"") && wrong.contains("role=\"alert\"") && wrong.contains("aria-invalid"));
+    assert!(
+        wrong.contains("value=\"alice\"")
+            && wrong.contains("role=\"alert\"")
+            && wrong.contains("aria-invalid")
+    );
     assert!(html("login_wait").contains("Wait 5 minutes"));
 }
 
@@ -109,7 +117,11 @@ fn the_consent_page_keeps_its_labels() {
 #[test]
 fn a_claimed_name_is_told_apart_from_a_proven_host() {
     let cases = [
-        (document("cursor.com"), "<strong>cursor.com</strong> <span class=\"badge good\">Verified</span>", "the name it gives itself"),
+        (
+            document("cursor.com"),
+            "<strong>cursor.com</strong> <span class=\"badge good\">Verified</span>",
+            "the name it gives itself",
+        ),
         (ClientKind::Dynamic, "Not verified</span>", "the name it gives itself"),
         (ClientKind::Registered, "<strong><bdi>Cursor</bdi></strong>", "the people who run this server"),
     ];
@@ -169,6 +181,8 @@ fn the_account_page_keeps_its_forms() {
 #[test]
 fn no_app_yet_explains_how_to_connect_one() {
     let html = html(&account(Vec::new(), None));
-    assert!(html.contains("<code>https://tickets.example.com/mcp</code>") && html.contains("href=\"/#connect\""));
+    assert!(
+        html.contains("<code>https://tickets.example.com/mcp</code>") && html.contains("href=\"/#connect\"")
+    );
     assert!(!html.contains("/account/revoke"));
 }
