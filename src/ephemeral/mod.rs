@@ -19,7 +19,9 @@ use crate::oauth::error::{Error, temporarily_unavailable};
 pub enum Key<'a> {
     /// A parked authorization request (JSON), by its id; 30 minutes.
     Flow(&'a str),
-    /// The answer that a consent page led to, so that a second click repeats it; 1 minute.
+    /// The right to answer a consent page, so that of two clicks one does it; 1 minute.
+    Answering(&'a str),
+    /// The answer that a consent page led to (JSON, sealed), so that a second click repeats it; 30 minutes.
     Answered(&'a str),
     /// The `jti` of a client assertion, by client and `jti` digest; until the assertion's `exp` and leeway.
     AssertionJti(&'a str, &'a str),
@@ -29,6 +31,7 @@ impl fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flow(id) => write!(f, "flow:{id}"),
+            Self::Answering(id) => write!(f, "answering:{id}"),
             Self::Answered(id) => write!(f, "answered:{id}"),
             Self::AssertionJti(client_id, digest) => write!(f, "jti:{client_id}:{digest}"),
         }
@@ -38,10 +41,12 @@ impl fmt::Display for Key<'_> {
 /// What a quota counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meter<'a> {
-    /// Failed sign-ins to one account from one address.
-    SignInPair(&'a str, &'a str),
-    /// Failed sign-ins from one address, whichever the account.
+    /// Tries to sign in to one account from one address, by tier of growing waits.
+    SignInPair(usize, &'a str, &'a str),
+    /// Tries to sign in from one address, whichever the account.
     SignInAddress(&'a str),
+    /// Tries to sign in to one account from browsers that it was never signed in from.
+    SignInAccount(&'a str),
     /// Failed client authentications, by client id and address.
     ClientSecret(&'a str, &'a str),
     /// Registrations from one address.
@@ -57,7 +62,10 @@ pub enum Meter<'a> {
 impl fmt::Display for Meter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SignInPair(account, address) => write!(f, "sign-in-pair:{address}:{account}"),
+            Self::SignInPair(tier, account, address) => {
+                write!(f, "sign-in-pair:{tier}:{address}:{account}")
+            }
+            Self::SignInAccount(account) => write!(f, "sign-in-account:{account}"),
             Self::SignInAddress(address) => write!(f, "sign-in-address:{address}"),
             Self::ClientSecret(client_id, address) => write!(f, "client-secret:{address}:{client_id}"),
             Self::Register(address) => write!(f, "register:{address}"),

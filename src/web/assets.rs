@@ -80,7 +80,8 @@ impl Asset {
 /// 64 bits of SHA-256 in hexadecimal.
 fn short_digest(body: &str) -> String {
     let full = digest(&SHA256, body.as_bytes());
-    full.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let head = full.as_ref().first_chunk().copied().unwrap_or_default();
+    format!("{:016x}", u64::from_be_bytes(head))
 }
 
 #[cfg(test)]

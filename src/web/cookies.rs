@@ -19,7 +19,7 @@ pub fn make(public_url: &PublicUrl, what: &str, value: String, lifetime: Duratio
         .http_only(true)
         .secure(public_url.is_https())
         .same_site(SameSite::Lax)
-        .max_age(lifetime.try_into().unwrap_or(axum_extra::extract::cookie::Expiration::Session.max_age()))
+        .max_age(time::Duration::seconds(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)))
         .build()
 }
 

@@ -1,31 +1,20 @@
-//! Every page with everyday and with hostile content, for the tests beside this file; and, on demand, as files to look at:
+//! Every page, for the tests beside this file; and, on demand, as files to look at:
 //! `cargo test --lib gallery -- --ignored` writes `target/pages/`.
 
-use askama::Template;
-
-use super::account::{AccountNotice, AccountPage, ActivityView, AppView};
+use super::account::{AccountNotice, ActivityView};
 use super::connected::ConnectedPage;
-use super::consent::{
-    ClientKind, ClientView, ConsentPage, ConsentProblem, Destination, ScopeStanding, ScopeView,
-};
+use super::consent::{ClientKind, ScopeStanding};
 use super::errors;
-use super::home::HomePage;
 use super::login::{LoginPage, LoginProblem};
-use super::scope_words::scope_words;
-use super::setup::{SetupPage, SetupProblems};
+use super::samples::{
+    HOSTILE, HOSTILE_NAME, NOW, account, app, app_view, consent, document, home, html, loopback, scope,
+    setup, web, widening,
+};
+use super::setup::SetupProblems;
 use super::signed_out::SignedOutPage;
 use crate::web::moment::Moment;
 use crate::web::page::ErrorPage;
 use crate::web::text::{DisplayName, HttpsLink};
-
-/// Breaks out of an attribute or an element wherever escaping is missing.
-const HOSTILE: &str = "\"'><script>alert(1)</script>&";
-/// The same as a name, long, and reversing the text around it.
-const HOSTILE_NAME: &str =
-    "\u{202E}\"'><script>alert(1)</script>& and on, and on, and on, and on, and on, and on, and on";
-const MCP_URL: &str = "https://tickets.example.com/mcp";
-const NOW: i64 = 1_795_393_200_000;
-const DAY: i64 = 86_400_000;
 
 /// Each page: a name for its file, the words its heading must have, its HTML.
 pub(super) fn pages() -> Vec<(&'static str, &'static str, String)> {
@@ -51,19 +40,6 @@ pub(super) fn pages() -> Vec<(&'static str, &'static str, String)> {
     pages.extend(account_pages());
     pages.extend(error_pages());
     pages
-}
-
-pub(super) fn html(view: &impl Template) -> String {
-    view.render().unwrap()
-}
-
-fn home(username: Option<&str>) -> HomePage {
-    HomePage { mcp_url: MCP_URL.to_owned(), username: username.map(str::to_owned) }
-}
-
-fn setup(username: &str, problems: SetupProblems) -> SetupPage {
-    let [csrf, token] = ["csrf-1", "token-1"].map(str::to_owned);
-    SetupPage { csrf, token, username: username.to_owned(), password_min: 12, problems }
 }
 
 fn setup_problems() -> SetupProblems {
@@ -98,51 +74,6 @@ fn login_pages() -> Vec<(&'static str, &'static str, String)> {
     ]
 }
 
-pub(super) fn consent(name: &str, kind: ClientKind, destination: Destination) -> ConsentPage {
-    ConsentPage {
-        id: "flow-1".to_owned(),
-        csrf: "csrf-1".to_owned(),
-        username: "alice".to_owned(),
-        client: ClientView { name: DisplayName::of(name), kind, client_uri: None },
-        destination,
-        resource_name: "Tickets".to_owned(),
-        resource: MCP_URL.to_owned(),
-        scopes: ["tickets:read", "tickets:write", "offline_access"]
-            .map(|name| scope(name, ScopeStanding::First))
-            .into(),
-        access_until: Some(Moment::from_unix_ms(NOW + 30 * DAY)),
-        problem: None,
-    }
-}
-
-fn scope(name: &str, standing: ScopeStanding) -> ScopeView {
-    ScopeView { name: name.to_owned(), words: scope_words(name), standing, checked: true }
-}
-
-pub(super) fn document(host: &str) -> ClientKind {
-    ClientKind::Document { host: host.to_owned() }
-}
-
-pub(super) fn web(host: &str) -> Destination {
-    Destination::Web { host: host.to_owned() }
-}
-
-pub(super) fn loopback() -> Destination {
-    Destination::Loopback { host: "127.0.0.1".to_owned() }
-}
-
-pub(super) fn app(scheme: &str) -> Destination {
-    Destination::App { scheme: scheme.to_owned() }
-}
-
-pub(super) fn widening() -> ConsentPage {
-    let granted = scope("tickets:read", ScopeStanding::GrantedBefore);
-    let new = ScopeView { checked: false, ..scope("tickets:write", ScopeStanding::New) };
-    let page = consent("Cursor", document("cursor.com"), app("cursor"));
-    let problem = Some(ConsentProblem::NothingTicked);
-    ConsentPage { scopes: vec![granted, new], access_until: None, problem, ..page }
-}
-
 fn consent_pages() -> Vec<(&'static str, &'static str, String)> {
     let mut claude = consent("Claude", document("claude.ai"), web("claude.ai"));
     claude.client.client_uri = HttpsLink::parse("https://claude.ai/");
@@ -166,24 +97,6 @@ fn consent_pages() -> Vec<(&'static str, &'static str, String)> {
         ("consent_hostile", "Allow ", html(&hostile)),
         ("consent_long", "Allow ", html(&long)),
     ]
-}
-
-pub(super) fn app_view(index: i64, name: &str, kind: ClientKind, destination: Destination) -> AppView {
-    AppView {
-        grant_id: format!("grant-{index}"),
-        client_name: DisplayName::of(name),
-        kind,
-        destination,
-        scopes: ["tickets:read", "tickets:write", "offline_access"].map(scope_words).into(),
-        created: Moment::from_unix_ms(NOW - index * DAY),
-        last_used: (index % 2 == 0).then(|| Moment::from_unix_ms(NOW - 60_000)),
-        expires: (index % 3 > 0).then(|| Moment::from_unix_ms(NOW + 30 * DAY)),
-    }
-}
-
-pub(super) fn account(apps: Vec<AppView>, notice: Option<AccountNotice>) -> AccountPage {
-    let [username, role, csrf, mcp_url] = ["alice", "Support agent", "csrf-1", MCP_URL].map(str::to_owned);
-    AccountPage { username, role, csrf, notice, apps, activity: Vec::new(), mcp_url }
 }
 
 fn account_pages() -> Vec<(&'static str, &'static str, String)> {
@@ -221,31 +134,24 @@ fn account_pages() -> Vec<(&'static str, &'static str, String)> {
 
 fn error_pages() -> Vec<(&'static str, &'static str, String)> {
     let reference = "9f2c7b1e04d84c56";
+    let mut hostile = ErrorPage::bad_request(HOSTILE).with_reference(HOSTILE);
+    hostile.title = HOSTILE.to_owned();
     let name = DisplayName::of(HOSTILE_NAME);
-    let hostile =
-        ErrorPage { title: HOSTILE.to_owned(), ..ErrorPage::bad_request(HOSTILE) }.with_reference(HOSTILE);
-    vec![
-        ("error_not_found", "There is no page here", html(&ErrorPage::not_found())),
-        ("error_form", "This form can no longer be used", html(&ErrorPage::form_refused())),
-        ("error_too_many", "Too many requests", html(&ErrorPage::too_many_requests(90))),
-        ("error_fault", "Something went wrong on our side", html(&ErrorPage::fault(reference))),
-        ("error_unavailable", "We cannot do this right now", html(&ErrorPage::unavailable(reference))),
-        ("error_hostile", "&#60;script&#62;", html(&hostile)),
-        (
-            "error_client",
-            "This app is not known here",
-            html(&errors::unknown_client().with_reference(reference)),
-        ),
-        ("error_uri_hostile", "The way back to the app", html(&errors::redirect_uri_refused(&name))),
-        ("error_expired", "This request has expired", html(&errors::request_expired())),
-        ("error_browser", "This request was started in", html(&errors::other_browser())),
-        (
-            "error_unreachable",
-            "The app could not be checked",
-            html(&errors::document_unreachable("cursor.com")),
-        ),
-        ("error_document", "The app does not describe", html(&errors::document_refused("cursor.com"))),
-    ]
+    let pages = [
+        ("error_not_found", "There is no page", ErrorPage::not_found()),
+        ("error_form", "This form can no longer", ErrorPage::form_refused()),
+        ("error_too_many", "Too many requests", ErrorPage::too_many_requests(90)),
+        ("error_fault", "on our side", ErrorPage::fault(reference)),
+        ("error_unavailable", "right now", ErrorPage::unavailable(reference)),
+        ("error_hostile", "&#60;script&#62;", hostile),
+        ("error_client", "not known here", errors::unknown_client()),
+        ("error_redirect_uri_hostile", "not safe", errors::redirect_uri_refused(&name)),
+        ("error_expired", "has expired", errors::request_expired()),
+        ("error_browser", "another browser", errors::other_browser()),
+        ("error_unreachable", "checked", errors::document_unreachable("cursor.com")),
+        ("error_document", "describe", errors::document_refused("cursor.com")),
+    ];
+    pages.map(|(name, heading, page)| (name, heading, html(&page))).into()
 }
 
 #[test]

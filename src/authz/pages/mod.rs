@@ -28,4 +28,6 @@ pub mod signed_out;
 #[cfg(test)]
 mod gallery;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 
 use super::account::AccountNotice;
 use super::consent::{ClientKind, Destination};
-use super::gallery::{account, app, app_view, consent, document, html, loopback, pages, web, widening};
+use super::gallery::pages;
+use super::samples::{account, app, app_view, consent, document, html, loopback, web, widening};
 use crate::web::text::DisplayName;
 
 /// The text between `start` and the next `end`.
@@ -76,7 +77,7 @@ fn the_login_page_keeps_its_labels() {
         "autocapitalize=\"none\"",
         "name=\"csrf\" value=\"csrf-1\"",
         "name=\"flow\" value=\"flow-1\"",
-        "to connect <bdi class=\"name\">Cursor</bdi>",
+        "to connect <bdi>Cursor</bdi>",
     ] {
         assert!(first.contains(part), "{part}");
     }
@@ -155,7 +156,7 @@ fn a_widened_grant_shows_what_is_new() {
     assert_eq!(html.matches("New</span>").count(), 2);
     assert_eq!(html.matches("Allowed before</span>").count(), 1);
     assert!(html.contains("value=\"tickets:write\" aria-describedby") && html.contains("Nothing is ticked."));
-    let first = super::gallery::html(&consent("Cursor", document("cursor.com"), loopback()));
+    let first = super::samples::html(&consent("Cursor", document("cursor.com"), loopback()));
     assert!(!first.contains("something before") && !first.contains("New</span>"));
 }
 
