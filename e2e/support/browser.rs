@@ -9,20 +9,20 @@ use super::{PASSWORD, Server, header, http};
 
 /// What a page load gave.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// `Location`, as sent.
-    pub location: String,
+    pub(crate) location: String,
     /// The headers.
-    pub headers: reqwest::header::HeaderMap,
+    pub(crate) headers: reqwest::header::HeaderMap,
     /// The body.
-    pub body: String,
+    pub(crate) body: String,
 }
 
 impl Loaded {
     /// The value of the hidden field `name`.
-    pub fn hidden(&self, name: &str) -> String {
+    pub(crate) fn hidden(&self, name: &str) -> String {
         let marker = format!("name=\"{name}\" value=\"");
         let start = self.body.find(&marker).unwrap_or_else(|| panic!("no field {name} in {}", self.body));
         let rest = &self.body[start + marker.len()..];
@@ -30,35 +30,35 @@ impl Loaded {
     }
 
     /// The page's title.
-    pub fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         let start = self.body.find("<title>").map_or(0, |at| at + 7);
         let end = self.body.find("</title>").unwrap_or(start);
         self.body[start..end].to_owned()
     }
 
     /// The parameters of the redirect's query.
-    pub fn answer(&self) -> BTreeMap<String, String> {
+    pub(crate) fn answer(&self) -> BTreeMap<String, String> {
         let url = Url::parse(&self.location).unwrap_or_else(|_| panic!("no redirect to a client: {self:?}"));
         url.query_pairs().into_owned().collect()
     }
 }
 
 /// One browser.
-pub struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     server: &'a Server,
     http: reqwest::Client,
     /// Its cookies.
-    pub cookies: BTreeMap<String, String>,
+    pub(crate) cookies: BTreeMap<String, String>,
 }
 
 impl<'a> Browser<'a> {
     /// A fresh browser.
-    pub fn new(server: &'a Server) -> Self {
+    pub(crate) fn new(server: &'a Server) -> Self {
         Self { server, http: http(), cookies: BTreeMap::new() }
     }
 
     /// A browser in which somebody is signed in.
-    pub async fn signed_in(server: &'a Server, username: &str) -> Self {
+    pub(crate) async fn signed_in(server: &'a Server, username: &str) -> Self {
         let mut browser = Self::new(server);
         let page = browser.get("/login").await;
         let loaded = browser.sign_in(&page, username, PASSWORD).await;
@@ -67,17 +67,18 @@ impl<'a> Browser<'a> {
     }
 
     /// Loads a page.
-    pub async fn get(&mut self, path: &str) -> Loaded {
+    pub(crate) async fn get(&mut self, path: &str) -> Loaded {
         self.send(Method::GET, path, None, &[]).await
     }
 
     /// Sends a form, as a browser does from a page of ours.
-    pub async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Loaded {
-        self.send(Method::POST, path, Some(form), &[("sec-fetch-site", "same-origin"), ("origin", "null")]).await
+    pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Loaded {
+        self.send(Method::POST, path, Some(form), &[("sec-fetch-site", "same-origin"), ("origin", "null")])
+            .await
     }
 
     /// Sends anything.
-    pub async fn send(
+    pub(crate) async fn send(
         &mut self,
         method: Method,
         path: &str,
@@ -86,7 +87,8 @@ impl<'a> Browser<'a> {
     ) -> Loaded {
         let mut request = self.http.request(method, self.server.at(path));
         if !self.cookies.is_empty() {
-            let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let pairs: Vec<String> =
+                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header("cookie", pairs.join("; "));
         }
         for (name, value) in headers {
@@ -103,7 +105,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Fills in the sign-in page.
-    pub async fn sign_in(&mut self, page: &Loaded, username: &str, password: &str) -> Loaded {
+    pub(crate) async fn sign_in(&mut self, page: &Loaded, username: &str, password: &str) -> Loaded {
         let csrf = page.hidden("csrf");
         let mut form = vec![("csrf", csrf.as_str()), ("username", username), ("password", password)];
         let flow = page.body.contains("name=\"flow\"").then(|| page.hidden("flow"));
@@ -114,7 +116,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Opens an authorization request and goes on to the consent page; returns its path and the page.
-    pub async fn open_consent(&mut self, authorize: &str, username: &str) -> (String, Loaded) {
+    pub(crate) async fn open_consent(&mut self, authorize: &str, username: &str) -> (String, Loaded) {
         let mut loaded = self.get(authorize).await;
         if loaded.location.starts_with("/login") {
             let location = loaded.location.clone();
@@ -128,7 +130,13 @@ impl<'a> Browser<'a> {
     }
 
     /// Presses a button of the consent page with these boxes ticked.
-    pub async fn decide(&mut self, path: &str, page: &Loaded, decision: &str, scopes: &[&str]) -> Loaded {
+    pub(crate) async fn decide(
+        &mut self,
+        path: &str,
+        page: &Loaded,
+        decision: &str,
+        scopes: &[&str],
+    ) -> Loaded {
         let csrf = page.hidden("csrf");
         let mut form = vec![("csrf", csrf.as_str()), ("decision", decision)];
         form.extend(scopes.iter().map(|scope| ("scope", *scope)));

@@ -1,8 +1,8 @@
 //! A public client with a loopback redirect, registered dynamically: what most tests need.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use aws_lc_rs::digest::{SHA256, digest};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,25 +10,25 @@ use super::browser::Browser;
 use super::{Server, http};
 
 /// The verifier of every test.
-pub const VERIFIER: &str = "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ";
+pub(crate) const VERIFIER: &str = "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ";
 /// Where codes go.
-pub const REDIRECT_URI: &str = "http://127.0.0.1:49152/callback";
+pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:49152/callback";
 
 /// The S256 challenge of a verifier.
-pub fn challenge(verifier: &str) -> String {
+pub(crate) fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
 }
 
 /// A registered client.
-pub struct Client<'a> {
+pub(crate) struct Client<'a> {
     server: &'a Server,
     /// Its id.
-    pub client_id: String,
+    pub(crate) client_id: String,
 }
 
 impl<'a> Client<'a> {
     /// Registers a public client.
-    pub async fn register(server: &'a Server) -> Self {
+    pub(crate) async fn register(server: &'a Server) -> Self {
         let metadata = json!({
             "client_name": "Test client",
             "redirect_uris": ["http://127.0.0.1/callback"],
@@ -40,13 +40,13 @@ impl<'a> Client<'a> {
     }
 
     /// A client that is known already.
-    pub fn known(server: &'a Server, client_id: impl Into<String>) -> Self {
+    pub(crate) fn known(server: &'a Server, client_id: impl Into<String>) -> Self {
         Self { server, client_id: client_id.into() }
     }
 
     /// The path of an authorization request, with `changes` replacing or adding parameters; an empty value
     /// removes one.
-    pub fn authorize(&self, changes: &[(&str, &str)]) -> String {
+    pub(crate) fn authorize(&self, changes: &[(&str, &str)]) -> String {
         let challenge = challenge(VERIFIER);
         let mut params = vec![
             ("response_type", "code"),
@@ -58,12 +58,13 @@ impl<'a> Client<'a> {
         ];
         params.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
         params.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
-        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+        let query: String =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
         format!("/authorize?{query}")
     }
 
     /// Walks a new browser through sign-in and consent; returns the code.
-    pub async fn obtain_code(&self, username: &str, scopes: &[&str]) -> String {
+    pub(crate) async fn obtain_code(&self, username: &str, scopes: &[&str]) -> String {
         let mut browser = Browser::new(self.server);
         let (path, page) = browser.open_consent(&self.authorize(&[]), username).await;
         let answer = browser.decide(&path, &page, "allow", scopes).await.answer();
@@ -71,29 +72,29 @@ impl<'a> Client<'a> {
     }
 
     /// Sends a token request of this public client.
-    pub async fn token(&self, form: &[(&str, &str)]) -> (StatusCode, Value) {
+    pub(crate) async fn token(&self, form: &[(&str, &str)]) -> (StatusCode, Value) {
         let mut form = form.to_vec();
         form.push(("client_id", &self.client_id));
         token(self.server, &form).await
     }
 
     /// Redeems a code with the right verifier.
-    pub async fn redeem(&self, code: &str) -> (StatusCode, Value) {
+    pub(crate) async fn redeem(&self, code: &str) -> (StatusCode, Value) {
         self.token(&[("grant_type", "authorization_code"), ("code", code), ("code_verifier", VERIFIER)]).await
     }
 
     /// Uses a refresh token.
-    pub async fn refresh(&self, refresh_token: &str) -> (StatusCode, Value) {
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> (StatusCode, Value) {
         self.token(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
     }
 
     /// The whole dance: tokens for `username` with both scopes.
-    pub async fn obtain_tokens(&self, username: &str) -> Value {
+    pub(crate) async fn obtain_tokens(&self, username: &str) -> Value {
         self.obtain_tokens_for(username, &["tickets:read", "tickets:write"]).await
     }
 
     /// The whole dance with these boxes ticked.
-    pub async fn obtain_tokens_for(&self, username: &str, scopes: &[&str]) -> Value {
+    pub(crate) async fn obtain_tokens_for(&self, username: &str, scopes: &[&str]) -> Value {
         let code = self.obtain_code(username, scopes).await;
         let (status, body) = self.redeem(&code).await;
         assert_eq!(status, StatusCode::OK, "{body}");
@@ -102,19 +103,19 @@ impl<'a> Client<'a> {
 }
 
 /// Sends a registration.
-pub async fn register(server: &Server, metadata: &Value) -> (StatusCode, Value) {
+pub(crate) async fn register(server: &Server, metadata: &Value) -> (StatusCode, Value) {
     let response = http().post(server.at("/register")).json(metadata).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
 /// Sends a token request.
-pub async fn token(server: &Server, form: &[(&str, &str)]) -> (StatusCode, Value) {
+pub(crate) async fn token(server: &Server, form: &[(&str, &str)]) -> (StatusCode, Value) {
     let response = http().post(server.at("/token")).form(form).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
 /// The claims of an access token, not verified.
-pub fn claims(access_token: &Value) -> Value {
+pub(crate) fn claims(access_token: &Value) -> Value {
     let payload = access_token.as_str().unwrap().split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }

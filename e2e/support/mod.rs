@@ -1,7 +1,7 @@
 //! A server on a free port with a clock that tests set, and the two who talk to it: a browser and a client.
 
-pub mod browser;
-pub mod client;
+pub(crate) mod browser;
+pub(crate) mod client;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,42 +12,42 @@ use mandate::config::{Config, PublicUrl};
 use mandate::identity::account::{self, Username};
 use mandate::identity::password::Password;
 use mandate::random::Random;
+use mandate::storage::Database;
 use mandate::storage::commit;
 use mandate::storage::users::{Role, User};
-use mandate::storage::Database;
 use tokio::net::TcpListener;
 
 /// Everybody's password.
-pub const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 /// When every test begins: 2026-11-23T00:00:00Z.
-pub const START: Timestamp = Timestamp(1_795_392_000_000);
+pub(crate) const START: Timestamp = Timestamp(1_795_392_000_000);
 
 /// A running server of one test.
-pub struct Server {
+pub(crate) struct Server {
     /// What it runs on, for setting the clock and for looking at the store.
-    pub app: Arc<App>,
+    pub(crate) app: Arc<App>,
     /// Its clock.
-    pub clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
     /// Its public URL.
-    pub url: String,
+    pub(crate) url: String,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
 impl Server {
     /// Starts with the defaults.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// Starts with a changed configuration.
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_with_app(change, |_| {}).await
     }
 
     /// Starts with a changed configuration and a changed application.
-    pub async fn start_with_app(
+    pub(crate) async fn start_with_app(
         change: impl FnOnce(&mut Config),
         change_app: impl FnOnce(&mut App),
     ) -> Self {
@@ -71,7 +71,7 @@ impl Server {
     }
 
     /// Adds an account with [`PASSWORD`].
-    pub async fn add_user(&self, username: &str, role: Role) -> User {
+    pub(crate) async fn add_user(&self, username: &str, role: Role) -> User {
         let name = Username::parse(username).unwrap();
         let password = Password::chosen(PASSWORD).unwrap();
         let user = account::prepare(&self.app, &name, password, role).await.unwrap();
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Starts with the accounts `alice` (agent) and `bob` (requester).
-    pub async fn with_people() -> Self {
+    pub(crate) async fn with_people() -> Self {
         let server = Self::start().await;
         server.add_user("alice", Role::Agent).await;
         server.add_user("bob", Role::Requester).await;
@@ -90,18 +90,18 @@ impl Server {
     }
 
     /// The absolute URL of a path.
-    pub fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 }
 
 /// An HTTP client that follows no redirect and keeps no cookie.
 #[expect(clippy::disallowed_methods, reason = "tests talk to the server under test")]
-pub fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
 }
 
 /// The value of a header as text; empty when it is missing.
-pub fn header(response: &reqwest::Response, name: &str) -> String {
+pub(crate) fn header(response: &reqwest::Response, name: &str) -> String {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
