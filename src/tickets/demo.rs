@@ -23,7 +23,7 @@ pub const TICKETS: usize = 200;
 /// How many ways there are to fill a matter's blanks.
 const WAYS: usize = 5;
 /// How long ago the first ticket was opened.
-const SPAN: Duration = Duration::from_secs(150 * 24 * 60 * 60);
+const SPAN: Duration = Duration::from_hours(150 * 24);
 
 const MATTERS: &str = include_str!("demo.json");
 
@@ -140,14 +140,14 @@ async fn go_on(
     let everything = Sight::of(Role::Agent, agent);
     let mut at = opened;
     for (turn, comment) in matter.comments.iter().enumerate() {
-        at = at.plus(Duration::from_secs(47 * 60));
+        at = at.plus(Duration::from_mins(47));
         let comment_id = format!("comment_demo_{number:03}_{turn}");
         let body = made(Body::parse(matter.filled(comment, way)))?;
         let author_id = if turn % 2 == 0 { agent } else { cast.reporter };
         let new = NewComment { comment_id: &comment_id, ticket: cast.ticket, author_id, body: &body };
         store::add_comment(tx, &everything, new, at).await?;
     }
-    at = at.plus(Duration::from_secs(3 * 60 * 60));
+    at = at.plus(Duration::from_hours(3));
     match course {
         Course::Waiting => {
             store::set_pending(tx, cast.ticket, at).await?;

@@ -60,10 +60,8 @@ fn body(number: usize) -> String {
         String::from(if number.is_multiple_of(2) { "The printer is involved. " } else { "Hello. " });
     for step in 0..12 {
         let (noun, verb) = (NOUNS[(number * 7 + step * 5) % 24], VERBS[(number * 11 + step * 3) % 12]);
-        text.push_str(&format!(
-            "Since this morning the {noun} in room {} {verb} again. ",
-            (number + step) % 400
-        ));
+        let room = (number + step) % 400;
+        text += &format!("Since this morning the {noun} in room {room} {verb} again. ");
     }
     text
 }
