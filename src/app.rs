@@ -71,7 +71,8 @@ pub enum StartError {
 impl App {
     /// Opens everything that the configuration names. Makes signing keys when there are none.
     pub async fn open(config: Config, clock: Arc<dyn Clock>, random: Random) -> Result<Self, StartError> {
-        let outbound = Outbound::new(policy(&config)?).map_err(|error| StartError::Outbound(error.to_string()))?;
+        let outbound =
+            Outbound::new(policy(&config)?).map_err(|error| StartError::Outbound(error.to_string()))?;
         let store = Store::open(&config.database).await?;
         let sealing = SealingKey::load_or_create(&config.secret_key_file, &random)?;
         let keys = open_keys(&store, sealing, &config, clock.now(), &random).await?;
@@ -98,7 +99,9 @@ impl App {
 fn policy(config: &Config) -> Result<OutboundPolicy, StartError> {
     let hosts = config.outbound.allowed_hosts.iter();
     let allowed_hosts = hosts
-        .map(|host| host.parse().map_err(|error| ConfigError::new("outbound.allowed_hosts", format!("{error}"))))
+        .map(|host| {
+            host.parse().map_err(|error| ConfigError::new("outbound.allowed_hosts", format!("{error}")))
+        })
         .collect::<Result<_, _>>()?;
     Ok(OutboundPolicy {
         extra_ca_file: config.outbound.extra_ca_file.clone(),

@@ -74,7 +74,8 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     let database = app.store.ping().await.is_ok();
     let ephemeral = app.ephemeral.ping().await.is_ok();
     let serving = !app.stopping.is_cancelled();
-    let status = if database && ephemeral && serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status =
+        if database && ephemeral && serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({ "database": database, "ephemeral": ephemeral, "serving": serving });
     (status, [(http::header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

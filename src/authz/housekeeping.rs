@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::storage::{
-    Result, clients, codes, commit, documents, effects, refresh_tokens, sessions,
-};
+use crate::storage::{Result, clients, codes, commit, documents, effects, refresh_tokens, sessions};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(600);

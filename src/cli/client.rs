@@ -18,7 +18,9 @@ use crate::storage::{audit, clients, commit};
 #[derive(Debug, Subcommand)]
 pub(super) enum Client {
     /// Register a client. Its secret, if it gets one, is shown once.
-    #[command(after_help = "Example:\n  mandate client add --name Reports --redirect-uri https://reports.example/cb")]
+    #[command(
+        after_help = "Example:\n  mandate client add --name Reports --redirect-uri https://reports.example/cb"
+    )]
     Add {
         /// The name that people see.
         #[arg(long)]
@@ -81,7 +83,8 @@ pub(super) async fn run(command: Client, app: &App) -> Result<(), Failure> {
             let mut members = Map::new();
             members.insert("client_name".into(), json!(name));
             members.insert("redirect_uris".into(), json!(redirect_uris));
-            members.insert("token_endpoint_auth_method".into(), json!(AuthMethod::from(auth_method).as_str()));
+            members
+                .insert("token_endpoint_auth_method".into(), json!(AuthMethod::from(auth_method).as_str()));
             if let Some(uri) = jwks_uri {
                 members.insert("jwks_uri".into(), json!(uri));
             }
@@ -147,7 +150,8 @@ fn own_id(text: &str) -> Result<&str, Failure> {
 }
 
 fn read_jwks(path: &std::path::Path) -> Result<Value, Failure> {
-    let wrong = |why: &dyn std::fmt::Display| Failure::Said(format!("--jwks-file: {}: {why}", path.display()));
+    let wrong =
+        |why: &dyn std::fmt::Display| Failure::Said(format!("--jwks-file: {}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
     serde_json::from_str(&text).map_err(|error| wrong(&error))
 }

@@ -40,7 +40,9 @@ pub(super) async fn run(command: &Serve, config: Config) -> Result<(), Failure> 
     greet(&app, command.demo, &accounts, setup_link.as_deref());
     app.tasks.spawn(housekeeping::run(app.clone()));
     app.tasks.spawn(stop_on_signal(app.clone())?);
-    server::serve(app, listener).await.map_err(|error| Failure::Said(format!("the server failed: {error}")))?;
+    server::serve(app, listener)
+        .await
+        .map_err(|error| Failure::Said(format!("the server failed: {error}")))?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -58,7 +60,8 @@ async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 }
 
 fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    let hear = |kind| signal(kind).map_err(|error| Failure::Said(format!("signals cannot be heard: {error}")));
+    let hear =
+        |kind| signal(kind).map_err(|error| Failure::Said(format!("signals cannot be heard: {error}")));
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -100,7 +103,11 @@ fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&
     say("");
     say("  Connect a client");
     say(&format!("    Claude Code   claude mcp add --transport http tickets {mcp_url}"));
-    say(&format!("    VS Code       code --add-mcp '{{\"name\":\"tickets\",\"type\":\"http\",\"url\":\"{mcp_url}\"}}'"));
-    say(&format!("    Cursor        in ~/.cursor/mcp.json: {{\"mcpServers\":{{\"tickets\":{{\"url\":\"{mcp_url}\"}}}}}}"));
+    say(&format!(
+        "    VS Code       code --add-mcp '{{\"name\":\"tickets\",\"type\":\"http\",\"url\":\"{mcp_url}\"}}'"
+    ));
+    say(&format!(
+        "    Cursor        in ~/.cursor/mcp.json: {{\"mcpServers\":{{\"tickets\":{{\"url\":\"{mcp_url}\"}}}}}}"
+    ));
     say("");
 }
