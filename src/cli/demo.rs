@@ -19,8 +19,10 @@ pub(super) struct Account {
     pub(super) what: &'static str,
 }
 
-const USERS: [(&str, Role, &str); 2] =
-    [("alice", Role::Agent, "agent: sees every ticket"), ("bob", Role::Requester, "requester: sees own tickets")];
+const USERS: [(&str, Role, &str); 2] = [
+    ("alice", Role::Agent, "agent: sees every ticket"),
+    ("bob", Role::Requester, "requester: sees own tickets"),
+];
 
 /// Fills an empty database. Returns the demo accounts when they are there, now or since an earlier start.
 pub(super) async fn prepare(app: &App) -> Result<Vec<Account>, Failure> {
@@ -71,7 +73,8 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<(), Failure> {
 }
 
 /// Well-formed, and the hash of nothing.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn password(app: &App, username: &str) -> Result<String, Failure> {
     let tag = app.keys.sealing.tag("demo password", username).map_err(crate::oauth::Error::from)?;
