@@ -198,6 +198,8 @@ pub struct Mcp {
 /// How often unauthenticated endpoints may be used from one address.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Authorization requests.
+    pub authorize: Rate,
     /// Registrations.
     pub register: Rate,
     /// Fetches of metadata documents.
@@ -245,6 +247,7 @@ impl Config {
             },
             mcp: mcp(raw.mcp)?,
             limits: Limits {
+                authorize: per("limits.authorizations_per_minute", raw.limits.authorizations_per_minute, 60)?,
                 register: per("limits.registrations_per_hour", raw.limits.registrations_per_hour, 3600)?,
                 document_fetch: per(
                     "limits.document_fetches_per_minute",
