@@ -1,4 +1,5 @@
 //! Behaviour over real HTTP. `README.md` beside this file says which test keeps which requirement.
 
 mod authz;
+mod resource_server;
 mod support;
