@@ -129,7 +129,8 @@ pub fn preload(config: &Config) -> Result<BTreeMap<ClientId, Client>, ConfigErro
         .map(|path| {
             let body = std::fs::read_to_string(&path).map_err(|error| refused(&path, &error))?;
             let client_id = serde_json::from_str::<Value>(&body).ok();
-            let client_id = client_id.and_then(|document| document["client_id"].as_str().map(ClientId::new));
+            let client_id =
+                client_id.and_then(|document| document.get("client_id")?.as_str().map(ClientId::new));
             let client_id = client_id.filter(|id| is_document_url(id.as_str()));
             let client_id = client_id.ok_or_else(|| refused(&path, &"its client_id names no document"))?;
             let client = known_client(&client_id, &body, &config.clients.private_use_schemes)
@@ -171,6 +172,8 @@ mod tests {
 
     const ID: &str = "https://client.example/oauth/client.json";
 
+    type Change = fn(&mut Value);
+
     #[test]
     fn which_client_ids_name_a_document() {
         for good in
@@ -206,7 +209,6 @@ mod tests {
             parse(&ClientId::new(ID), &document.to_string(), &[])
         };
         assert_eq!(check(&|_| {}).unwrap().token_endpoint_auth_method, AuthMethod::None);
-        type Change = fn(&mut Value);
         let changes: [Change; 7] = [
             |d| d["client_id"] = json!("https://client.example/oauth/client.json/"),
             |d| d["client_id"] = json!(null),
