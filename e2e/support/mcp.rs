@@ -169,7 +169,8 @@ impl<'a> Mcp<'a> {
 
     /// Sends a request as this client's revision wants it.
     pub(crate) async fn ask(&self, method: &str, params: Value) -> Answer {
-        let name = params["name"].as_str().or(params["uri"].as_str()).map(str::to_owned);
+        let named = ["name", "uri", "taskId"].map(|member| params[member].as_str());
+        let name = named.into_iter().flatten().next().map(str::to_owned);
         let message = self.message(method, params);
         let mut request = self.post().header("mcp-protocol-version", self.version);
         if self.version == MODERN {
