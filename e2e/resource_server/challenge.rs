@@ -170,6 +170,8 @@ async fn b2_4_b2_8_credentials_that_are_unclear_are_400_invalid_request() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}");
         let challenge = answer.header("www-authenticate");
         assert!(challenge.starts_with("Bearer error=\"invalid_request\""), "{name}: {challenge}");
+        assert_eq!(answer.code(), -32600, "{name}: a JSON-RPC error, as every 400 is (B5.9)");
+        assert_eq!(answer.body["error"]["data"]["error"], "invalid_request", "{name}");
         assert!(
             !challenge.contains(&token[..20]) && !answer.body.to_string().contains(&token[..20]),
             "{name}"

@@ -19,12 +19,10 @@ async fn with_agent() -> (Server, mandate::oauth::UserId) {
     (server, user_id)
 }
 
-#[tokio::test]
-async fn every_limit_of_an_argument_is_named_with_its_field_and_rule() {
-    let (server, alice) = with_agent().await;
-    let client = Mcp::of(&server, &alice, BOTH).await;
+/// Arguments that break one rule each, and how the rule is said.
+fn bad_arguments() -> Vec<(&'static str, Value, &'static str)> {
     let long = |length: usize| "ü".repeat(length);
-    let cases = [
+    vec![
         ("search_tickets", json!({}), "query: is required"),
         ("search_tickets", json!({ "query": "" }), "query: must not be blank"),
         ("search_tickets", json!({ "query": long(501) }), "query: must have at most 500 characters"),
@@ -86,8 +84,14 @@ async fn every_limit_of_an_argument_is_named_with_its_field_and_rule() {
             json!({ "id": "T-1", "resolution": long(1_001) }),
             "resolution: must have at most 1000 characters",
         ),
-    ];
-    for (tool, arguments, problem) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn every_limit_of_an_argument_is_named_with_its_field_and_rule() {
+    let (server, alice) = with_agent().await;
+    let client = Mcp::of(&server, &alice, BOTH).await;
+    for (tool, arguments, problem) in bad_arguments() {
         let answer = client.call(tool, arguments.clone()).await;
         assert!(answer.problem().contains(problem), "{tool} {problem}: {}", answer.text());
         assert!(answer.body["result"].get("structuredContent").is_none());
