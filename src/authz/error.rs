@@ -99,6 +99,7 @@ impl IntoResponse for JsonError {
         let status = match error.code {
             ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
             ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
@@ -118,6 +119,12 @@ impl IntoResponse for JsonError {
         }
         response
     }
+}
+
+/// Answers a method that an endpoint does not have; `Allow` is added by the router.
+pub async fn method_not_allowed() -> Response {
+    let body = json!({ "error": "invalid_request", "error_description": "this method is not allowed here" });
+    no_store((StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response())
 }
 
 /// Marks an answer as never to be kept (OAuth 2.1 §3.2.3).

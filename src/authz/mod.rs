@@ -21,6 +21,7 @@ pub mod account;
 pub mod answer;
 pub mod assertion;
 pub mod authorize;
+pub mod body;
 pub mod callback;
 pub mod client_auth;
 pub mod client_document;
@@ -70,6 +71,7 @@ fn endpoints() -> Router<Arc<App>> {
         .route("/register", post(register::post))
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))
+        .method_not_allowed_fallback(error::method_not_allowed)
         .layer(cors::open())
 }
 
