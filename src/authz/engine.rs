@@ -33,6 +33,7 @@ use super::token::refresh_token::RefreshRotation;
 use super::token::{Issued, Presented};
 use crate::app::App;
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_scope, server_error};
+use crate::oauth::scope::OFFLINE_ACCESS;
 use crate::oauth::{ErrorCode, Scopes};
 
 /// The token request's redirect URI as the machine sees it. OAuth 2.1 §10.2 made the parameter optional and we
@@ -332,7 +333,11 @@ impl Issuer for Token<'_, RefreshRotation<'_>> {
     }
     async fn recover_refresh(&mut self, token: &str) -> Result<Option<Grant>, ()> {
         let found = self.work.find(token).await.map_err(|error| note(&self.fault, error))?;
-        to_grant(found).map(Some).map_err(|error| note(&self.fault, error))
+        // Clients add `offline_access` to whatever they ask for; it reaches nothing, so it is never too much
+        // (INTEROP G50). The rotation leaves it out again where it was not granted.
+        let mut grant = found.clone();
+        grant.scopes = grant.scopes.union(&Scopes::of([OFFLINE_ACCESS]));
+        to_grant(&grant).map(Some).map_err(|error| note(&self.fault, error))
     }
 }
 
