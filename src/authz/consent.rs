@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
+use super::body::form;
 use super::callback::{Callback, redirect};
 use super::error::{AuthorizeError, PageError, PageResult};
 use super::flow::{self, Flow, Found};
@@ -20,7 +21,6 @@ use super::pages::consent::{ClientView, ConsentPage, ConsentProblem, ScopeStandi
 use super::pages::errors;
 use super::pages::scope_words::scope_words;
 use super::request::{Negotiated, Prompt};
-use super::token::form;
 use super::views;
 use crate::app::App;
 use crate::identity::csrf;

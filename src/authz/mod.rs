@@ -21,6 +21,7 @@ pub mod account;
 pub mod answer;
 pub mod assertion;
 pub mod authorize;
+pub mod body;
 pub mod callback;
 pub mod client_auth;
 pub mod client_document;
@@ -79,8 +80,9 @@ fn endpoints() -> Router<Arc<App>> {
         .route("/register", post(register::post))
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))
+        .method_not_allowed_fallback(error::method_not_allowed)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
-        .layer(map_response(error::in_json))
+        .layer(map_response(error::late_in_json))
         .layer(cors::open())
 }
 
@@ -101,7 +103,7 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/setup", get(setup::get).post(setup::post))
         .layer(forms)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
-        .layer(map_response(error::on_a_page))
+        .layer(map_response(error::late_on_a_page))
         .merge(assets::router())
 }
 
