@@ -47,12 +47,16 @@ pub async fn get(
     let session = session::find(&app, &jar).await?;
     let prompt = Prompt::parse(&params).unwrap_or_default();
     let judged = judge(&app, &client, &callback, &params).await;
+    let may_be_told = session.is_some() || may_be_told_at_once(&client, callback.redirect_uri());
     if prompt.none {
+        if !may_be_told {
+            return Err(errors::nobody_signed_in().with_reference(reference::current()).into());
+        }
         let negotiated = judged.map_err(|error| AuthorizeError::Back(callback.clone(), error))?;
         return consent::silently(&app, &client, &callback, negotiated, session).await;
     }
     if let Err(error) = judged
-        && (session.is_some() || may_be_told_at_once(&client, callback.redirect_uri()))
+        && may_be_told
     {
         return Err(AuthorizeError::Back(callback, error));
     }
