@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `GET /` | `home` |
 //! | `GET /.well-known/oauth-authorization-server[/mcp]` | `metadata` |
+//! | everything else below `/.well-known/`: 404 as JSON, for browser clients too | |
 //! | `GET /jwks` | `jwks` |
 //! | `POST /register` | `register` |
 //! | `GET /authorize` | `authorize` |
@@ -48,12 +49,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tower_http::csrf::CsrfLayer;
 
 use crate::app::App;
 use crate::web::page::ErrorPage;
-use crate::web::{assets, cors};
+use crate::web::{assets, cors, not_found};
 
 /// The longest form or registration, in bytes.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -68,6 +69,7 @@ fn endpoints() -> Router<Arc<App>> {
     Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata::get))
         .route("/.well-known/oauth-authorization-server/{*path}", get(metadata::get_below))
+        .route("/.well-known/{*path}", any(not_found::fallback))
         .route("/jwks", get(jwks::get))
         .route("/register", post(register::post))
         .route("/token", post(token::post))
