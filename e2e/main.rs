@@ -1,1 +1,1 @@
-fn main() {}
+//! Behaviour over real HTTP.

@@ -1,1 +1,17 @@
+//! Mandate: an OAuth 2.1 authorization server and an MCP server in one binary.
+//!
+//! The five-minute tour. Two halves: [`authz`] is the OAuth server, one file per endpoint; [`mcp`] is the
+//! protected server, where `gate.rs` lets a request in or answers 401, 403 or 429, and `call.rs` runs one tool
+//! call. They never import each other: authz writes tokens and grants, mcp reads them. They share words
+//! ([`oauth`], pure), durable facts ([`storage`], one SQL text) and perishable ones ([`ephemeral`]). What goes
+//! wrong is an [`oauth::Error`]; who hears of it depends on the function's return type. Time, randomness and
+//! ids come from [`app::App`].
 
+pub mod audit;
+pub mod clock;
+pub mod config;
+pub mod ephemeral;
+pub mod keys;
+pub mod oauth;
+pub mod random;
+pub mod storage;

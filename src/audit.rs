@@ -1,0 +1,132 @@
+//! The closed list of what is recorded: who let whom do what, and what came of it.
+
+use crate::oauth::{ClientId, GrantId, UserId};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A password was tried.
+    SignIn,
+    /// Somebody signed out.
+    SignOut,
+    /// The consent page was answered.
+    Consent,
+    /// Tokens were issued for a code.
+    TokensIssued,
+    /// A code was presented a second time, by its rightful client.
+    CodeReplayed,
+    /// A refresh token was presented after it had been rotated.
+    RefreshReused,
+    /// A grant was ended.
+    GrantRevoked,
+    /// A client registered itself.
+    ClientRegistered,
+    /// An account was made, disabled or given a password.
+    AccountChanged,
+    /// A tool was called.
+    ToolCall,
+}
+
+impl Kind {
+    /// The name as stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::SignOut => "sign_out",
+            Self::Consent => "consent",
+            Self::TokensIssued => "tokens_issued",
+            Self::CodeReplayed => "code_replayed",
+            Self::RefreshReused => "refresh_reused",
+            Self::GrantRevoked => "grant_revoked",
+            Self::ClientRegistered => "client_registered",
+            Self::AccountChanged => "account_changed",
+            Self::ToolCall => "tool_call",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was refused.
+    Refused,
+}
+
+impl Outcome {
+    /// The name as stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// One event. Secrets never get in: arguments are reduced before they come here.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// What happened.
+    pub kind: Kind,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// On whose behalf.
+    pub user_id: Option<UserId>,
+    /// By which client.
+    pub client_id: Option<ClientId>,
+    /// Under which grant.
+    pub grant_id: Option<GrantId>,
+    /// The tool's name.
+    pub tool: Option<&'static str>,
+    /// The tool's arguments as JSON, long texts reduced.
+    pub arguments: Option<String>,
+    /// The caller's key.
+    pub idempotency_key: Option<String>,
+    /// What ties it to the logs.
+    pub reference: Option<String>,
+    /// The reason of a refusal, or what the event is about.
+    pub detail: Option<String>,
+}
+
+impl Event {
+    /// An event without its particulars.
+    pub fn new(kind: Kind, outcome: Outcome) -> Self {
+        Self {
+            kind,
+            outcome,
+            user_id: None,
+            client_id: None,
+            grant_id: None,
+            tool: None,
+            arguments: None,
+            idempotency_key: None,
+            reference: None,
+            detail: None,
+        }
+    }
+
+    /// On whose behalf.
+    pub fn user(mut self, user_id: &UserId) -> Self {
+        self.user_id = Some(user_id.clone());
+        self
+    }
+
+    /// By which client.
+    pub fn client(mut self, client_id: &ClientId) -> Self {
+        self.client_id = Some(client_id.clone());
+        self
+    }
+
+    /// Under which grant.
+    pub fn grant(mut self, grant_id: &GrantId) -> Self {
+        self.grant_id = Some(grant_id.clone());
+        self
+    }
+
+    /// The reason, or what it is about.
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}

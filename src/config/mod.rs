@@ -1,0 +1,415 @@
+//! Configuration: `mandate.toml`, every key overridable by the environment. The only file that reads either.
+//!
+//! `raw` holds the keys as they are written; here they become types that cannot be wrong, and every refusal
+//! names its key and the cure. The environment variable of a key is `MANDATE_` and the key in capitals, tables
+//! joined by two underscores: `MANDATE_PUBLIC_URL`, `MANDATE_MCP__WRITES`.
+
+mod raw;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jsonwebtoken::Algorithm;
+use url::Url;
+
+use crate::ephemeral::Rate;
+use crate::oauth::Resource;
+use crate::storage::Database;
+use raw::Raw;
+
+/// A key that cannot be used, in one sentence with the cure.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct ConfigError {
+    key: String,
+    problem: String,
+}
+
+impl ConfigError {
+    fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { key: key.into(), problem: problem.into() }
+    }
+}
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The issuer and the base of every absolute URL: an origin without a trailing slash.
+    pub public_url: PublicUrl,
+    /// Where durable facts live.
+    pub database: Database,
+    /// The file with the key that seals private keys at rest.
+    pub secret_key_file: PathBuf,
+    /// Which log lines are written (`tracing` filter directives) and how.
+    pub log: Log,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Lifetimes and the signing algorithm.
+    pub tokens: Tokens,
+    /// How clients become known.
+    pub clients: Clients,
+    /// What outgoing requests may reach.
+    pub outbound: OutboundKeys,
+    /// The MCP endpoint.
+    pub mcp: Mcp,
+    /// How often unauthenticated endpoints may be used.
+    pub limits: Limits,
+}
+
+/// The public URL: an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    text: String,
+    url: Url,
+    resource: Resource,
+}
+
+impl PublicUrl {
+    /// Parses the issuer: https, or http on a loopback host (A0.1, RFC 8414 §2); an origin and nothing more.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let wrong = |problem: &str| ConfigError::new("public_url", problem);
+        let url = Url::parse(text)
+            .map_err(|_| wrong("it is not a URL; write it like https://tickets.example.com"))?;
+        let host = url.host_str().unwrap_or_default();
+        let loopback = host == "localhost" || host == "127.0.0.1" || host == "[::1]";
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            "http" => return Err(wrong("it must be https; plain http is for localhost only")),
+            _ => return Err(wrong("it must be an https URL")),
+        }
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        if !bare || !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("it must be only scheme, host and port, without path, query or user name"));
+        }
+        let text = url.origin().ascii_serialization();
+        Ok(Self { text, resource: Resource::below(&url), url })
+    }
+
+    /// The issuer identifier, byte for byte.
+    pub fn issuer(&self) -> &str {
+        &self.text
+    }
+
+    /// The absolute URL of a path that starts with a slash.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.text)
+    }
+
+    /// The host with its port, as a `Host` header names it.
+    pub fn authority(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// The protected resource below it.
+    pub fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// Whether cookies can be `Secure`.
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+}
+
+/// Log settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Filter directives such as `info` or `info,mandate=debug`.
+    pub filter: String,
+    /// JSON lines instead of readable ones.
+    pub json: bool,
+}
+
+/// Lifetimes and signing.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// How long an access token lives.
+    pub access_token_lifetime: Duration,
+    /// How long a refresh token lives unused; each use starts it anew.
+    pub refresh_token_lifetime: Duration,
+    /// How long a grant lives, used or not.
+    pub grant_lifetime: Duration,
+    /// How long a rotated refresh token still yields its successor (DESIGN §4.4).
+    pub refresh_grace: Duration,
+    /// How long a code lives; at most ten minutes.
+    pub code_lifetime: Duration,
+    /// ES256, RS256 or EdDSA.
+    pub signing_algorithm: Algorithm,
+}
+
+/// How clients become known.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Whether client ID metadata documents are accepted.
+    pub metadata_documents: bool,
+    /// Whether clients may register themselves.
+    pub dynamic_registration: bool,
+    /// Private-use redirect schemes that may be registered, exactly.
+    pub private_use_schemes: Vec<String>,
+    /// A folder of metadata documents that are known without fetching.
+    pub preloaded_documents: Option<PathBuf>,
+    /// How long a client that registered itself may go unused before it is forgotten.
+    pub unused_lifetime: Duration,
+}
+
+/// What outgoing requests may reach beyond the public internet.
+#[derive(Clone, Debug, Default)]
+pub struct OutboundKeys {
+    /// PEM certificates that are trusted besides the system's.
+    pub extra_ca_file: Option<PathBuf>,
+    /// Hosts, as `host` or `host:port`, that may have special-use addresses.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// Which scopes the first challenge names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChallengeScopes {
+    /// The read scope: the client asks for more when it needs more.
+    Read,
+    /// Every scope, for clients that cannot step up.
+    All,
+}
+
+/// The MCP endpoint.
+#[derive(Clone, Debug)]
+pub struct Mcp {
+    /// Whether write tools exist.
+    pub writes: bool,
+    /// What the first 401 names.
+    pub challenge_scopes: ChallengeScopes,
+    /// Whether a step-up challenge repeats the scopes that the client already has, for clients that replace
+    /// their scopes with what the challenge names.
+    pub challenge_includes_granted: bool,
+    /// Browser origins that may call besides our own.
+    pub allowed_origins: Vec<String>,
+    /// Reads per (client, user).
+    pub read_rate: Rate,
+    /// Writes per (client, user).
+    pub write_rate: Rate,
+}
+
+/// How often unauthenticated endpoints may be used from one address.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Registrations.
+    pub register: Rate,
+    /// Fetches of metadata documents.
+    pub document_fetch: Rate,
+}
+
+impl Config {
+    /// Reads the file, if one is named, and the environment over it.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::from_raw(raw::load(file)?)
+    }
+
+    /// The defaults, for tests that then change single fields.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        Self::from_raw(Raw::default())
+    }
+
+    fn from_raw(raw: Raw) -> Result<Self, ConfigError> {
+        let database = database(&raw.database_url)?;
+        let Database::Sqlite(database_file) = &database;
+        let secret_key_file =
+            raw.secret_key_file.unwrap_or_else(|| database_file.with_file_name("mandate.key"));
+        Ok(Self {
+            listen: raw.listen.parse().map_err(|_| {
+                ConfigError::new("listen", "write an address and a port, like 127.0.0.1:8080")
+            })?,
+            public_url: PublicUrl::parse(&raw.public_url)?,
+            secret_key_file,
+            log: Log {
+                filter: raw.log,
+                json: one_of("log_format", &raw.log_format, &[("text", false), ("json", true)])?,
+            },
+            trusted_proxies: networks("trusted_proxies", &raw.trusted_proxies)?,
+            tokens: tokens(&raw.tokens)?,
+            clients: Clients {
+                metadata_documents: raw.clients.metadata_documents,
+                dynamic_registration: raw.clients.dynamic_registration,
+                private_use_schemes: schemes(raw.clients.private_use_schemes)?,
+                preloaded_documents: raw.clients.preloaded_documents,
+                unused_lifetime: duration("clients.unused_lifetime", &raw.clients.unused_lifetime)?,
+            },
+            outbound: OutboundKeys {
+                extra_ca_file: raw.outbound.extra_ca_file,
+                allowed_hosts: raw.outbound.allowed_hosts,
+            },
+            mcp: mcp(raw.mcp)?,
+            limits: Limits {
+                register: per("limits.registrations_per_hour", raw.limits.registrations_per_hour, 3600)?,
+                document_fetch: per(
+                    "limits.document_fetches_per_minute",
+                    raw.limits.document_fetches_per_minute,
+                    60,
+                )?,
+            },
+            database,
+        })
+    }
+}
+
+fn database(url: &str) -> Result<Database, ConfigError> {
+    let wrong = |problem: &str| ConfigError::new("database_url", problem);
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    match path {
+        Some(path) if path.is_empty() || path.contains(['?', ':']) => {
+            Err(wrong("write the path of a file, like sqlite://./data/mandate.db"))
+        }
+        Some(path) => Ok(Database::Sqlite(PathBuf::from(path))),
+        None => Err(wrong("this version keeps its data in SQLite; write sqlite:// and the path of a file")),
+    }
+}
+
+fn tokens(raw: &raw::Tokens) -> Result<Tokens, ConfigError> {
+    let code_lifetime = duration("tokens.code_lifetime", &raw.code_lifetime)?;
+    if code_lifetime > Duration::from_secs(600) {
+        // OAuth 2.1 §4.1.2 caps it.
+        return Err(ConfigError::new("tokens.code_lifetime", "a code may live ten minutes at most"));
+    }
+    Ok(Tokens {
+        access_token_lifetime: duration("tokens.access_token_lifetime", &raw.access_token_lifetime)?,
+        refresh_token_lifetime: duration("tokens.refresh_token_lifetime", &raw.refresh_token_lifetime)?,
+        grant_lifetime: duration("tokens.grant_lifetime", &raw.grant_lifetime)?,
+        refresh_grace: humantime::parse_duration(&raw.refresh_grace)
+            .map_err(|error| ConfigError::new("tokens.refresh_grace", error.to_string()))?,
+        code_lifetime,
+        signing_algorithm: one_of(
+            "tokens.signing_algorithm",
+            &raw.signing_algorithm,
+            &[("ES256", Algorithm::ES256), ("RS256", Algorithm::RS256), ("EdDSA", Algorithm::EdDSA)],
+        )?,
+    })
+}
+
+fn mcp(raw: raw::Mcp) -> Result<Mcp, ConfigError> {
+    for origin in &raw.allowed_origins {
+        let origin_only = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+        if !origin_only {
+            return Err(ConfigError::new(
+                "mcp.allowed_origins",
+                format!("{origin:?} is not an origin; write it like https://app.example.com"),
+            ));
+        }
+    }
+    Ok(Mcp {
+        writes: raw.writes,
+        challenge_scopes: one_of(
+            "mcp.challenge_scopes",
+            &raw.challenge_scopes,
+            &[("read", ChallengeScopes::Read), ("all", ChallengeScopes::All)],
+        )?,
+        challenge_includes_granted: raw.challenge_includes_granted,
+        allowed_origins: raw.allowed_origins,
+        read_rate: per("mcp.reads_per_minute", raw.reads_per_minute, 60)?,
+        write_rate: per("mcp.writes_per_minute", raw.writes_per_minute, 60)?,
+    })
+}
+
+fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_secs(1) => Ok(duration),
+        _ => Err(ConfigError::new(key, format!("{text:?} is no duration; write it like 60s, 1h or 30d"))),
+    }
+}
+
+fn per(key: &str, burst: u32, seconds: u64) -> Result<Rate, ConfigError> {
+    if burst == 0 {
+        return Err(ConfigError::new(key, "write a number of at least 1"));
+    }
+    Ok(Rate { burst, per: Duration::from_secs(seconds) })
+}
+
+fn one_of<T: Copy>(key: &str, text: &str, known: &[(&str, T)]) -> Result<T, ConfigError> {
+    known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+        ConfigError::new(key, format!("{text:?} is not known; write one of {}", names.join(", ")))
+    })
+}
+
+fn networks(key: &str, texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
+    let parse = |text: &String| {
+        let host = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+        text.parse()
+            .or_else(|_| host())
+            .map_err(|_| ConfigError::new(key, format!("{text:?} is no network; write it like 10.0.0.0/8")))
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// Schemes that run in a browser or belong to the web can never be a way back to an app.
+fn schemes(schemes: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    const NEVER: [&str; 9] =
+        ["http", "https", "javascript", "data", "file", "blob", "about", "vbscript", "view-source"];
+    let shaped = |scheme: &str| {
+        scheme.starts_with(|c: char| c.is_ascii_lowercase())
+            && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+    };
+    match schemes.iter().find(|scheme| NEVER.contains(&scheme.as_str()) || !shaped(scheme)) {
+        Some(bad) => Err(ConfigError::new(
+            "clients.private_use_schemes",
+            format!("{bad:?} cannot be a private-use scheme; write it in lower case without a colon"),
+        )),
+        None => Ok(schemes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold() {
+        let config = Config::defaults().unwrap();
+        assert_eq!(config.public_url.issuer(), "http://localhost:8080");
+        assert_eq!(config.public_url.resource().as_str(), "http://localhost:8080/mcp");
+        assert_eq!(config.secret_key_file, PathBuf::from("./data/mandate.key"));
+        assert!(config.mcp.writes);
+    }
+
+    #[test]
+    fn a_public_url_is_an_origin_and_https_unless_on_loopback() {
+        assert_eq!(PublicUrl::parse("https://T.example/").unwrap().issuer(), "https://t.example");
+        for bad in [
+            "tickets.example",
+            "http://tickets.example",
+            "https://t.example/x",
+            "https://t.example/?q",
+            "https://u@t.example",
+            "ftp://t.example",
+        ] {
+            assert!(PublicUrl::parse(bad).unwrap_err().to_string().starts_with("public_url: "), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_key() {
+        type Change = fn(&mut Raw);
+        let cases: [(&str, Change); 9] = [
+            ("listen", |raw| raw.listen = "8080".into()),
+            ("database_url", |raw| raw.database_url = "mysql://x".into()),
+            ("tokens.code_lifetime", |raw| raw.tokens.code_lifetime = "11m".into()),
+            ("tokens.access_token_lifetime", |raw| raw.tokens.access_token_lifetime = "soon".into()),
+            ("tokens.signing_algorithm", |raw| raw.tokens.signing_algorithm = "HS256".into()),
+            ("mcp.challenge_scopes", |raw| raw.mcp.challenge_scopes = "some".into()),
+            ("mcp.allowed_origins", |raw| raw.mcp.allowed_origins = vec!["https://a.example/x".into()]),
+            ("clients.private_use_schemes", |raw| {
+                raw.clients.private_use_schemes = vec!["javascript".into()]
+            }),
+            ("trusted_proxies", |raw| raw.trusted_proxies = vec!["proxy".into()]),
+        ];
+        for (key, change) in cases {
+            let mut raw = Raw::default();
+            change(&mut raw);
+            let error = Config::from_raw(raw).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{key}: ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The keys as they are written in `mandate.toml` and the environment, with their defaults.
+
+use std::path::{Path, PathBuf};
+
+use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat};
+use serde::Deserialize;
+
+use super::ConfigError;
+
+/// Keys that hold lists: in the environment their values are separated by commas.
+const LISTS: [&str; 4] =
+    ["trusted_proxies", "clients.private_use_schemes", "outbound.allowed_hosts", "mcp.allowed_origins"];
+
+/// The schemes of desktop clients seen to register them.
+const KNOWN_SCHEMES: [&str; 8] =
+    ["cursor", "vscode", "vscode-insiders", "windsurf", "claude", "zed", "raycast", "goose"];
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) listen: String,
+    pub(super) public_url: String,
+    pub(super) database_url: String,
+    pub(super) secret_key_file: Option<PathBuf>,
+    pub(super) log: String,
+    pub(super) log_format: String,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) tokens: Tokens,
+    pub(super) clients: Clients,
+    pub(super) outbound: Outbound,
+    pub(super) mcp: Mcp,
+    pub(super) limits: Limits,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            public_url: "http://localhost:8080".into(),
+            database_url: "sqlite://./data/mandate.db".into(),
+            secret_key_file: None,
+            log: "info".into(),
+            log_format: "text".into(),
+            trusted_proxies: Vec::new(),
+            tokens: Tokens::default(),
+            clients: Clients::default(),
+            outbound: Outbound::default(),
+            mcp: Mcp::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tokens {
+    pub(super) access_token_lifetime: String,
+    pub(super) refresh_token_lifetime: String,
+    pub(super) grant_lifetime: String,
+    pub(super) refresh_grace: String,
+    pub(super) code_lifetime: String,
+    pub(super) signing_algorithm: String,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            access_token_lifetime: "1h".into(),
+            refresh_token_lifetime: "30d".into(),
+            grant_lifetime: "365d".into(),
+            refresh_grace: "30s".into(),
+            code_lifetime: "60s".into(),
+            signing_algorithm: "ES256".into(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Clients {
+    pub(super) metadata_documents: bool,
+    pub(super) dynamic_registration: bool,
+    pub(super) private_use_schemes: Vec<String>,
+    pub(super) preloaded_documents: Option<PathBuf>,
+    pub(super) unused_lifetime: String,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            metadata_documents: true,
+            dynamic_registration: true,
+            private_use_schemes: KNOWN_SCHEMES.map(str::to_owned).to_vec(),
+            preloaded_documents: None,
+            unused_lifetime: "30d".into(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Outbound {
+    pub(super) extra_ca_file: Option<PathBuf>,
+    pub(super) allowed_hosts: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Mcp {
+    pub(super) writes: bool,
+    pub(super) challenge_scopes: String,
+    pub(super) challenge_includes_granted: bool,
+    pub(super) allowed_origins: Vec<String>,
+    pub(super) reads_per_minute: u32,
+    pub(super) writes_per_minute: u32,
+}
+
+impl Default for Mcp {
+    fn default() -> Self {
+        Self {
+            writes: true,
+            challenge_scopes: "read".into(),
+            challenge_includes_granted: true,
+            allowed_origins: Vec::new(),
+            reads_per_minute: 120,
+            writes_per_minute: 20,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) registrations_per_hour: u32,
+    pub(super) document_fetches_per_minute: u32,
+}
+
+// Hosted clients share few addresses, so the buckets are big: they stop floods, not users.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { registrations_per_hour: 1000, document_fetches_per_minute: 120 }
+    }
+}
+
+/// Reads the file and the environment over it.
+pub(super) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
+    let mut environment = Environment::with_prefix("MANDATE")
+        .prefix_separator("_")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",");
+    for key in LISTS {
+        environment = environment.with_list_parse_key(key);
+    }
+    let mut layers = Layers::builder();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::new("--config", format!("{}: {error}", path.display())))?;
+        layers = layers.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    layers.add_source(environment).build().and_then(Layers::try_deserialize).map_err(explain)
+}
+
+fn explain(error: LayerError) -> ConfigError {
+    match error {
+        LayerError::Type { key: Some(key), unexpected, expected, .. } => {
+            ConfigError::new(key, format!("{unexpected} stands where {expected} is expected"))
+        }
+        LayerError::At { key: Some(key), error, .. } => ConfigError::new(key, error.to_string()),
+        other => ConfigError::new("configuration", other.to_string()),
+    }
+}

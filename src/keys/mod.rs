@@ -1,0 +1,135 @@
+//! Keys: the one that seals what is stored, and those that sign access tokens.
+//!
+//! Two signing keys are always published: the current one and the next, so that whoever caches `/jwks` knows a
+//! key before the first token is signed with it. Private keys lie in the database sealed with the key from
+//! `secret_key_file`; the resource server of this process uses them in memory, never over HTTP.
+
+mod sealing;
+mod signing;
+
+pub use sealing::{SealError, SealingKey, derive, open_with, seal_with};
+pub use signing::{KeyError, SigningKey, SigningKeyRow, generate};
+
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header, encode};
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+use crate::oauth::claims::{ACCESS_TOKEN_TYPE, AccessTokenClaims};
+use crate::oauth::error::{Error, server_error};
+
+/// Tolerated between the clocks of replicas, in seconds.
+const CLOCK_SKEW: u64 = 60;
+
+/// Why a token was not accepted. For the log: the client hears one sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadToken {
+    /// Not a JWT at all, or unreadable.
+    #[error("it is not a JWT")]
+    Malformed,
+    /// Another kind of JWT: `typ` is not `at+jwt`.
+    #[error("it is not an access token")]
+    WrongType,
+    /// No published key has this `kid` and algorithm.
+    #[error("its key is unknown")]
+    UnknownKey,
+    /// The signature is wrong.
+    #[error("its signature is wrong")]
+    Signature,
+    /// `exp` has passed or `nbf` has not come.
+    #[error("it has expired or is not yet valid")]
+    Expired,
+    /// `iss` or `aud` is another's.
+    #[error("it was issued by or for somebody else")]
+    Foreign,
+}
+
+/// All keys of this process.
+#[derive(Debug)]
+pub struct Keys {
+    /// Seals what only this server may read.
+    pub sealing: SealingKey,
+    signing: Vec<SigningKey>,
+    algorithm: Algorithm,
+}
+
+impl Keys {
+    /// Brings the keys together. `signing` holds every published key.
+    pub fn new(sealing: SealingKey, signing: Vec<SigningKey>, algorithm: Algorithm) -> Self {
+        Self { sealing, signing, algorithm }
+    }
+
+    /// The key that signs at `now`: of the configured algorithm, the one most lately active.
+    fn current(&self, now: Timestamp) -> Option<&SigningKey> {
+        self.signing
+            .iter()
+            .filter(|key| key.algorithm == self.algorithm && key.active_from <= now)
+            .max_by_key(|key| key.active_from)
+    }
+
+    /// Signs an access token (RFC 9068 §2.1).
+    pub fn sign(&self, claims: &AccessTokenClaims, now: Timestamp) -> Result<String, Error> {
+        let key = self.current(now).ok_or_else(|| server_error("the server has no signing key"))?;
+        let mut header = jsonwebtoken::Header::new(key.algorithm);
+        header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
+        header.kid = Some(key.kid.clone());
+        encode(&header, claims, &key.encoding)
+            .map_err(|error| server_error("the server made an error").detail(error))
+    }
+
+    /// Verifies an access token for `issuer` and `audience` at `now`. Of the header only `typ`, `alg` and
+    /// `kid` are read, and only to pick one of our own keys; `jku`, `x5u` and `jwk` have no meaning here
+    /// (RFC 8725 §3.1, RFC 9068 §4).
+    pub fn verify(
+        &self,
+        token: &str,
+        issuer: &str,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<AccessTokenClaims, BadToken> {
+        let header = decode_header(token).map_err(|_| BadToken::Malformed)?;
+        let typ = header.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
+        if typ.strip_prefix("application/").unwrap_or(&typ) != ACCESS_TOKEN_TYPE {
+            return Err(BadToken::WrongType);
+        }
+        let kid = header.kid.ok_or(BadToken::UnknownKey)?;
+        let key = self.signing.iter().find(|key| key.kid == kid && key.algorithm == header.alg);
+        let key = key.ok_or(BadToken::UnknownKey)?;
+        let mut validation = Validation::new(key.algorithm);
+        // Times are checked below against our own clock.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let claims = decode::<VerifiedClaims>(token, &key.decoding, &validation)
+            .map_err(|error| match error.kind() {
+                jsonwebtoken::errors::ErrorKind::InvalidSignature => BadToken::Signature,
+                _ => BadToken::Malformed,
+            })?
+            .claims;
+        let not_before = claims.nbf.unwrap_or(i64::MIN);
+        let seconds = now.unix_seconds();
+        let skew = i64::try_from(CLOCK_SKEW).unwrap_or(0);
+        if claims.access.exp <= seconds || not_before > seconds.saturating_add(skew) {
+            return Err(BadToken::Expired);
+        }
+        if claims.access.iss != issuer || claims.access.aud != audience {
+            return Err(BadToken::Foreign);
+        }
+        Ok(claims.access)
+    }
+
+    /// The JWK set (RFC 7517 §5): public members only.
+    pub fn jwks(&self) -> Value {
+        let keys: Vec<&Value> = self.signing.iter().map(|key| &key.public_jwk).collect();
+        json!({ "keys": keys })
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct VerifiedClaims {
+    #[serde(flatten)]
+    access: AccessTokenClaims,
+    nbf: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests;

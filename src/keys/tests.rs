@@ -1,0 +1,118 @@
+use super::*;
+use crate::random::Random;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::time::Duration;
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+const ISSUER: &str = "https://t.example";
+const RESOURCE: &str = "https://t.example/mcp";
+
+fn keys(algorithm: Algorithm) -> Keys {
+    let random = Random::seeded(1);
+    let sealing = SealingKey::new([1; 32]);
+    let row = generate(algorithm, NOW, NOW, &sealing, &random).unwrap();
+    let key = SigningKey::open(&row, &sealing).unwrap();
+    Keys::new(sealing, vec![key], algorithm)
+}
+
+fn claims() -> AccessTokenClaims {
+    AccessTokenClaims {
+        iss: ISSUER.into(),
+        sub: "user_1".into(),
+        aud: RESOURCE.into(),
+        client_id: "client_1".into(),
+        scope: "tickets:read".into(),
+        jti: "j".into(),
+        iat: NOW.unix_seconds(),
+        exp: NOW.unix_seconds() + 3600,
+        auth_time: NOW.unix_seconds(),
+        grant_id: "grant_1".into(),
+    }
+}
+
+#[test]
+fn every_algorithm_signs_what_it_verifies() {
+    for algorithm in [Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA] {
+        let keys = keys(algorithm);
+        let token = keys.sign(&claims(), NOW).unwrap();
+        assert_eq!(keys.verify(&token, ISSUER, RESOURCE, NOW).unwrap(), claims());
+        let public = keys.jwks().to_string();
+        for private in ["\"d\"", "\"p\"", "\"q\"", "\"k\""] {
+            assert!(!public.contains(private), "{algorithm:?} publishes {private}");
+        }
+    }
+}
+
+#[test]
+fn audience_and_issuer_must_be_equal_and_time_must_be_right() {
+    let keys = keys(Algorithm::ES256);
+    let token = keys.sign(&claims(), NOW).unwrap();
+    for (issuer, audience) in [(ISSUER, "https://t.example"), ("https://t.example/", RESOURCE)] {
+        assert_eq!(keys.verify(&token, issuer, audience, NOW), Err(BadToken::Foreign));
+    }
+    let later = NOW.plus(Duration::from_secs(3600));
+    assert_eq!(keys.verify(&token, ISSUER, RESOURCE, later), Err(BadToken::Expired));
+}
+
+#[test]
+fn only_a_current_key_signs() {
+    let keys = keys(Algorithm::ES256);
+    assert!(keys.sign(&claims(), NOW.minus(Duration::from_secs(1))).is_err());
+}
+
+/// Builds a JWT with any header, signed with the real key where `sign` says so.
+fn forged(keys: &Keys, header: Value) -> String {
+    let header: jsonwebtoken::Header = serde_json::from_value(header).unwrap();
+    encode(&header, &claims(), &keys.signing[0].encoding).unwrap()
+}
+
+#[test]
+fn other_kinds_of_jwt_are_refused() {
+    let keys = keys(Algorithm::ES256);
+    let kid = keys.signing[0].kid.clone();
+    for typ in ["JWT", "id_token+jwt", "oauth-id-jag+jwt", "client-authentication+jwt"] {
+        let token = forged(&keys, json!({"alg": "ES256", "typ": typ, "kid": kid}));
+        assert_eq!(keys.verify(&token, ISSUER, RESOURCE, NOW), Err(BadToken::WrongType), "{typ}");
+    }
+    let accepted = forged(&keys, json!({"alg": "ES256", "typ": "application/at+jwt", "kid": kid}));
+    assert!(keys.verify(&accepted, ISSUER, RESOURCE, NOW).is_ok());
+}
+
+#[test]
+fn an_unknown_kid_another_algorithm_none_and_a_changed_claim_are_refused() {
+    let keys = keys(Algorithm::ES256);
+    let kid = keys.signing[0].kid.clone();
+    let unknown = forged(&keys, json!({"alg": "ES256", "typ": "at+jwt", "kid": "other"}));
+    assert_eq!(keys.verify(&unknown, ISSUER, RESOURCE, NOW), Err(BadToken::UnknownKey));
+    let missing = forged(&keys, json!({"alg": "ES256", "typ": "at+jwt"}));
+    assert_eq!(keys.verify(&missing, ISSUER, RESOURCE, NOW), Err(BadToken::UnknownKey));
+
+    let token = keys.sign(&claims(), NOW).unwrap();
+    let mut parts = token.split('.');
+    let (_, payload, signature) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+    let with_header = |header: Value| {
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        format!("{header}.{payload}.{signature}")
+    };
+    let none = with_header(json!({"alg": "none", "typ": "at+jwt", "kid": kid}));
+    assert_eq!(keys.verify(&none, ISSUER, RESOURCE, NOW), Err(BadToken::Malformed));
+    let hmac = with_header(json!({"alg": "HS256", "typ": "at+jwt", "kid": kid}));
+    assert_eq!(keys.verify(&hmac, ISSUER, RESOURCE, NOW), Err(BadToken::UnknownKey));
+
+    let mut changed = claims();
+    changed.scope = "tickets:read tickets:write".into();
+    let payload = URL_SAFE_NO_PAD.encode(serde_json::to_string(&changed).unwrap());
+    let header = token.split('.').next().unwrap();
+    let token = format!("{header}.{payload}.{signature}");
+    assert_eq!(keys.verify(&token, ISSUER, RESOURCE, NOW), Err(BadToken::Signature));
+}
+
+#[test]
+fn a_key_carried_in_the_header_is_not_looked_at() {
+    let (ours, theirs) = (keys(Algorithm::ES256), keys(Algorithm::ES256));
+    let kid = ours.signing[0].kid.clone();
+    let jwk = theirs.signing[0].public_jwk.clone();
+    let token = forged(&theirs, json!({"alg": "ES256", "typ": "at+jwt", "kid": kid, "jwk": jwk}));
+    assert_eq!(ours.verify(&token, ISSUER, RESOURCE, NOW), Err(BadToken::Signature));
+}

@@ -1,0 +1,31 @@
+//! The claims of a JWT access token (RFC 9068 §2.2).
+
+use serde::{Deserialize, Serialize};
+
+/// The `typ` of an access token (RFC 9068 §2.1).
+pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+
+/// What an access token says. `aud` is exactly the resource, as one string.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessTokenClaims {
+    /// The issuer, byte for byte as configured.
+    pub iss: String,
+    /// The user's id.
+    pub sub: String,
+    /// The resource.
+    pub aud: String,
+    /// The client that holds the token.
+    pub client_id: String,
+    /// The scope granted to this token, space-separated.
+    pub scope: String,
+    /// Unique to this token.
+    pub jti: String,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub exp: i64,
+    /// When the user signed in, unix seconds (RFC 9068 §2.2.1).
+    pub auth_time: i64,
+    /// The grant under which it was issued: what revocation ends.
+    pub grant_id: String,
+}

@@ -1,0 +1,128 @@
+//! Scopes (OAuth 2.1 §1.4.1): an ordered set of tokens, and the catalogue of those we know.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Read tickets and their comments.
+pub const TICKETS_READ: &str = "tickets:read";
+/// Open, comment on and close tickets.
+pub const TICKETS_WRITE: &str = "tickets:write";
+/// Asked for by clients that want a refresh token. Always accepted, never required: a refresh token is issued
+/// either way, so it stands in the AS metadata only (MCP authorization, "Refresh Tokens").
+pub const OFFLINE_ACCESS: &str = "offline_access";
+
+/// The scopes that our resource knows: PRM and challenges list these.
+pub const RESOURCE_SCOPES: [&str; 2] = [TICKETS_READ, TICKETS_WRITE];
+/// The scopes that our AS knows: its metadata lists these.
+pub const KNOWN_SCOPES: [&str; 3] = [OFFLINE_ACCESS, TICKETS_READ, TICKETS_WRITE];
+
+/// How long a `scope` parameter may be, in bytes.
+const MAX_LENGTH: usize = 2048;
+
+/// A set of scope tokens, printed in alphabetical order so that equal sets are equal texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scopes(BTreeSet<String>);
+
+/// A `scope` parameter that is not a list of scope tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("scope must be space-separated tokens of printable ASCII without quotes or backslashes")]
+pub struct MalformedScope;
+
+impl Scopes {
+    /// Parses a `scope` parameter. The grammar is OAuth 2.1 §1.4.1: %x21 / %x23-5B / %x5D-7E.
+    pub fn parse(text: &str) -> Result<Self, MalformedScope> {
+        if text.len() > MAX_LENGTH {
+            return Err(MalformedScope);
+        }
+        let legal = |b: u8| b == 0x21 || (0x23..=0x5b).contains(&b) || (0x5d..=0x7e).contains(&b);
+        text.split(' ')
+            .filter(|token| !token.is_empty())
+            .map(|token| token.bytes().all(legal).then(|| token.to_owned()).ok_or(MalformedScope))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// The set of these known tokens.
+    pub fn of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(tokens.into_iter().map(str::to_owned).collect())
+    }
+
+    /// Every scope of our resource, and `offline_access`: what a request without `scope` asks for.
+    pub fn known() -> Self {
+        Self::of(KNOWN_SCOPES)
+    }
+
+    /// Whether the set holds `token`.
+    pub fn contains(&self, token: &str) -> bool {
+        self.0.contains(token)
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether every token of this set is in `other`.
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
+    /// The tokens that are in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    /// The tokens that are in either set.
+    pub fn union(&self, other: &Self) -> Self {
+        Self(self.0.union(&other.0).cloned().collect())
+    }
+
+    /// The tokens of this set that are not in `other`.
+    pub fn difference(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0).cloned().collect())
+    }
+
+    /// The tokens in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, token) in self.iter().enumerate() {
+            if position > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(token)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_scope_is_a_set_without_order() {
+        let scopes = Scopes::parse("tickets:write  tickets:read tickets:read").unwrap();
+        assert_eq!(scopes.to_string(), "tickets:read tickets:write");
+    }
+
+    #[test]
+    fn illegal_characters_are_refused() {
+        for bad in ["a\"b", "a\\b", "a\tb", "caf\u{e9}", "a\u{0}"] {
+            assert_eq!(Scopes::parse(bad), Err(MalformedScope), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printing_and_parsing_agree(text in "[a-z:!#\\[\\]~ ]{0,60}") {
+            let scopes = Scopes::parse(&text).unwrap();
+            prop_assert_eq!(Scopes::parse(&scopes.to_string()).unwrap(), scopes);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Clients that we registered, and metadata documents as fetched.
+
+use super::{Result, StorageError, Store, Tx};
+use crate::clock::Timestamp;
+use crate::oauth::ClientId;
+use crate::oauth::client::{Client, ClientKind};
+use crate::oauth::secret::SecretHash;
+
+/// A registered client with its dates.
+#[derive(Clone, Debug)]
+pub struct ClientRow {
+    /// The client.
+    pub client: Client,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When it last obtained tokens.
+    pub last_used_at: Timestamp,
+}
+
+type Row = (String, String, String, Option<String>, i64, i64);
+
+pub(super) fn stored_kind(kind: ClientKind) -> &'static str {
+    match kind {
+        ClientKind::Dynamic => "dynamic",
+        ClientKind::Registered => "registered",
+        ClientKind::Document => "document",
+    }
+}
+
+pub(super) fn parse_kind(name: &str) -> Result<ClientKind> {
+    [ClientKind::Dynamic, ClientKind::Registered, ClientKind::Document]
+        .into_iter()
+        .find(|kind| stored_kind(*kind) == name)
+        .ok_or_else(|| StorageError::corrupt("client kind", name))
+}
+
+fn parse(row: Row) -> Result<ClientRow> {
+    let (client_id, kind, metadata, secret_hash, created_at, last_used_at) = row;
+    Ok(ClientRow {
+        client: Client {
+            client_id: ClientId::new(client_id),
+            kind: parse_kind(&kind)?,
+            metadata: serde_json::from_str(&metadata)
+                .map_err(|error| StorageError::corrupt("clients.metadata", error))?,
+            secret_hash: secret_hash.map(SecretHash::stored),
+        },
+        created_at: Timestamp(created_at),
+        last_used_at: Timestamp(last_used_at),
+    })
+}
+
+/// Adds a client. `false` when the id is taken.
+pub async fn record(tx: &mut Tx, client: &Client, now: Timestamp) -> Result<bool> {
+    let metadata = serde_json::to_string(&client.metadata)
+        .map_err(|error| StorageError::corrupt("clients.metadata", error))?;
+    let done = sqlx::query(
+        "INSERT INTO clients (client_id, kind, metadata, secret_hash, created_at, last_used_at) \
+         VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (client_id) DO NOTHING",
+    )
+    .bind(client.client_id.as_str())
+    .bind(stored_kind(client.kind))
+    .bind(metadata)
+    .bind(client.secret_hash.as_ref().map(|hash| hash.as_str().to_owned()))
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that the client obtained tokens.
+pub async fn touch(tx: &mut Tx, client_id: &ClientId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE clients SET last_used_at = $2 WHERE client_id = $1")
+        .bind(client_id.as_str())
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets a client. `false` when there is none.
+pub async fn remove(tx: &mut Tx, client_id: &ClientId) -> Result<bool> {
+    let done = sqlx::query("DELETE FROM clients WHERE client_id = $1")
+        .bind(client_id.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Forgets clients that registered themselves, were last used before `before` and hold no live grant.
+pub async fn remove_unused(tx: &mut Tx, before: Timestamp, now: Timestamp) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM clients WHERE kind = 'dynamic' AND last_used_at < $1 AND NOT EXISTS (\
+         SELECT 1 FROM grants WHERE grants.client_id = clients.client_id AND grants.revoked_at IS NULL \
+         AND grants.activated_at IS NOT NULL AND grants.expires_at > $2)",
+    )
+    .bind(before.0)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Keeps a fetched document (as the cache writes it) for its client id.
+pub async fn keep_document(tx: &mut Tx, client_id: &ClientId, cached: &str, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO client_documents (client_id, cached, updated_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (client_id) DO UPDATE SET cached = excluded.cached, updated_at = excluded.updated_at",
+    )
+    .bind(client_id.as_str())
+    .bind(cached)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets documents that nobody has asked for since `before`.
+pub async fn remove_old_documents(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    let done = sqlx::query("DELETE FROM client_documents WHERE updated_at < $1")
+        .bind(before.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+impl Store {
+    /// The registered client of this id.
+    pub async fn find_client(&self, client_id: &ClientId) -> Result<Option<ClientRow>> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT client_id, kind, metadata, secret_hash, created_at, last_used_at FROM clients \
+             WHERE client_id = $1",
+        )
+        .bind(client_id.as_str())
+        .fetch_optional(self.read())
+        .await?;
+        row.map(parse).transpose()
+    }
+
+    /// Every registered client, newest first.
+    pub async fn list_clients(&self) -> Result<Vec<ClientRow>> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT client_id, kind, metadata, secret_hash, created_at, last_used_at FROM clients \
+             ORDER BY created_at DESC, client_id",
+        )
+        .fetch_all(self.read())
+        .await?;
+        rows.into_iter().map(parse).collect()
+    }
+
+    /// The document kept for this client id, as the cache wrote it.
+    pub async fn find_document(&self, client_id: &ClientId) -> Result<Option<String>> {
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT cached FROM client_documents WHERE client_id = $1")
+                .bind(client_id.as_str())
+                .fetch_optional(self.read())
+                .await?;
+        Ok(row.map(|(cached,)| cached))
+    }
+}

@@ -1,0 +1,88 @@
+//! Authorization codes, by hash. A used code stays for a while, so that a replay can be told from garbage.
+
+use super::{Result, Store, Tx};
+use crate::clock::Timestamp;
+use crate::oauth::GrantId;
+use crate::oauth::pkce::CodeChallenge;
+use crate::oauth::secret::SecretHash;
+
+/// A code as recorded.
+#[derive(Clone, Debug)]
+pub struct CodeRow {
+    /// The grant that it takes up.
+    pub grant_id: GrantId,
+    /// The `redirect_uri` parameter of the authorization request, as sent; `None` when it was left out.
+    pub redirect_uri: Option<String>,
+    /// What the verifier must match.
+    pub code_challenge: CodeChallenge,
+    /// Until when it can be redeemed.
+    pub expires_at: Timestamp,
+    /// Since when it is used.
+    pub consumed_at: Option<Timestamp>,
+}
+
+/// Records a new code.
+pub async fn record(tx: &mut Tx, hash: &SecretHash, code: &CodeRow, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO authorization_codes (code_hash, grant_id, redirect_uri, code_challenge, created_at, \
+         expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(hash.as_str())
+    .bind(code.grant_id.as_str())
+    .bind(code.redirect_uri.clone())
+    .bind(code.code_challenge.as_str())
+    .bind(now.0)
+    .bind(code.expires_at.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Redeems a code: `true` for the one caller that gets it (OAuth 2.1 §4.1.3).
+pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE authorization_codes SET consumed_at = $2 \
+         WHERE code_hash = $1 AND consumed_at IS NULL AND expires_at > $2",
+    )
+    .bind(hash.as_str())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes codes that expired before `before`, and grants that were never taken up through them.
+pub async fn remove_expired(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    let done = sqlx::query("DELETE FROM authorization_codes WHERE expires_at < $1")
+        .bind(before.0)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "DELETE FROM grants WHERE activated_at IS NULL AND created_at < $1 AND NOT EXISTS (\
+         SELECT 1 FROM authorization_codes WHERE authorization_codes.grant_id = grants.grant_id)",
+    )
+    .bind(before.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+impl Store {
+    /// The code of this hash, used or not.
+    pub async fn find_code(&self, hash: &SecretHash) -> Result<Option<CodeRow>> {
+        let row: Option<(String, Option<String>, String, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT grant_id, redirect_uri, code_challenge, expires_at, consumed_at \
+             FROM authorization_codes WHERE code_hash = $1",
+        )
+        .bind(hash.as_str())
+        .fetch_optional(self.read())
+        .await?;
+        Ok(row.map(|(grant_id, redirect_uri, code_challenge, expires_at, consumed_at)| CodeRow {
+            grant_id: GrantId::new(grant_id),
+            redirect_uri,
+            code_challenge: CodeChallenge::stored(code_challenge),
+            expires_at: Timestamp(expires_at),
+            consumed_at: consumed_at.map(Timestamp),
+        }))
+    }
+}

@@ -1,0 +1,222 @@
+//! What the store promises, races included.
+
+use std::time::Duration;
+
+use super::users::{Recorded, Role, User};
+use super::{Database, OpenError, Store, codes, commit, grants, refresh_tokens, setup_links, users};
+use crate::clock::Timestamp;
+use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
+use crate::oauth::pkce::CodeChallenge;
+use crate::oauth::secret::SecretHash;
+use crate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+struct Opened {
+    store: Store,
+    folder: tempfile::TempDir,
+}
+
+async fn open() -> Opened {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&Database::Sqlite(folder.path().join("t.db"))).await.unwrap();
+    Opened { store, folder }
+}
+
+fn user(name: &str) -> User {
+    User {
+        user_id: UserId::new(format!("user_{name}")),
+        username: name.to_owned(),
+        role: Role::Requester,
+        password_hash: "x".into(),
+        created_at: NOW,
+        disabled_at: None,
+    }
+}
+
+fn grant(id: &str) -> grants::Grant {
+    grants::Grant {
+        grant_id: GrantId::new(id),
+        user_id: UserId::new("user_alice"),
+        client: Client {
+            client_id: ClientId::new("client_1"),
+            kind: ClientKind::Dynamic,
+            metadata: ClientMetadata {
+                client_name: Some("C".into()),
+                redirect_uris: vec![RedirectUri::stored("https://c.example/cb")],
+                token_endpoint_auth_method: AuthMethod::None,
+                further_auth_methods: Vec::new(),
+                client_uri: None,
+                application_type: None,
+                scope: None,
+                jwks: None,
+                jwks_uri: None,
+                software_id: None,
+                software_version: None,
+            },
+            secret_hash: None,
+        },
+        redirect_uri: RedirectUri::stored("https://c.example/cb"),
+        resource: "https://t.example/mcp".into(),
+        scopes: Scopes::known(),
+        auth_time: NOW,
+        created_at: NOW,
+        expires_at: NOW.plus(Duration::from_secs(60)),
+        activated_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    }
+}
+
+async fn with_grant() -> Opened {
+    let opened = open().await;
+    let mut tx = opened.store.write().await.unwrap();
+    users::record(&mut tx, &user("alice")).await.unwrap();
+    grants::record(&mut tx, &grant("g")).await.unwrap();
+    commit(tx).await.unwrap();
+    opened
+}
+
+#[tokio::test]
+async fn a_username_is_taken_in_every_letter_case() {
+    let Opened { store, folder: _folder } = open().await;
+    let mut tx = store.write().await.unwrap();
+    assert_eq!(users::record(&mut tx, &user("alice")).await.unwrap(), Recorded::Yes);
+    let mut second = user("ALICE");
+    second.user_id = UserId::new("user_2");
+    assert_eq!(users::record(&mut tx, &second).await.unwrap(), Recorded::Taken);
+    commit(tx).await.unwrap();
+    assert!(store.find_user_by_name(" Alice ").await.unwrap().is_some());
+    assert!(!store.has_no_users().await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_not_committed_did_not_happen() {
+    let Opened { store, folder: _folder } = open().await;
+    let mut tx = store.write().await.unwrap();
+    users::record(&mut tx, &user("alice")).await.unwrap();
+    drop(tx);
+    assert!(store.has_no_users().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_grant_is_live_from_its_code_until_it_ends() {
+    let Opened { store, folder: _folder } = with_grant().await;
+    let id = GrantId::new("g");
+    assert!(store.find_live_grant(&id, NOW).await.unwrap().is_none(), "its code was not redeemed yet");
+    let mut tx = store.write().await.unwrap();
+    grants::activate(&mut tx, &id, NOW).await.unwrap();
+    commit(tx).await.unwrap();
+    let live = store.find_live_grant(&id, NOW).await.unwrap().unwrap();
+    assert_eq!((live.username.as_str(), live.scopes), ("alice", Scopes::known()));
+    assert_eq!(store.list_live_grants(&live.user_id, NOW).await.unwrap().len(), 1);
+    let end = NOW.plus(Duration::from_secs(60));
+    assert!(store.find_live_grant(&id, end).await.unwrap().is_none(), "it has expired");
+
+    let mut tx = store.write().await.unwrap();
+    assert!(grants::revoke(&mut tx, &id, "test", NOW).await.unwrap());
+    assert!(!grants::revoke(&mut tx, &id, "test", NOW).await.unwrap(), "it ends once");
+    commit(tx).await.unwrap();
+    assert!(store.find_live_grant(&id, NOW).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_disabled_user_has_no_live_grant_and_no_session() {
+    let Opened { store, folder: _folder } = with_grant().await;
+    let mut tx = store.write().await.unwrap();
+    grants::activate(&mut tx, &GrantId::new("g"), NOW).await.unwrap();
+    users::disable(&mut tx, &UserId::new("user_alice"), NOW).await.unwrap();
+    commit(tx).await.unwrap();
+    assert!(store.find_live_grant(&GrantId::new("g"), NOW).await.unwrap().is_none());
+}
+
+/// Runs `attempt` 32 times at once and counts who won.
+async fn winners<F, Fut>(attempt: F) -> usize
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let attempts: Vec<_> = (0..32).map(|_| attempt()).collect();
+    futures::future::join_all(attempts).await.into_iter().filter(|won| *won).count()
+}
+
+#[tokio::test]
+async fn of_32_redeemers_of_a_code_one_wins() {
+    let Opened { store, folder: _folder } = with_grant().await;
+    let hash = SecretHash::of("code");
+    let code = codes::CodeRow {
+        grant_id: GrantId::new("g"),
+        redirect_uri: None,
+        code_challenge: CodeChallenge::stored("c"),
+        expires_at: NOW.plus(Duration::from_secs(60)),
+        consumed_at: None,
+    };
+    let mut tx = store.write().await.unwrap();
+    codes::record(&mut tx, &hash, &code, NOW).await.unwrap();
+    commit(tx).await.unwrap();
+    let won = winners(|| async {
+        let mut tx = store.write().await.unwrap();
+        let won = codes::redeem(&mut tx, &hash, NOW).await.unwrap();
+        commit(tx).await.unwrap();
+        won
+    });
+    assert_eq!(won.await, 1);
+    assert!(store.find_code(&hash).await.unwrap().unwrap().consumed_at.is_some());
+}
+
+#[tokio::test]
+async fn of_32_rotators_of_a_refresh_token_one_wins_and_an_expired_one_has_none() {
+    let Opened { store, folder: _folder } = with_grant().await;
+    let (hash, old) = (SecretHash::of("token"), SecretHash::of("old"));
+    let mut tx = store.write().await.unwrap();
+    let end = NOW.plus(Duration::from_secs(60));
+    refresh_tokens::record(&mut tx, &hash, &GrantId::new("g"), NOW, end).await.unwrap();
+    refresh_tokens::record(&mut tx, &old, &GrantId::new("g"), NOW, NOW).await.unwrap();
+    assert!(!refresh_tokens::rotate(&mut tx, &old, "sealed", NOW).await.unwrap());
+    commit(tx).await.unwrap();
+    let won = winners(|| async {
+        let mut tx = store.write().await.unwrap();
+        let won = refresh_tokens::rotate(&mut tx, &hash, "sealed", NOW).await.unwrap();
+        commit(tx).await.unwrap();
+        won
+    });
+    assert_eq!(won.await, 1);
+    let row = store.find_refresh_token(&hash).await.unwrap().unwrap();
+    assert_eq!(row.rotated, Some((NOW, "sealed".into())));
+}
+
+#[tokio::test]
+async fn a_setup_link_works_once_and_ends_the_earlier_ones() {
+    let Opened { store, folder: _folder } = open().await;
+    let (first, second) = (SecretHash::of("1"), SecretHash::of("2"));
+    let end = NOW.plus(Duration::from_secs(60));
+    let mut tx = store.write().await.unwrap();
+    setup_links::record(&mut tx, &first, NOW, end).await.unwrap();
+    setup_links::record(&mut tx, &second, NOW, end).await.unwrap();
+    assert!(!setup_links::redeem(&mut tx, &first, NOW).await.unwrap());
+    assert!(!setup_links::redeem(&mut tx, &second, end).await.unwrap(), "it has expired");
+    assert!(setup_links::redeem(&mut tx, &second, NOW).await.unwrap());
+    assert!(!setup_links::redeem(&mut tx, &second, NOW).await.unwrap());
+    commit(tx).await.unwrap();
+    assert!(!store.is_setup_link_live(&second, NOW).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_newer_or_unreadable_database_is_told_apart() {
+    let Opened { store, folder } = open().await;
+    let mut tx = store.write().await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    commit(tx).await.unwrap();
+    store.close().await;
+    let newer = Store::open(&Database::Sqlite(folder.path().join("t.db"))).await;
+    assert!(matches!(newer, Err(OpenError::Newer(9999))), "{newer:?}");
+
+    let path = folder.path().join("text.db");
+    std::fs::write(&path, "this is no database, but a text that is long enough to be read as a header")
+        .unwrap();
+    let unreadable = Store::open(&Database::Sqlite(path)).await;
+    assert!(matches!(unreadable, Err(OpenError::Unreadable(_))), "{unreadable:?}");
+}

@@ -1,0 +1,252 @@
+//! Grants: who let which client do what, where, until when.
+
+use sqlx::Row as _;
+
+use super::clients::{parse_kind, stored_kind};
+use super::users::Role;
+use super::{Result, StorageError, Store, Tx};
+use crate::clock::Timestamp;
+use crate::oauth::client::Client;
+use crate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
+
+/// A grant as recorded at consent.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Its id.
+    pub grant_id: GrantId,
+    /// Who granted it.
+    pub user_id: UserId,
+    /// To whom, as it described itself at that moment. Never carries the secret's hash.
+    pub client: Client,
+    /// Where the code went.
+    pub redirect_uri: RedirectUri,
+    /// The audience of its tokens.
+    pub resource: String,
+    /// What was allowed.
+    pub scopes: Scopes,
+    /// When the user had signed in.
+    pub auth_time: Timestamp,
+    /// When it was granted.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When its code was redeemed.
+    pub activated_at: Option<Timestamp>,
+    /// When a call was last made under it, to the minute.
+    pub last_used_at: Option<Timestamp>,
+    /// Since when it is revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Grant {
+    /// Whether tokens may be issued and calls made under it.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.activated_at.is_some() && self.expires_at > now
+    }
+}
+
+/// What a call under a grant needs to know, read on every call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveGrant {
+    /// Who granted it.
+    pub user_id: UserId,
+    /// The user's name.
+    pub username: String,
+    /// What the user may do at all.
+    pub role: Role,
+    /// To whom.
+    pub client_id: ClientId,
+    /// What was allowed.
+    pub scopes: Scopes,
+    /// When a call was last noted.
+    pub last_used_at: Option<Timestamp>,
+}
+
+struct Row {
+    grant_id: String,
+    user_id: String,
+    client_id: String,
+    client_kind: String,
+    client_metadata: String,
+    redirect_uri: String,
+    resource: String,
+    scope: String,
+    auth_time: i64,
+    created_at: i64,
+    expires_at: i64,
+    activated_at: Option<i64>,
+    last_used_at: Option<i64>,
+    revoked_at: Option<i64>,
+}
+
+impl<'r> sqlx::FromRow<'r, sqlx::any::AnyRow> for Row {
+    fn from_row(row: &'r sqlx::any::AnyRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            grant_id: row.try_get("grant_id")?,
+            user_id: row.try_get("user_id")?,
+            client_id: row.try_get("client_id")?,
+            client_kind: row.try_get("client_kind")?,
+            client_metadata: row.try_get("client_metadata")?,
+            redirect_uri: row.try_get("redirect_uri")?,
+            resource: row.try_get("resource")?,
+            scope: row.try_get("scope")?,
+            auth_time: row.try_get("auth_time")?,
+            created_at: row.try_get("created_at")?,
+            expires_at: row.try_get("expires_at")?,
+            activated_at: row.try_get("activated_at")?,
+            last_used_at: row.try_get("last_used_at")?,
+            revoked_at: row.try_get("revoked_at")?,
+        })
+    }
+}
+
+fn parse_scope(scope: &str) -> Result<Scopes> {
+    Scopes::parse(scope).map_err(|error| StorageError::corrupt("grants.scope", error))
+}
+
+fn parse(row: Row) -> Result<Grant> {
+    Ok(Grant {
+        grant_id: GrantId::new(row.grant_id),
+        user_id: UserId::new(row.user_id),
+        client: Client {
+            client_id: ClientId::new(row.client_id),
+            kind: parse_kind(&row.client_kind)?,
+            metadata: serde_json::from_str(&row.client_metadata)
+                .map_err(|error| StorageError::corrupt("grants.client_metadata", error))?,
+            secret_hash: None,
+        },
+        redirect_uri: RedirectUri::stored(row.redirect_uri),
+        resource: row.resource,
+        scopes: parse_scope(&row.scope)?,
+        auth_time: Timestamp(row.auth_time),
+        created_at: Timestamp(row.created_at),
+        expires_at: Timestamp(row.expires_at),
+        activated_at: row.activated_at.map(Timestamp),
+        last_used_at: row.last_used_at.map(Timestamp),
+        revoked_at: row.revoked_at.map(Timestamp),
+    })
+}
+
+/// Records a grant at consent.
+pub async fn record(tx: &mut Tx, grant: &Grant) -> Result<()> {
+    let metadata = serde_json::to_string(&grant.client.metadata)
+        .map_err(|error| StorageError::corrupt("grants.client_metadata", error))?;
+    sqlx::query(
+        "INSERT INTO grants (grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, \
+         resource, scope, auth_time, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(grant.grant_id.as_str())
+    .bind(grant.user_id.as_str())
+    .bind(grant.client.client_id.as_str())
+    .bind(stored_kind(grant.client.kind))
+    .bind(metadata)
+    .bind(grant.redirect_uri.as_str())
+    .bind(&grant.resource)
+    .bind(grant.scopes.to_string())
+    .bind(grant.auth_time.0)
+    .bind(grant.created_at.0)
+    .bind(grant.expires_at.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Marks a grant as taken up by its client.
+pub async fn activate(tx: &mut Tx, grant_id: &GrantId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE grants SET activated_at = $2 WHERE grant_id = $1 AND activated_at IS NULL")
+        .bind(grant_id.as_str())
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Ends a grant. `true` when this call ended it.
+pub async fn revoke(tx: &mut Tx, grant_id: &GrantId, because: &str, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE grants SET revoked_at = $2, revoked_because = $3 WHERE grant_id = $1 AND revoked_at IS NULL",
+    )
+    .bind(grant_id.as_str())
+    .bind(now.0)
+    .bind(because)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that a call was made, unless one was noted after `unless_after`.
+pub async fn touch(tx: &mut Tx, grant_id: &GrantId, now: Timestamp, unless_after: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE grants SET last_used_at = $2 \
+         WHERE grant_id = $1 AND (last_used_at IS NULL OR last_used_at < $3)",
+    )
+    .bind(grant_id.as_str())
+    .bind(now.0)
+    .bind(unless_after.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// The grant of this id, live or not.
+    pub async fn find_grant(&self, grant_id: &GrantId) -> Result<Option<Grant>> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, resource, \
+             scope, auth_time, created_at, expires_at, activated_at, last_used_at, revoked_at \
+             FROM grants WHERE grant_id = $1",
+        )
+        .bind(grant_id.as_str())
+        .fetch_optional(self.read())
+        .await?;
+        row.map(parse).transpose()
+    }
+
+    /// What a call needs to know of its grant, if the grant is live and its user not disabled.
+    pub async fn find_live_grant(&self, grant_id: &GrantId, now: Timestamp) -> Result<Option<LiveGrant>> {
+        let row: Option<(String, String, String, String, String, Option<i64>)> = sqlx::query_as(
+            "SELECT users.user_id, users.username, users.role, grants.client_id, grants.scope, \
+             grants.last_used_at FROM grants JOIN users ON users.user_id = grants.user_id \
+             WHERE grants.grant_id = $1 AND grants.revoked_at IS NULL AND grants.activated_at IS NOT NULL \
+             AND grants.expires_at > $2 AND users.disabled_at IS NULL",
+        )
+        .bind(grant_id.as_str())
+        .bind(now.0)
+        .fetch_optional(self.read())
+        .await?;
+        let parse = |(user_id, username, role, client_id, scope, last_used_at): (
+            String,
+            String,
+            String,
+            String,
+            String,
+            Option<i64>,
+        )| {
+            Ok(LiveGrant {
+                user_id: UserId::new(user_id),
+                username,
+                role: Role::stored(&role)?,
+                client_id: ClientId::new(client_id),
+                scopes: parse_scope(&scope)?,
+                last_used_at: last_used_at.map(Timestamp),
+            })
+        };
+        row.map(parse).transpose()
+    }
+
+    /// A user's live grants, newest first.
+    pub async fn list_live_grants(&self, user_id: &UserId, now: Timestamp) -> Result<Vec<Grant>> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, resource, \
+             scope, auth_time, created_at, expires_at, activated_at, last_used_at, revoked_at \
+             FROM grants WHERE user_id = $1 AND revoked_at IS NULL AND activated_at IS NOT NULL \
+             AND expires_at > $2 ORDER BY created_at DESC, grant_id LIMIT 500",
+        )
+        .bind(user_id.as_str())
+        .bind(now.0)
+        .fetch_all(self.read())
+        .await?;
+        rows.into_iter().map(parse).collect()
+    }
+}

@@ -1,0 +1,28 @@
+//! The schema, step by step. The files are compiled in, so that the binary needs no folder beside it.
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, SqlSafeStr};
+
+use super::OpenError;
+
+const MIGRATIONS: [(i64, &str, &str); 4] = [
+    (1, "identity", include_str!("../../migrations/0001_identity.sql")),
+    (2, "grants", include_str!("../../migrations/0002_grants.sql")),
+    (3, "audit", include_str!("../../migrations/0003_audit.sql")),
+    (4, "tickets", include_str!("../../migrations/0004_tickets.sql")),
+];
+
+/// Applies what is missing.
+pub(super) async fn run(pool: &AnyPool) -> Result<(), OpenError> {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, name, sql)| {
+            Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        })
+        .collect();
+    Migrator::with_migrations(migrations).run(pool).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => OpenError::Newer(version),
+        MigrateError::Execute(sqlx::Error::Database(cause)) => OpenError::Unreadable(cause.to_string()),
+        other => OpenError::Migration(other.to_string()),
+    })
+}

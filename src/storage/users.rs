@@ -1,0 +1,162 @@
+//! Users and their roles.
+
+use super::{Result, StorageError, Store, Tx};
+use crate::clock::Timestamp;
+use crate::oauth::UserId;
+
+/// What a user may see and do with tickets, whatever a token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Sees and closes the tickets that they reported.
+    Requester,
+    /// Sees and closes every ticket.
+    Agent,
+}
+
+impl Role {
+    /// The role as stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requester => "requester",
+            Self::Agent => "agent",
+        }
+    }
+
+    /// The role of this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Requester, Self::Agent].into_iter().find(|role| role.as_str() == text)
+    }
+
+    pub(crate) fn stored(text: &str) -> Result<Self> {
+        Self::parse(text).ok_or_else(|| StorageError::corrupt("users.role", text))
+    }
+}
+
+/// A local account.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Stands in `sub`.
+    pub user_id: UserId,
+    /// As the user writes it.
+    pub username: String,
+    /// What they may see.
+    pub role: Role,
+    /// A PHC string.
+    pub password_hash: String,
+    /// When the account was made.
+    pub created_at: Timestamp,
+    /// Since when nobody may sign in or act with it.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// What became of a new account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It exists now.
+    Yes,
+    /// The username is taken.
+    Taken,
+}
+
+type Row = (String, String, String, String, i64, Option<i64>);
+
+fn parse(row: Row) -> Result<User> {
+    let (user_id, username, role, password_hash, created_at, disabled_at) = row;
+    Ok(User {
+        user_id: UserId::new(user_id),
+        username,
+        role: Role::stored(&role)?,
+        password_hash,
+        created_at: Timestamp(created_at),
+        disabled_at: disabled_at.map(Timestamp),
+    })
+}
+
+/// The form under which usernames are compared: `Alice` and `alice` are one.
+pub fn username_key(username: &str) -> String {
+    username.trim().to_lowercase()
+}
+
+/// Adds an account, unless its name is taken.
+pub async fn record(tx: &mut Tx, user: &User) -> Result<Recorded> {
+    let done = sqlx::query(
+        "INSERT INTO users (user_id, username, username_key, role, password_hash, created_at, disabled_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (username_key) DO NOTHING",
+    )
+    .bind(user.user_id.as_str())
+    .bind(&user.username)
+    .bind(username_key(&user.username))
+    .bind(user.role.as_str())
+    .bind(&user.password_hash)
+    .bind(user.created_at.0)
+    .bind(user.disabled_at.map(|at| at.0))
+    .execute(&mut **tx)
+    .await?;
+    Ok(if done.rows_affected() == 1 { Recorded::Yes } else { Recorded::Taken })
+}
+
+/// Sets the password, and thereby ends the user's browser sessions. `false` when there is no such user.
+pub async fn set_password(tx: &mut Tx, user_id: &UserId, password_hash: &str) -> Result<bool> {
+    let done = sqlx::query("UPDATE users SET password_hash = $2 WHERE user_id = $1")
+        .bind(user_id.as_str())
+        .bind(password_hash)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user_id.as_str()).execute(&mut **tx).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Disables the account and ends its sessions. Keeps the first moment when called again.
+pub async fn disable(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE users SET disabled_at = $2 WHERE user_id = $1 AND disabled_at IS NULL")
+        .bind(user_id.as_str())
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user_id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+impl Store {
+    /// The user of this name, in any letter case.
+    pub async fn find_user_by_name(&self, username: &str) -> Result<Option<User>> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT user_id, username, role, password_hash, created_at, disabled_at FROM users \
+             WHERE username_key = $1",
+        )
+        .bind(username_key(username))
+        .fetch_optional(self.read())
+        .await?;
+        row.map(parse).transpose()
+    }
+
+    /// The user of this id.
+    pub async fn find_user(&self, user_id: &UserId) -> Result<Option<User>> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT user_id, username, role, password_hash, created_at, disabled_at FROM users \
+             WHERE user_id = $1",
+        )
+        .bind(user_id.as_str())
+        .fetch_optional(self.read())
+        .await?;
+        row.map(parse).transpose()
+    }
+
+    /// Every user, by name.
+    pub async fn list_users(&self) -> Result<Vec<User>> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT user_id, username, role, password_hash, created_at, disabled_at FROM users \
+             ORDER BY username_key",
+        )
+        .fetch_all(self.read())
+        .await?;
+        rows.into_iter().map(parse).collect()
+    }
+
+    /// Whether nobody has an account yet.
+    pub async fn has_no_users(&self) -> Result<bool> {
+        let row: Option<(i64,)> =
+            sqlx::query_as("SELECT 1 FROM users LIMIT 1").fetch_optional(self.read()).await?;
+        Ok(row.is_none())
+    }
+}
