@@ -38,12 +38,12 @@ export async function launchBrowser(origin) {
 
 /** A person at the browser: opens pages, signs in, decides. */
 export class Person {
-  #origin;
+  #origins = new Set();
   #complaints = [];
 
   static async enter(context, origin) {
     const person = new Person();
-    person.#origin = origin;
+    person.trust(origin);
     person.context = context;
     // The event names the directive and the blocked address; it reaches us as a console error.
     await context.addInitScript(() =>
@@ -72,10 +72,22 @@ export class Person {
     page.on('pageerror', (error) => this.#complaints.push(`script error: ${error.message}`));
   }
 
-  /** The product's own origin, and the client's loopback callback when the browser is sent there. */
+  /** A further origin that may be asked. */
+  trust(origin) {
+    this.#origins.add(origin);
+  }
+
+  /** A complaint that the test is about: there must be one, and it is struck from the list. */
+  expect(pattern) {
+    assert.ok(this.#complaints.some((complaint) => pattern.test(complaint)), `no complaint like ${pattern}`);
+    const follows = /Failed to load resource: net::ERR_(FAILED|BLOCKED_BY_RESPONSE)/;
+    this.#complaints = this.#complaints.filter((text) => !pattern.test(text) && !follows.test(text));
+  }
+
+  /** The trusted origins, and the client's loopback callback when the browser is sent there. */
   #mayBeAsked(request) {
     const url = new URL(request.url());
-    if (url.protocol === 'data:' || url.origin === this.#origin) return true;
+    if (url.protocol === 'data:' || this.#origins.has(url.origin)) return true;
     const isLoopback = ['localhost', '127.0.0.1'].includes(url.hostname);
     return isLoopback && url.pathname === '/callback' && request.isNavigationRequest();
   }
