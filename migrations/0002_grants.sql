@@ -10,12 +10,13 @@ CREATE TABLE clients (
 );
 CREATE INDEX clients_by_use ON clients (kind, last_used_at);
 
--- Client ID metadata documents as fetched, with their HTTP lifetimes.
-CREATE TABLE client_documents (
-    client_id TEXT NOT NULL PRIMARY KEY,
+-- Client ID metadata documents and key sets as fetched, with their HTTP lifetimes.
+CREATE TABLE fetched_documents (
+    url TEXT NOT NULL PRIMARY KEY,
     cached TEXT NOT NULL,
     updated_at BIGINT NOT NULL
 );
+CREATE INDEX fetched_documents_by_age ON fetched_documents (updated_at);
 
 -- One row per authorization. A grant whose code was never redeemed has no activated_at.
 CREATE TABLE grants (
@@ -42,8 +43,6 @@ CREATE INDEX grants_by_client ON grants (client_id);
 CREATE TABLE authorization_codes (
     code_hash TEXT NOT NULL PRIMARY KEY,
     grant_id TEXT NOT NULL REFERENCES grants (grant_id),
-    -- As sent with the authorization request; null when it was left out there.
-    redirect_uri TEXT,
     code_challenge TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,

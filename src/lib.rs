@@ -7,11 +7,15 @@
 //! wrong is an [`oauth::Error`]; who hears of it depends on the function's return type. Time, randomness and
 //! ids come from [`app::App`].
 
+pub mod app;
 pub mod audit;
+pub mod authz;
 pub mod clock;
 pub mod config;
 pub mod ephemeral;
+pub mod identity;
 pub mod keys;
 pub mod oauth;
 pub mod random;
 pub mod storage;
+pub mod web;

@@ -38,10 +38,12 @@ impl fmt::Display for Key<'_> {
 /// What a quota counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meter<'a> {
-    /// Failed sign-ins to one account from one address.
-    SignInPair(&'a str, &'a str),
-    /// Failed sign-ins from one address, whichever the account.
+    /// Tries to sign in to one account from one address, by tier of growing waits.
+    SignInPair(usize, &'a str, &'a str),
+    /// Tries to sign in from one address, whichever the account.
     SignInAddress(&'a str),
+    /// Tries to sign in to one account from browsers that it was never signed in from.
+    SignInAccount(&'a str),
     /// Failed client authentications, by client id and address.
     ClientSecret(&'a str, &'a str),
     /// Registrations from one address.
@@ -55,7 +57,10 @@ pub enum Meter<'a> {
 impl fmt::Display for Meter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SignInPair(account, address) => write!(f, "sign-in-pair:{address}:{account}"),
+            Self::SignInPair(tier, account, address) => {
+                write!(f, "sign-in-pair:{tier}:{address}:{account}")
+            }
+            Self::SignInAccount(account) => write!(f, "sign-in-account:{account}"),
             Self::SignInAddress(address) => write!(f, "sign-in-address:{address}"),
             Self::ClientSecret(client_id, address) => write!(f, "client-secret:{address}:{client_id}"),
             Self::Register(address) => write!(f, "register:{address}"),

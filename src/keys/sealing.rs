@@ -10,6 +10,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::oauth::error::{Error, server_error};
 use crate::random::Random;
 
 /// Why something could not be sealed, opened or loaded.
@@ -21,6 +22,12 @@ pub enum SealError {
     /// Sealed with another key, for another purpose, or changed since.
     #[error("it was sealed with another key or has been changed")]
     Unsealable,
+}
+
+impl From<SealError> for Error {
+    fn from(error: SealError) -> Self {
+        server_error("the server made an error").detail(error)
+    }
 }
 
 /// The key from `secret_key_file`, from which one key for each purpose is derived.

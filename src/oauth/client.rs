@@ -95,7 +95,7 @@ pub struct ClientMetadata {
 }
 
 /// A client that may be dealt with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Client {
     /// Its id.
     pub client_id: ClientId,
@@ -103,7 +103,8 @@ pub struct Client {
     pub kind: ClientKind,
     /// What it says of itself.
     pub metadata: ClientMetadata,
-    /// The hash of its secret, if it has one.
+    /// The hash of its secret, if it has one. Never leaves the store with the rest.
+    #[serde(skip)]
     pub secret_hash: Option<SecretHash>,
 }
 

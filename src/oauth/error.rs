@@ -41,6 +41,8 @@ pub enum ErrorCode {
     InvalidToken,
     /// RFC 6750 §3.1: the access token does not reach this far.
     InsufficientScope,
+    /// OAuth 2.1 §4.1.2.1 with HTTP 429 (RFC 6585 §4): the caller asks too often.
+    TooManyRequests,
     /// OAuth 2.1 §4.1.2.1: busy or away for now.
     TemporarilyUnavailable,
     /// OAuth 2.1 §4.1.2.1: our own fault.
@@ -69,7 +71,7 @@ impl ErrorCode {
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::TooManyRequests | Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }
     }
@@ -151,6 +153,8 @@ constructors! {
     invalid_redirect_uri => InvalidRedirectUri;
     /// `invalid_client_metadata`.
     invalid_client_metadata => InvalidClientMetadata;
+    /// `temporarily_unavailable`, with HTTP 429.
+    too_many_requests => TooManyRequests;
     /// `temporarily_unavailable`.
     temporarily_unavailable => TemporarilyUnavailable;
     /// `server_error`.

@@ -1,4 +1,4 @@
-//! Clients that we registered, and metadata documents as fetched.
+//! Clients that we registered.
 
 use super::{Result, StorageError, Store, Tx};
 use crate::clock::Timestamp;
@@ -100,29 +100,6 @@ pub async fn remove_unused(tx: &mut Tx, before: Timestamp, now: Timestamp) -> Re
     Ok(done.rows_affected())
 }
 
-/// Keeps a fetched document (as the cache writes it) for its client id.
-pub async fn keep_document(tx: &mut Tx, client_id: &ClientId, cached: &str, now: Timestamp) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO client_documents (client_id, cached, updated_at) VALUES ($1, $2, $3) \
-         ON CONFLICT (client_id) DO UPDATE SET cached = excluded.cached, updated_at = excluded.updated_at",
-    )
-    .bind(client_id.as_str())
-    .bind(cached)
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Forgets documents that nobody has asked for since `before`.
-pub async fn remove_old_documents(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    let done = sqlx::query("DELETE FROM client_documents WHERE updated_at < $1")
-        .bind(before.0)
-        .execute(&mut **tx)
-        .await?;
-    Ok(done.rows_affected())
-}
-
 impl Store {
     /// The registered client of this id.
     pub async fn find_client(&self, client_id: &ClientId) -> Result<Option<ClientRow>> {
@@ -145,15 +122,5 @@ impl Store {
         .fetch_all(self.read())
         .await?;
         rows.into_iter().map(parse).collect()
-    }
-
-    /// The document kept for this client id, as the cache wrote it.
-    pub async fn find_document(&self, client_id: &ClientId) -> Result<Option<String>> {
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT cached FROM client_documents WHERE client_id = $1")
-                .bind(client_id.as_str())
-                .fetch_optional(self.read())
-                .await?;
-        Ok(row.map(|(cached,)| cached))
     }
 }

@@ -11,8 +11,6 @@ use crate::oauth::secret::SecretHash;
 pub struct CodeRow {
     /// The grant that it takes up.
     pub grant_id: GrantId,
-    /// The `redirect_uri` parameter of the authorization request, as sent; `None` when it was left out.
-    pub redirect_uri: Option<String>,
     /// What the verifier must match.
     pub code_challenge: CodeChallenge,
     /// Until when it can be redeemed.
@@ -24,12 +22,11 @@ pub struct CodeRow {
 /// Records a new code.
 pub async fn record(tx: &mut Tx, hash: &SecretHash, code: &CodeRow, now: Timestamp) -> Result<()> {
     sqlx::query(
-        "INSERT INTO authorization_codes (code_hash, grant_id, redirect_uri, code_challenge, created_at, \
-         expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO authorization_codes (code_hash, grant_id, code_challenge, created_at, \
+         expires_at) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(hash.as_str())
     .bind(code.grant_id.as_str())
-    .bind(code.redirect_uri.clone())
     .bind(code.code_challenge.as_str())
     .bind(now.0)
     .bind(code.expires_at.0)
@@ -70,16 +67,15 @@ pub async fn remove_expired(tx: &mut Tx, before: Timestamp) -> Result<u64> {
 impl Store {
     /// The code of this hash, used or not.
     pub async fn find_code(&self, hash: &SecretHash) -> Result<Option<CodeRow>> {
-        let row: Option<(String, Option<String>, String, i64, Option<i64>)> = sqlx::query_as(
-            "SELECT grant_id, redirect_uri, code_challenge, expires_at, consumed_at \
+        let row: Option<(String, String, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT grant_id, code_challenge, expires_at, consumed_at \
              FROM authorization_codes WHERE code_hash = $1",
         )
         .bind(hash.as_str())
         .fetch_optional(self.read())
         .await?;
-        Ok(row.map(|(grant_id, redirect_uri, code_challenge, expires_at, consumed_at)| CodeRow {
+        Ok(row.map(|(grant_id, code_challenge, expires_at, consumed_at)| CodeRow {
             grant_id: GrantId::new(grant_id),
-            redirect_uri,
             code_challenge: CodeChallenge::stored(code_challenge),
             expires_at: Timestamp(expires_at),
             consumed_at: consumed_at.map(Timestamp),

@@ -146,7 +146,6 @@ async fn of_32_redeemers_of_a_code_one_wins() {
     let hash = SecretHash::of("code");
     let code = codes::CodeRow {
         grant_id: GrantId::new("g"),
-        redirect_uri: None,
         code_challenge: CodeChallenge::stored("c"),
         expires_at: NOW.plus(Duration::from_secs(60)),
         consumed_at: None,

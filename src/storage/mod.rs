@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod clients;
 pub mod codes;
+pub mod documents;
 pub mod effects;
 mod error;
 pub mod grants;

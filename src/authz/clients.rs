@@ -1,0 +1,34 @@
+//! Finding a client, whichever of the three ways made it known.
+
+use super::client_document::{self, DocumentProblem};
+use crate::app::App;
+use crate::oauth::ClientId;
+use crate::oauth::client::Client;
+use crate::oauth::error::Error;
+
+/// What is known of a client id.
+#[derive(Debug)]
+pub enum Lookup {
+    /// This client.
+    Known(Box<Client>),
+    /// No such client, or no longer.
+    Unknown,
+    /// A metadata document that cannot be used.
+    Document(DocumentProblem),
+}
+
+/// How long a client id may be, in bytes.
+const MAX_LENGTH: usize = 2048;
+
+/// Looks a client up. `address` is whom a fetch would be done for.
+pub async fn find(app: &App, client_id: &str, address: &str) -> Result<Lookup, Error> {
+    if client_id.len() > MAX_LENGTH {
+        return Ok(Lookup::Unknown);
+    }
+    let client_id = ClientId::new(client_id);
+    if client_document::is_document_url(client_id.as_str()) {
+        return client_document::find(app, &client_id, address).await;
+    }
+    let found = app.store.find_client(&client_id).await?;
+    Ok(found.map_or(Lookup::Unknown, |row| Lookup::Known(Box::new(row.client))))
+}

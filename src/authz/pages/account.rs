@@ -1,0 +1,78 @@
+//! Connected apps: what a user has granted, what was done with it, and how to take it back.
+
+use askama::Template;
+
+use super::consent::{ClientKind, Destination};
+use super::scope_words::ScopeWords;
+use crate::web::moment::Moment;
+use crate::web::text::DisplayName;
+
+/// `GET /account`.
+///
+/// Its forms post `csrf` and `grant_id` to `/account/revoke`, and `csrf` to `/logout`.
+#[derive(Debug, Template)]
+#[template(path = "account.html")]
+pub struct AccountPage {
+    /// Who is signed in.
+    pub username: String,
+    /// The user's role, in words.
+    pub role: String,
+    /// The forms' proof of origin.
+    pub csrf: String,
+    /// What has just been done.
+    pub notice: Option<AccountNotice>,
+    /// The live grants, newest first.
+    pub apps: Vec<AppView>,
+    /// What apps did lately, newest first; empty shows nothing.
+    pub activity: Vec<ActivityView>,
+    /// The address that an MCP client is given.
+    pub mcp_url: String,
+}
+
+/// What has just been done, said at the top of the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountNotice {
+    /// A grant was revoked.
+    Revoked {
+        /// The client's name.
+        client_name: DisplayName,
+    },
+    /// The grant was revoked earlier, or is not this user's.
+    NothingToRevoke,
+    /// The first account has been made and signed in.
+    Welcome,
+}
+
+/// One grant.
+#[derive(Debug)]
+pub struct AppView {
+    /// The grant.
+    pub grant_id: String,
+    /// The name that the client gave itself.
+    pub client_name: DisplayName,
+    /// What is known beyond that name.
+    pub kind: ClientKind,
+    /// Where its authorization code went.
+    pub destination: Destination,
+    /// What it may do.
+    pub scopes: Vec<ScopeWords>,
+    /// When it was granted.
+    pub created: Moment,
+    /// When it was last used.
+    pub last_used: Option<Moment>,
+    /// When it ends by itself.
+    pub expires: Option<Moment>,
+}
+
+/// One event of the audit log that concerns this user.
+#[derive(Debug)]
+pub struct ActivityView {
+    /// When it happened.
+    pub at: Moment,
+    /// The client that did it.
+    pub client_name: DisplayName,
+    /// What it did, in words: `Closed ticket T-12`.
+    pub deed: String,
+    /// Whether it was refused.
+    pub refused: bool,
+}

@@ -1,0 +1,13 @@
+//! The page for a consent that was answered before: a second click on `Allow`, a reload, the back button.
+
+use askama::Template;
+
+use crate::web::text::DisplayName;
+
+/// `GET` or `POST /consent/{id}` when the request was allowed and its redirect is no longer repeated.
+#[derive(Debug, Template)]
+#[template(path = "connected.html")]
+pub struct ConnectedPage {
+    /// The client that was allowed, under the name it gave itself.
+    pub client_name: DisplayName,
+}

@@ -1,0 +1,86 @@
+//! The pages for an authorization request that cannot go on. Nobody is redirected from here: either the client or its
+//! redirect URI is not proven (RFC 6749 §4.1.2.1), or the request is no longer known.
+
+use axum::http::StatusCode;
+
+use crate::web::page::ErrorPage;
+use crate::web::text::DisplayName;
+
+/// The client id is not known here, or no longer. Clients keep a dead registration for good, so the page says the cure.
+#[must_use]
+pub fn unknown_client() -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::BAD_REQUEST,
+        "This app is not known here",
+        "The app that sent you here uses a registration that this server does not have. It may have been removed since \
+         the app was connected.",
+        "In the app, remove the connection to this server and add it again. That makes a new registration.",
+    )
+}
+
+/// The redirect URI is missing, malformed, or not one of the client's.
+#[must_use]
+pub fn redirect_uri_refused(client_name: &DisplayName) -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::BAD_REQUEST,
+        "The way back to the app is not safe",
+        &format!(
+            "{client_name} asked to be answered at an address that is not one of its own. Nothing was sent there."
+        ),
+        "If you started this from the app, remove the connection to this server in the app and add it again. If you \
+         followed a link from somewhere else, close this page.",
+    )
+}
+
+/// The authorization request ran out, was answered, or never was.
+#[must_use]
+pub fn request_expired() -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::BAD_REQUEST,
+        "This request has expired",
+        "It was opened too long ago or has been answered already. Nothing was changed.",
+        "Go back to the app and start connecting again.",
+    )
+}
+
+/// The authorization request belongs to another browser.
+#[must_use]
+pub fn other_browser() -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::FORBIDDEN,
+        "This request was started in another browser",
+        "A request to connect an app can only be answered in the browser that it was opened in.",
+        "Go back to the app and start connecting again, then stay in the browser that opens.",
+    )
+}
+
+/// The client's metadata document could not be fetched from `host` for now.
+#[must_use]
+pub fn document_unreachable(host: &str) -> ErrorPage {
+    let page = ErrorPage::new(
+        StatusCode::BAD_GATEWAY,
+        "The app could not be checked",
+        &format!(
+            "This server asked {host} about the app that sent you here, and got no answer it can use."
+        ),
+        "Wait a minute and start again from the app. If it goes on, tell the makers of the app.",
+    );
+    ErrorPage {
+        retry_after: Some(60),
+        ..page
+    }
+}
+
+/// The client's metadata document was read, and breaks a rule.
+#[must_use]
+pub fn document_refused(host: &str) -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::BAD_REQUEST,
+        "The app does not describe itself correctly",
+        &format!(
+            "What {host} says about the app that sent you here does not follow the rules that keep you safe."
+        ),
+        "Tell the makers of the app, and give them the reference. After a correction, remove the connection in the app \
+         and add it again.",
+    )
+}

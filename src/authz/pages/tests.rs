@@ -1,0 +1,253 @@
+//! What every page keeps, and the words that others rely on.
+
+use super::account::AccountNotice;
+use super::consent::{ClientKind, Destination};
+use super::gallery::pages;
+use super::samples::{account, app, app_view, consent, document, html, loopback, web, widening};
+use crate::web::text::DisplayName;
+
+/// The text between `start` and the next `end`.
+fn between<'a>(html: &'a str, start: &str, end: &str) -> &'a str {
+    let rest = html
+        .split_once(start)
+        .unwrap_or_else(|| panic!("no {start}"))
+        .1;
+    rest.split_once(end).unwrap().0
+}
+
+#[test]
+fn every_page_has_one_heading_a_title_and_a_language() {
+    for (name, heading, html) in pages() {
+        assert!(
+            html.starts_with("<!doctype html>\n<html lang=\"en\">"),
+            "{name}"
+        );
+        assert_eq!(html.matches("<h1").count(), 1, "{name}");
+        assert_eq!(html.matches("<main>").count(), 1, "{name}");
+        assert!(between(&html, "<h1>", "</h1>").contains(heading), "{name}");
+        let title = between(&html, "<title>", "</title>");
+        assert!(
+            title.ends_with(" · Mandate") && title.len() > " · Mandate".len(),
+            "{name}: {title}"
+        );
+    }
+}
+
+#[test]
+fn foreign_text_never_becomes_markup() {
+    for (name, _, html) in pages() {
+        for forbidden in [
+            "<script",
+            "javascript:",
+            "\"'>",
+            "\u{202E}",
+            " style=",
+            "{{",
+        ] {
+            assert!(!html.contains(forbidden), "{name}: {forbidden:?}");
+        }
+        let escaped = html.contains("&#60;script&#62;alert(1)");
+        assert_eq!(escaped, name.contains("hostile"), "{name}");
+    }
+}
+
+#[test]
+fn nothing_is_loaded_from_elsewhere() {
+    for (name, _, html) in pages() {
+        for attribute in [
+            "src=\"",
+            "<link rel=\"icon\" type=\"image/svg+xml\" href=\"",
+            "<link rel=\"stylesheet\" href=\"",
+        ] {
+            for part in html.split(attribute).skip(1) {
+                assert!(part.starts_with("/assets/"), "{name}: {attribute}{part}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_aria_describedby_names_an_element() {
+    for (name, _, html) in pages() {
+        for part in html.split("aria-describedby=\"").skip(1) {
+            for id in part.split_once('"').unwrap().0.split(' ') {
+                assert_eq!(
+                    html.matches(&format!(" id=\"{id}\"")).count(),
+                    1,
+                    "{name}: {id}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_login_page_keeps_its_labels() {
+    let all = pages();
+    let html = |name| &all.iter().find(|page| page.0 == name).unwrap().2;
+    let first = html("login");
+    for part in [
+        "<title>Sign in · Mandate</title>",
+        "<form class=\"card\" method=\"post\" action=\"/login\">",
+        "<label for=\"username\">Username</label>",
+        "<label for=\"password\">Password</label>",
+        ">Sign in</button>",
+        "autocomplete=\"username\"",
+        "autocomplete=\"current-password\"",
+        "autocapitalize=\"none\"",
+        "name=\"csrf\" value=\"csrf-1\"",
+        "name=\"flow\" value=\"flow-1\"",
+        "to connect <bdi>Cursor</bdi>",
+    ] {
+        assert!(first.contains(part), "{part}");
+    }
+    assert!(!first.contains("aria-invalid"));
+    let wrong = html("login_wrong");
+    assert!(
+        wrong.contains("value=\"alice\"")
+            && wrong.contains("role=\"alert\"")
+            && wrong.contains("aria-invalid")
+    );
+    assert!(html("login_wait").contains("Wait 5 minutes"));
+}
+
+#[test]
+fn the_consent_page_keeps_its_labels() {
+    let html = html(&consent("Cursor", document("cursor.com"), loopback()));
+    for part in [
+        "<title>Allow Cursor to use your tickets? · Mandate</title>",
+        "method=\"post\" action=\"/consent/flow-1\"",
+        "name=\"csrf\" value=\"csrf-1\"",
+        "name=\"decision\" value=\"deny\">Deny</button>",
+        "name=\"decision\" value=\"allow\">Allow</button>",
+        "name=\"scope\" value=\"tickets:read\" checked",
+        "<label for=\"scope-1\">See your tickets</label>",
+        "<label for=\"scope-2\">Open, comment on and close tickets as you</label>",
+        "<label for=\"scope-3\">Stay connected</label>",
+        "href=\"/login?flow=flow-1&amp;switch=1\"",
+        "Not alice? Sign in as someone else",
+        "https://tickets.example.com/mcp",
+        "23 December 2026, 00:20 UTC",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert_eq!(html.matches("type=\"checkbox\"").count(), 3);
+    assert!(!html.contains("disabled"));
+}
+
+#[test]
+fn a_claimed_name_is_told_apart_from_a_proven_host() {
+    let cases = [
+        (
+            document("cursor.com"),
+            "<strong>cursor.com</strong> <span class=\"badge good\">Verified</span>",
+            "the name it gives itself",
+        ),
+        (
+            ClientKind::Dynamic,
+            "Not verified</span>",
+            "the name it gives itself",
+        ),
+        (
+            ClientKind::Registered,
+            "<strong><bdi>Cursor</bdi></strong>",
+            "the people who run this server",
+        ),
+    ];
+    for (kind, badge, words) in cases {
+        let html = html(&consent("Cursor", kind, web("cursor.com")));
+        assert!(html.contains(badge) && html.contains(words), "{badge}");
+    }
+}
+
+#[test]
+fn the_destination_is_shown_and_doubt_is_said() {
+    let cases: [(ClientKind, Destination, &str, bool); 6] = [
+        (
+            document("cursor.com"),
+            web("callback.cursor.com"),
+            "<strong>callback.cursor.com</strong>",
+            false,
+        ),
+        (
+            ClientKind::Registered,
+            web("desk.example.com"),
+            "<strong>desk.example.com</strong>",
+            false,
+        ),
+        (
+            ClientKind::Dynamic,
+            web("evil.example"),
+            "<strong>evil.example</strong>",
+            true,
+        ),
+        (
+            document("cursor.com"),
+            loopback(),
+            "<strong>127.0.0.1</strong>",
+            true,
+        ),
+        (
+            ClientKind::Registered,
+            loopback(),
+            "a program on this computer",
+            true,
+        ),
+        (
+            document("cursor.com"),
+            app("cursor"),
+            "<strong>cursor:</strong>",
+            true,
+        ),
+    ];
+    for (kind, destination, shown, warned) in cases {
+        let html = html(&consent("Cursor", kind, destination));
+        assert!(html.contains(shown), "{shown}");
+        assert_eq!(html.contains("Did you start this?"), warned, "{shown}");
+    }
+}
+
+#[test]
+fn a_widened_grant_shows_what_is_new() {
+    let html = html(&widening());
+    assert!(html.contains("You have allowed this app something before."));
+    assert_eq!(html.matches("New</span>").count(), 2);
+    assert_eq!(html.matches("Allowed before</span>").count(), 1);
+    assert!(
+        html.contains("value=\"tickets:write\" aria-describedby")
+            && html.contains("Nothing is ticked.")
+    );
+    let first = super::samples::html(&consent("Cursor", document("cursor.com"), loopback()));
+    assert!(!first.contains("something before") && !first.contains("New</span>"));
+}
+
+#[test]
+fn the_account_page_keeps_its_forms() {
+    let apps = vec![app_view(2, "Cursor", document("cursor.com"), loopback())];
+    let notice = AccountNotice::Revoked {
+        client_name: DisplayName::of("VS Code"),
+    };
+    let html = html(&account(apps, Some(notice)));
+    for part in [
+        "<title>Connected apps · Mandate</title>",
+        "action=\"/account/revoke\"",
+        "name=\"grant_id\" value=\"grant-2\"",
+        "Revoke<span class=\"sr\"> Cursor</span></button>",
+        "action=\"/logout\"",
+        ">Sign out</button>",
+        "<time datetime=\"2026-11-21T00:20:00Z\">21 November 2026, 00:20 UTC</time>",
+        "<bdi>VS Code</bdi> can no longer use your tickets.",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn no_app_yet_explains_how_to_connect_one() {
+    let html = html(&account(Vec::new(), None));
+    assert!(
+        html.contains("<code>https://tickets.example.com/mcp</code>")
+            && html.contains("href=\"/#connect\"")
+    );
+    assert!(!html.contains("/account/revoke"));
+}

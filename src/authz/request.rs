@@ -1,0 +1,127 @@
+//! The rules of the authorization request (OAuth 2.1 §4.1.1) that come after client and redirect URI.
+
+use crate::oauth::client::Client;
+use crate::oauth::error::{Error, invalid_request, invalid_scope};
+use crate::oauth::pkce::CodeChallenge;
+use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES};
+use crate::oauth::{ErrorCode, RedirectUri, Resource, Scopes};
+use crate::web::params::Params;
+
+/// What is asked, its parameters read once: none is repeated.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Who asks.
+    pub client: &'a Client,
+    /// Where the answer goes: matched with the client's.
+    pub redirect_uri: &'a RedirectUri,
+    /// `response_type`.
+    pub response_type: Option<&'a str>,
+    /// `scope`.
+    pub scope: Option<&'a str>,
+    code_challenge: Option<&'a str>,
+    code_challenge_method: Option<&'a str>,
+    params: &'a Params,
+}
+
+/// What may be asked of the user.
+#[derive(Clone, Debug)]
+pub struct Negotiated {
+    /// The scopes that we know among those asked for.
+    pub scopes: Scopes,
+    /// What the verifier must match.
+    pub code_challenge: CodeChallenge,
+}
+
+/// `prompt` (OpenID Connect Core §3.1.2.1), as far as it changes anything here. `consent` does not: the page is
+/// shown anyway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// Nobody may be asked anything.
+    pub none: bool,
+    /// The user must sign in anew.
+    pub login: bool,
+}
+
+impl Prompt {
+    /// Parses the parameter; values that we do not know are ignored.
+    pub fn parse(params: &Params) -> Result<Self, Error> {
+        let values: Vec<&str> = params.get("prompt")?.unwrap_or_default().split(' ').collect();
+        let none = values.contains(&"none");
+        if none && values.len() > 1 {
+            return Err(invalid_request("prompt=none excludes every other value"));
+        }
+        Ok(Self { none, login: values.iter().any(|value| matches!(*value, "login" | "select_account")) })
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// Reads the parameters. Refuses repeated ones, request objects and a missing `response_type`.
+    pub fn read(client: &'a Client, redirect_uri: &'a RedirectUri, params: &'a Params) -> Result<Self, Error> {
+        params.bytes("state")?;
+        if params.get("request")?.is_some() {
+            return Err(Error::new(ErrorCode::RequestNotSupported, "request objects are not supported"));
+        }
+        if params.get("request_uri")?.is_some() {
+            return Err(Error::new(ErrorCode::RequestUriNotSupported, "request_uri is not supported"));
+        }
+        Prompt::parse(params)?;
+        let response_type = params.get("response_type")?;
+        if response_type.is_none() {
+            return Err(invalid_request("response_type is missing: it must be code"));
+        }
+        if params.get("response_mode")?.is_some_and(|mode| mode != "query") {
+            return Err(invalid_request("response_mode must be query"));
+        }
+        Ok(Self {
+            client,
+            redirect_uri,
+            response_type,
+            scope: params.get("scope")?,
+            code_challenge: params.get("code_challenge")?,
+            code_challenge_method: params.get("code_challenge_method")?,
+            params,
+        })
+    }
+
+    /// PKCE (RFC 7636) and resource indicators (RFC 8707).
+    pub fn check_extensions(&self, resource: &Resource) -> Result<(), Error> {
+        CodeChallenge::parse(self.code_challenge, self.code_challenge_method)?;
+        resource.check(self.params.all("resource"))
+    }
+
+    /// What may be asked of the user. Unknown scopes are dropped and the granted set is reported (OAuth 2.1
+    /// §1.4.1). Without `scope`, or with `offline_access` alone, every scope of the resource is asked for, and
+    /// the user decides. The `scope` sent at registration plays no part: clients outgrow it.
+    pub fn negotiate(&self, requested: Option<Scopes>) -> Result<Negotiated, Error> {
+        let code_challenge = CodeChallenge::parse(self.code_challenge, self.code_challenge_method)?;
+        let ours = Scopes::of(RESOURCE_SCOPES);
+        let requested = requested.filter(|scopes| !scopes.is_empty());
+        let scopes = match requested {
+            None => ours,
+            Some(requested) => {
+                let kept = requested.intersection(&Scopes::known());
+                if kept.is_empty() {
+                    return Err(invalid_scope("none of the scopes is known here"));
+                }
+                if kept == Scopes::of([OFFLINE_ACCESS]) { kept.union(&ours) } else { kept }
+            }
+        };
+        Ok(Negotiated { scopes, code_challenge })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompt_none_stands_alone() {
+        let prompt = |text: &str| Prompt::parse(&Params::parse(text.as_bytes()).unwrap());
+        assert_eq!(prompt("").unwrap(), Prompt::default());
+        assert!(prompt("prompt=none").unwrap().none);
+        assert!(prompt("prompt=login+consent").unwrap().login);
+        assert!(prompt("prompt=select_account").unwrap().login);
+        assert_eq!(prompt("prompt=consent+create").unwrap(), Prompt::default());
+        assert!(prompt("prompt=none+login").is_err());
+    }
+}

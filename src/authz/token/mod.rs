@@ -1,0 +1,141 @@
+//! `POST /token` (OAuth 2.1 §3.2): five steps that every grant type shares, then one file per grant type.
+
+pub mod authorization_code;
+pub mod refresh_token;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
+use serde::Serialize;
+
+use super::client_auth::{self, Authenticated};
+use super::engine;
+use super::error::{JsonError, no_store};
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::oauth::claims::AccessTokenClaims;
+use crate::oauth::client::AuthMethod;
+use crate::oauth::error::{Error, invalid_request, unsupported_grant_type};
+use crate::oauth::scope::RESOURCE_SCOPES;
+use crate::oauth::{ClientId, Scopes};
+use crate::storage::grants::Grant;
+use crate::web::address::ClientAddress;
+use crate::web::params::Params;
+
+/// What a client presents at the token endpoint, after it was authenticated.
+pub struct Presented<'a> {
+    /// Who.
+    pub client_id: &'a ClientId,
+    /// How it proved it.
+    pub method: AuthMethod,
+    /// `grant_type`.
+    pub grant_type: &'a str,
+    /// `code`.
+    pub code: Option<&'a str>,
+    /// `redirect_uri`.
+    pub redirect_uri: Option<&'a str>,
+    /// `code_verifier`.
+    pub code_verifier: Option<&'a str>,
+    /// `refresh_token`.
+    pub refresh_token: Option<&'a str>,
+    /// `scope`.
+    pub scope: Option<&'a str>,
+}
+
+/// The answer of OAuth 2.1 §3.2.3. `scope` is always sent.
+#[derive(Serialize)]
+pub struct Issued {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    scope: String,
+    refresh_token: String,
+}
+
+/// Answers a token request.
+pub async fn post(
+    State(app): State<Arc<App>>,
+    address: ClientAddress,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, JsonError> {
+    // 1. Read the form.
+    let params = form(&headers, &body)?;
+    // 2. Authenticate the client.
+    let client = client_auth::authenticate(&app, &headers, &params, &address.0).await?;
+    let basic = client.basic;
+    let answer = grant(&app, &client, &params).await;
+    // 5. Answer.
+    answer.map(|issued| no_store(Json(issued).into_response())).map_err(|error| JsonError { error, basic })
+}
+
+async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Issued, Error> {
+    // 3. Every token is for our resource, and for nothing else (RFC 8707 §2.2).
+    app.config.public_url.resource().check(params.all("resource"))?;
+    let grant_type = params.get("grant_type")?.ok_or_else(|| invalid_request("grant_type is missing"))?;
+    let presented = Presented {
+        client_id: &client.client_id,
+        method: client.method,
+        grant_type,
+        code: params.get("code")?,
+        redirect_uri: params.get("redirect_uri")?,
+        code_verifier: params.get("code_verifier")?,
+        refresh_token: params.get("refresh_token")?,
+        scope: params.get("scope")?,
+    };
+    // 4. Run the grant type's machine.
+    match grant_type {
+        "authorization_code" => engine::redeem_code(app, &presented).await,
+        "refresh_token" => engine::rotate(app, &presented).await,
+        _ => Err(unsupported_grant_type("grant_type must be authorization_code or refresh_token")),
+    }
+}
+
+/// Reads a form body. The media type may come as a list (INTEROP G53); anything but a form is refused.
+pub fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, Error> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = |one: &str| one.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_form = content_type
+        .unwrap_or_default()
+        .split(',')
+        .any(|one| essence(one) == "application/x-www-form-urlencoded");
+    if !is_form {
+        return Err(invalid_request("the body must be application/x-www-form-urlencoded"));
+    }
+    Params::parse(body)
+}
+
+/// Makes the answer: a signed access token (RFC 9068) beside its refresh token.
+fn issue(
+    app: &App,
+    grant: &Grant,
+    scopes: &Scopes,
+    refresh_token: &str,
+    now: Timestamp,
+) -> Result<Issued, Error> {
+    // Never beyond the grant's own end.
+    let lifetime = app.config.tokens.access_token_lifetime.min(grant.expires_at.since(now));
+    let claims = AccessTokenClaims {
+        iss: app.config.public_url.issuer().to_owned(),
+        sub: grant.user_id.as_str().to_owned(),
+        aud: grant.resource.clone(),
+        client_id: grant.client.client_id.as_str().to_owned(),
+        scope: scopes.intersection(&Scopes::of(RESOURCE_SCOPES)).to_string(),
+        jti: app.random.id(),
+        iat: now.unix_seconds(),
+        exp: now.plus(lifetime).unix_seconds(),
+        auth_time: grant.auth_time.unix_seconds(),
+        grant_id: grant.grant_id.as_str().to_owned(),
+    };
+    Ok(Issued {
+        access_token: app.keys.sign(&claims, now)?,
+        token_type: "Bearer",
+        expires_in: lifetime.as_secs(),
+        scope: scopes.to_string(),
+        refresh_token: refresh_token.to_owned(),
+    })
+}

@@ -1,0 +1,139 @@
+//! Passwords, with argon2id (the crate's defaults are OWASP's parameters: 19 MiB, 2 passes, 1 lane).
+
+use std::sync::{Arc, OnceLock};
+
+use argon2::password_hash::PasswordVerifier;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher};
+use tokio::sync::Semaphore;
+
+use crate::oauth::error::{Error, server_error};
+
+/// The fewest characters of a password (NIST SP 800-63B §3.1.1.2).
+pub const MIN_CHARACTERS: usize = 8;
+/// The longest password that is hashed, in bytes: a limit on work, far above any passphrase.
+pub const MAX_BYTES: usize = 1024;
+/// How many hashes are computed at once: each takes 19 MiB and a core.
+const AT_ONCE: usize = 2;
+
+static TURNS: OnceLock<Arc<Semaphore>> = OnceLock::new();
+static DUMMY: OnceLock<String> = OnceLock::new();
+
+/// A password on its way to be hashed. Never printed.
+#[derive(Clone)]
+pub struct Password(String);
+
+/// Why a password cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Shorter than [`MIN_CHARACTERS`].
+    #[error("a password needs at least 8 characters")]
+    TooShort,
+    /// Longer than [`MAX_BYTES`].
+    #[error("a password may have at most 1024 bytes")]
+    TooLong,
+}
+
+impl Password {
+    /// A password that somebody wants to have.
+    pub fn chosen(text: &str) -> Result<Self, Unusable> {
+        if text.len() > MAX_BYTES {
+            Err(Unusable::TooLong)
+        } else if text.chars().count() < MIN_CHARACTERS {
+            Err(Unusable::TooShort)
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+
+    /// A password that somebody claims to have; `None` when it is longer than any can be.
+    pub fn claimed(text: &str) -> Option<Self> {
+        (text.len() <= MAX_BYTES).then(|| Self(text.to_owned()))
+    }
+
+    /// The PHC string to store.
+    pub async fn hash(self) -> Result<String, Error> {
+        off_the_runtime(move || hash(&self.0)).await?
+    }
+
+    /// Whether it is the password of `stored`. With `None` (no such user) a dummy hash is checked all the same,
+    /// so that the time taken does not tell whether the user exists.
+    pub async fn matches(self, stored: Option<String>) -> Result<bool, Error> {
+        off_the_runtime(move || {
+            let exists = stored.is_some();
+            let phc = match stored {
+                Some(phc) => phc,
+                None => dummy()?,
+            };
+            Ok(verify(&self.0, &phc)? && exists)
+        })
+        .await?
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+/// Computes the dummy hash ahead of the first sign-in, which would otherwise take twice as long.
+pub async fn warm_up() -> Result<(), Error> {
+    off_the_runtime(dummy).await?.map(drop)
+}
+
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let turns = TURNS.get_or_init(|| Arc::new(Semaphore::new(AT_ONCE))).clone();
+    let turn = turns.acquire_owned().await.map_err(fault)?;
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
+    .map_err(fault)
+}
+
+fn hash(password: &str) -> Result<String, Error> {
+    Argon2::default().hash_password(password.as_bytes()).map(|phc| phc.to_string()).map_err(fault)
+}
+
+fn verify(password: &str, phc: &str) -> Result<bool, Error> {
+    let phc = PasswordHash::new(phc).map_err(fault)?;
+    Ok(Argon2::default().verify_password(password.as_bytes(), &phc).is_ok())
+}
+
+fn dummy() -> Result<String, Error> {
+    if let Some(known) = DUMMY.get() {
+        return Ok(known.clone());
+    }
+    let made = hash("nobody has this password")?;
+    Ok(DUMMY.get_or_init(|| made).clone())
+}
+
+fn fault(error: impl std::fmt::Display) -> Error {
+    server_error("the server made an error").detail(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_matches_its_own_hash_and_nobody_matches_no_user() {
+        let right = Password::chosen("correct horse").unwrap();
+        let stored = right.clone().hash().await.unwrap();
+        assert!(stored.starts_with("$argon2id$"));
+        assert!(right.clone().matches(Some(stored.clone())).await.unwrap());
+        assert!(!Password::claimed("wrong").unwrap().matches(Some(stored)).await.unwrap());
+        assert!(!right.matches(None).await.unwrap());
+        assert!(!Password::claimed("nobody has this password").unwrap().matches(None).await.unwrap());
+    }
+
+    #[test]
+    fn length_is_counted_in_characters_and_bounded_in_bytes() {
+        assert_eq!(Password::chosen("1234567").unwrap_err(), Unusable::TooShort);
+        assert!(Password::chosen("\u{e4}\u{f6}\u{fc}\u{df}5678").is_ok());
+        assert_eq!(Password::chosen(&"x".repeat(1025)).unwrap_err(), Unusable::TooLong);
+        assert!(Password::claimed(&"x".repeat(1025)).is_none());
+    }
+}

@@ -1,0 +1,13 @@
+//! HTTP manners. Knows no OAuth: parameters, cookies, addresses, pages, documents, and the way out.
+
+pub mod address;
+pub mod assets;
+pub mod cookies;
+pub mod cors;
+pub mod document;
+pub mod moment;
+pub mod outbound;
+pub mod page;
+pub mod params;
+pub mod reference;
+pub mod text;

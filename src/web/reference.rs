@@ -1,0 +1,44 @@
+//! The reference id of a request: it stands in every error that a person or client sees and in the logs.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderValue;
+use tracing::Instrument;
+
+use crate::app::App;
+
+tokio::task_local! {
+    static REFERENCE: String;
+}
+
+/// The reference of the request that this task answers; `-` outside of one.
+pub fn current() -> String {
+    REFERENCE.try_with(Clone::clone).unwrap_or_else(|_| "-".to_owned())
+}
+
+/// Gives each request its reference and a span that carries it. Only the path is recorded: queries hold codes.
+pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let reference = app.random.id();
+    let span = tracing::info_span!(
+        "http",
+        method = %request.method(),
+        path = request.uri().path(),
+        reference = %reference,
+        status = tracing::field::Empty,
+    );
+    let header = HeaderValue::from_str(&reference).ok();
+    let answer = REFERENCE.scope(reference, async move {
+        let response = next.run(request).await;
+        tracing::Span::current().record("status", response.status().as_u16());
+        tracing::debug!("answered");
+        response
+    });
+    let mut response = answer.instrument(span).await;
+    if let Some(header) = header {
+        response.headers_mut().insert("x-reference-id", header);
+    }
+    response
+}
