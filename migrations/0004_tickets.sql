@@ -21,4 +21,4 @@ CREATE TABLE comments (
     body TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
-CREATE INDEX comments_by_ticket ON comments (ticket_number, created_at);
+CREATE INDEX comments_by_ticket ON comments (ticket_number, created_at, comment_id);

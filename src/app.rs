@@ -7,14 +7,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::ephemeral::Ephemeral;
-use crate::keys::Keys;
+use crate::ephemeral::memory::Memory;
+use crate::keys::{KeyError, Keys, SealError, SealingKey, SigningKey, SigningKeyRow, generate};
 use crate::oauth::ClientId;
 use crate::oauth::client::Client;
 use crate::random::Random;
-use crate::storage::Store;
-use crate::web::outbound::Outbound;
+use crate::storage::{OpenError, StorageError, Store, commit, signing_keys};
+use crate::web::outbound::{Outbound, OutboundPolicy};
 
 /// The application. Handlers hold it in an `Arc`.
 #[derive(Debug)]
@@ -41,9 +42,97 @@ pub struct App {
     pub stopping: CancellationToken,
 }
 
+/// Why the application cannot start: one sentence that names the key and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be used.
+    #[error("database_url: {0}; check the path and its permissions, or point the key at another file")]
+    Database(#[from] OpenError),
+    /// The database does not do what it should.
+    #[error("database_url: {0}")]
+    Storage(#[from] StorageError),
+    /// The sealing key cannot be read or made.
+    #[error("{0}; check the path and its permissions")]
+    Sealing(#[from] SealError),
+    /// A stored signing key cannot be used.
+    #[error(
+        "secret_key_file: a signing key in the database does not open ({0}); use the key file that belongs to \
+         this database"
+    )]
+    Signing(#[from] KeyError),
+    /// Outgoing requests cannot be made.
+    #[error("outbound: {0}")]
+    Outbound(String),
+}
+
 impl App {
+    /// Opens everything that the configuration names. Makes signing keys when there are none.
+    pub async fn open(config: Config, clock: Arc<dyn Clock>, random: Random) -> Result<Self, StartError> {
+        let outbound =
+            Outbound::new(policy(&config)?).map_err(|error| StartError::Outbound(error.to_string()))?;
+        let store = Store::open(&config.database).await?;
+        let sealing = SealingKey::load_or_create(&config.secret_key_file, &random)?;
+        let keys = open_keys(&store, sealing, &config, clock.now(), &random).await?;
+        Ok(Self {
+            ephemeral: Arc::new(Memory::new(clock.clone())),
+            config,
+            store,
+            keys,
+            clock,
+            random,
+            outbound,
+            preloaded: BTreeMap::new(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        })
+    }
+
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 }
+
+fn policy(config: &Config) -> Result<OutboundPolicy, StartError> {
+    let hosts = config.outbound.allowed_hosts.iter();
+    let allowed_hosts = hosts
+        .map(|host| {
+            host.parse().map_err(|error| ConfigError::new("outbound.allowed_hosts", format!("{error}")))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(OutboundPolicy {
+        extra_ca_file: config.outbound.extra_ca_file.clone(),
+        allowed_hosts,
+        ..OutboundPolicy::default()
+    })
+}
+
+/// Opens the published keys; the first start of an algorithm makes the current key and the next one.
+async fn open_keys(
+    store: &Store,
+    sealing: SealingKey,
+    config: &Config,
+    now: Timestamp,
+    random: &Random,
+) -> Result<Keys, StartError> {
+    let algorithm = config.tokens.signing_algorithm;
+    let mut rows = store.list_signing_keys().await?;
+    let usable = |row: &SigningKeyRow| row.alg == format!("{algorithm:?}") && row.active_from <= now;
+    if !rows.iter().any(usable) {
+        let mut tx = store.write().await?;
+        for active_from in [now, NOT_YET] {
+            let row = generate(algorithm, active_from, now, &sealing, random)?;
+            signing_keys::record(&mut tx, &row).await?;
+            rows.push(row);
+        }
+        commit(tx).await?;
+    }
+    let signing = rows.iter().map(|row| SigningKey::open(row, &sealing)).collect::<Result<_, _>>()?;
+    Ok(Keys::new(sealing, signing, algorithm))
+}
+
+/// When the next key begins to sign: once somebody says so.
+const NOT_YET: Timestamp = Timestamp(i64::MAX);

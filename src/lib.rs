@@ -7,15 +7,23 @@
 //! wrong is an [`oauth::Error`]; who hears of it depends on the function's return type. Time, randomness and
 //! ids come from [`app::App`].
 
+/// What people are told they give access to.
+pub const RESOURCE_NAME: &str = "Tickets";
+
 pub mod app;
 pub mod audit;
 pub mod authz;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ephemeral;
 pub mod identity;
 pub mod keys;
+pub mod mcp;
 pub mod oauth;
 pub mod random;
+pub mod server;
 pub mod storage;
+pub mod telemetry;
+pub mod tickets;
 pub mod web;

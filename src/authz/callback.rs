@@ -45,8 +45,13 @@ impl Callback {
 
     /// Sends an error.
     pub fn error(&self, error: &Error) -> Response {
+        redirect(&self.error_address(error))
+    }
+
+    /// The address that tells of an error, for an answer that must be repeated.
+    pub fn error_address(&self, error: &Error) -> String {
         log(error);
-        redirect(&self.error_location(error))
+        self.error_location(error)
     }
 
     fn error_location(&self, error: &Error) -> String {

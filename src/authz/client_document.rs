@@ -1,12 +1,16 @@
 //! Client ID metadata documents (draft-ietf-oauth-client-id-metadata-document): which ids name one, what a
 //! document must say, and how it is fetched and kept.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::clients::Lookup;
 use super::fetched;
 use crate::app::App;
+use crate::config::{Config, ConfigError};
 use crate::ephemeral::{Meter, Quota};
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
@@ -111,6 +115,30 @@ pub fn known_client(client_id: &ClientId, body: &str, schemes: &[String]) -> Res
     Ok(Client { client_id: client_id.clone(), kind: ClientKind::Document, metadata, secret_hash: None })
 }
 
+/// Reads the documents of a folder, so that their clients are known without fetching. Each `*.json` file holds one
+/// document, which names its own id.
+pub fn preload(config: &Config) -> Result<BTreeMap<ClientId, Client>, ConfigError> {
+    let Some(folder) = &config.clients.preloaded_documents else { return Ok(BTreeMap::new()) };
+    let refused = |what: &Path, why: &dyn std::fmt::Display| {
+        ConfigError::new("clients.preloaded_documents", format!("{}: {why}", what.display()))
+    };
+    let entries = std::fs::read_dir(folder).map_err(|error| refused(folder, &error))?;
+    let files = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files
+        .map(|path| {
+            let body = std::fs::read_to_string(&path).map_err(|error| refused(&path, &error))?;
+            let client_id = serde_json::from_str::<Value>(&body).ok();
+            let client_id = client_id.and_then(|document| document["client_id"].as_str().map(ClientId::new));
+            let client_id = client_id.filter(|id| is_document_url(id.as_str()));
+            let client_id = client_id.ok_or_else(|| refused(&path, &"its client_id names no document"))?;
+            let client = known_client(&client_id, &body, &config.clients.private_use_schemes)
+                .map_err(|why| refused(&path, &why))?;
+            Ok((client_id, client))
+        })
+        .collect()
+}
+
 fn known(app: &App, client_id: &ClientId, body: &str) -> Result<Lookup, String> {
     known_client(client_id, body, &app.config.clients.private_use_schemes)
         .map(|client| Lookup::Known(Box::new(client)))
@@ -145,7 +173,9 @@ mod tests {
 
     #[test]
     fn which_client_ids_name_a_document() {
-        for good in [ID, "https://client.example:8443/c", "https://client.example/a/", "https://c.example/c?v=1"] {
+        for good in
+            [ID, "https://client.example:8443/c", "https://client.example/a/", "https://c.example/c?v=1"]
+        {
             assert!(is_document_url(good), "{good}");
         }
         for bad in [
@@ -168,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_document_names_itself_and_holds_no_secret() {
-        let base = json!({"client_id": ID, "client_name": "C", "redirect_uris": ["https://client.example/cb"]});
+        let base =
+            json!({"client_id": ID, "client_name": "C", "redirect_uris": ["https://client.example/cb"]});
         let check = |change: &dyn Fn(&mut Value)| {
             let mut document = base.clone();
             change(&mut document);

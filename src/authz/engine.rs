@@ -157,7 +157,9 @@ impl Registrar for Authorize<'_> {
 #[async_trait]
 impl authorization::Extension for Authorize<'_> {
     async fn extend(&mut self, _: &(dyn AuthorizationRequest + Sync)) -> Result<Extensions, ()> {
-        self.asked.check_extensions(self.app.config.public_url.resource()).map_err(|error| note(&self.fault, error))?;
+        self.asked
+            .check_extensions(self.app.config.public_url.resource())
+            .map_err(|error| note(&self.fault, error))?;
         Ok(Extensions::new())
     }
 }

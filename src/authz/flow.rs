@@ -33,6 +33,13 @@ pub struct Flow {
     cookie_hash: String,
 }
 
+impl Flow {
+    /// The hash of the cookie that ties it to its browser.
+    pub fn cookie_hash(&self) -> SecretHash {
+        SecretHash::stored(self.cookie_hash.clone())
+    }
+}
+
 /// What an id in an address stands for.
 pub enum Found {
     /// This flow, begun in this browser; `anchor` is its cookie's secret, for forms.
@@ -56,8 +63,7 @@ pub async fn park(app: &App, query: &str, client: Client) -> Result<(String, Coo
     let value = serde_json::to_string(&flow)
         .map_err(|error| server_error("the server made an error").detail(error))?;
     app.ephemeral.put(Key::Flow(&id), value, LIFETIME).await?;
-    let cookie =
-        cookies::make(&app.config.public_url, &cookie_of(&id), token.reveal().to_owned(), LIFETIME);
+    let cookie = cookies::make(&app.config.public_url, &cookie_of(&id), token.reveal().to_owned(), LIFETIME);
     Ok((id, cookie))
 }
 
@@ -66,7 +72,7 @@ pub async fn find(app: &App, id: &str, jar: &CookieJar) -> Result<Found, Error> 
     let Some(value) = app.ephemeral.find(Key::Flow(id)).await? else { return Ok(Found::Gone) };
     let flow: Flow = serde_json::from_str(&value)
         .map_err(|error| server_error("the server made an error").detail(error))?;
-    let hash = SecretHash::stored(flow.cookie_hash.clone());
+    let hash = flow.cookie_hash();
     Ok(match anchor(app, id, jar) {
         Some(anchor) if hash.matches(&anchor) => Found::Here { flow: Box::new(flow), anchor },
         _ => Found::Elsewhere,

@@ -2,15 +2,92 @@
 //!
 //! Owns registration, the browser's way through sign-in and consent, codes, tokens and their revocation. Does
 //! not own what tokens are used for: it writes grants and tokens, `mcp` reads them, they never call each other.
+//!
+//! | route | file |
+//! |---|---|
+//! | `GET /` | `home` |
+//! | `GET /.well-known/oauth-authorization-server[/mcp]` | `metadata` |
+//! | `GET /jwks` | `jwks` |
+//! | `POST /register` | `register` |
+//! | `GET /authorize` | `authorize` |
+//! | `GET, POST /login` | `login` |
+//! | `GET, POST /consent/{id}` | `consent` |
+//! | `POST /token` | `token`, one file per grant type |
+//! | `POST /revoke` | `revoke` |
+//! | `GET /account`, `POST /account/revoke`, `POST /logout`, `GET /signed-out` | `account` |
+//! | `GET, POST /setup` | `setup` |
 
+pub mod account;
+pub mod answer;
+pub mod assertion;
+pub mod authorize;
 pub mod callback;
 pub mod client_auth;
 pub mod client_document;
 pub mod clients;
+pub mod consent;
 pub mod engine;
 pub mod error;
 pub mod fetched;
 pub mod flow;
+pub mod home;
+pub mod housekeeping;
+pub mod jwks;
+pub mod login;
+pub mod metadata;
 pub mod pages;
+pub mod register;
 pub mod request;
+pub mod revoke;
+pub mod setup;
 pub mod token;
+pub mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use tower_http::csrf::CsrfLayer;
+
+use crate::app::App;
+use crate::web::{assets, cors};
+
+/// The longest form or registration, in bytes.
+const BODY_LIMIT: usize = 16 * 1024;
+
+/// Every route of the authorization server.
+pub fn router(app: &App) -> Router<Arc<App>> {
+    endpoints().merge(pages_router(app)).layer(DefaultBodyLimit::max(BODY_LIMIT))
+}
+
+/// What clients call. Browser clients too, so CORS is on.
+fn endpoints() -> Router<Arc<App>> {
+    Router::new()
+        .route("/.well-known/oauth-authorization-server", get(metadata::get))
+        .route("/.well-known/oauth-authorization-server/{*path}", get(metadata::get_below))
+        .route("/jwks", get(jwks::get))
+        .route("/register", post(register::post))
+        .route("/token", post(token::post))
+        .route("/revoke", post(revoke::post))
+        .layer(cors::open())
+}
+
+/// What people see. No CORS, and no form from another site.
+fn pages_router(app: &App) -> Router<Arc<App>> {
+    let forms = CsrfLayer::new();
+    // A parsed origin is always a trusted one; without it the layer compares with `Host`.
+    let forms = forms.clone().add_trusted_origin(app.config.public_url.issuer()).unwrap_or(forms);
+    Router::new()
+        .route("/", get(home::get))
+        .route("/authorize", get(authorize::get))
+        .route("/login", get(login::get).post(login::post))
+        .route("/consent/{id}", get(consent::get).post(consent::post))
+        .route("/account", get(account::get))
+        .route("/account/revoke", post(account::post_revoke))
+        .route("/logout", post(account::post_logout))
+        .route("/signed-out", get(account::get_signed_out))
+        .route("/setup", get(setup::get).post(setup::post))
+        .layer(forms)
+        .merge(assets::router())
+}

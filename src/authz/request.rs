@@ -56,7 +56,11 @@ impl Prompt {
 
 impl<'a> Asked<'a> {
     /// Reads the parameters. Refuses repeated ones, request objects and a missing `response_type`.
-    pub fn read(client: &'a Client, redirect_uri: &'a RedirectUri, params: &'a Params) -> Result<Self, Error> {
+    pub fn read(
+        client: &'a Client,
+        redirect_uri: &'a RedirectUri,
+        params: &'a Params,
+    ) -> Result<Self, Error> {
         params.bytes("state")?;
         if params.get("request")?.is_some() {
             return Err(Error::new(ErrorCode::RequestNotSupported, "request objects are not supported"));

@@ -19,7 +19,9 @@ use crate::oauth::error::{Error, temporarily_unavailable};
 pub enum Key<'a> {
     /// A parked authorization request (JSON), by its id; 30 minutes.
     Flow(&'a str),
-    /// The answer that a consent page led to, so that a second click repeats it; 1 minute.
+    /// The right to answer a consent page, so that of two clicks one does it; 1 minute.
+    Answering(&'a str),
+    /// The answer that a consent page led to (JSON, sealed), so that a second click repeats it; 30 minutes.
     Answered(&'a str),
     /// The `jti` of a client assertion, by client and `jti` digest; until the assertion's `exp` and leeway.
     AssertionJti(&'a str, &'a str),
@@ -29,6 +31,7 @@ impl fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flow(id) => write!(f, "flow:{id}"),
+            Self::Answering(id) => write!(f, "answering:{id}"),
             Self::Answered(id) => write!(f, "answered:{id}"),
             Self::AssertionJti(client_id, digest) => write!(f, "jti:{client_id}:{digest}"),
         }
@@ -52,6 +55,8 @@ pub enum Meter<'a> {
     DocumentFetch(&'a str),
     /// Calls of one (client, user) in one class, `read` or `write`.
     Calls(&'static str, &'a str, &'a str),
+    /// Refusals recorded about one grant, or about callers that proved nothing.
+    Refusals(&'a str),
 }
 
 impl fmt::Display for Meter<'_> {
@@ -66,6 +71,7 @@ impl fmt::Display for Meter<'_> {
             Self::Register(address) => write!(f, "register:{address}"),
             Self::DocumentFetch(address) => write!(f, "document-fetch:{address}"),
             Self::Calls(class, client_id, user_id) => write!(f, "calls:{class}:{user_id}:{client_id}"),
+            Self::Refusals(whose) => write!(f, "refusals:{whose}"),
         }
     }
 }

@@ -37,7 +37,8 @@ pub enum Verdict {
 /// Counts a try to sign in as `username` from `address`.
 pub async fn check(app: &App, username: &str, address: &str, known_browser: bool) -> Result<Verdict, Error> {
     let account = account_key(username);
-    let pairs = PAIR.iter().enumerate().map(|(tier, rate)| (Meter::SignInPair(tier, &account, address), *rate));
+    let pairs =
+        PAIR.iter().enumerate().map(|(tier, rate)| (Meter::SignInPair(tier, &account, address), *rate));
     let address_alone = (Meter::SignInAddress(address), ADDRESS);
     let account_alone = (!known_browser).then_some((Meter::SignInAccount(&account), ACCOUNT));
     for (meter, rate) in pairs.chain([address_alone]).chain(account_alone) {

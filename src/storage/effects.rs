@@ -60,3 +60,10 @@ pub async fn record(tx: &mut Tx, key: EffectKey<'_>, effect: &Effect, now: Times
     .await?;
     Ok(())
 }
+
+/// Forgets effects that were done before `before`: their keys may be used anew.
+pub async fn remove_older(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    let done =
+        sqlx::query("DELETE FROM effects WHERE created_at < $1").bind(before.0).execute(&mut **tx).await?;
+    Ok(done.rows_affected())
+}

@@ -5,11 +5,12 @@ use sqlx::{AnyPool, SqlSafeStr};
 
 use super::OpenError;
 
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "identity", include_str!("../../migrations/0001_identity.sql")),
     (2, "grants", include_str!("../../migrations/0002_grants.sql")),
     (3, "audit", include_str!("../../migrations/0003_audit.sql")),
     (4, "tickets", include_str!("../../migrations/0004_tickets.sql")),
+    (5, "ticket search", include_str!("../../migrations/0005_ticket_search.sqlite.sql")),
 ];
 
 /// Applies what is missing.

@@ -55,23 +55,14 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn serve(Path(file): Path<String>) -> Response {
-    let found = [&STYLESHEET, &MARK]
-        .into_iter()
-        .find_map(|asset| Some((asset, asset.digest_in(&file)?)));
+    let found = [&STYLESHEET, &MARK].into_iter().find_map(|asset| Some((asset, asset.digest_in(&file)?)));
     let Some((asset, asked)) = found else {
         return ErrorPage::not_found().into_response();
     };
     // While a release rolls out, a page of one version may ask a replica of the other: it gets what there is, uncached.
-    let kept = if asked == *asset.digest {
-        "public, max-age=31536000, immutable"
-    } else {
-        "no-store"
-    };
-    let headers = [
-        (CONTENT_TYPE, asset.content_type),
-        (CACHE_CONTROL, kept),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let kept = if asked == *asset.digest { "public, max-age=31536000, immutable" } else { "no-store" };
+    let headers =
+        [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, kept), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (headers, asset.body).into_response()
 }
 
@@ -82,10 +73,7 @@ impl Asset {
 
     /// The digest a file name asks for, if it is this asset's name.
     fn digest_in<'a>(&self, file: &'a str) -> Option<&'a str> {
-        file.strip_prefix(self.name)?
-            .strip_prefix('-')?
-            .strip_suffix(self.extension)?
-            .strip_suffix('.')
+        file.strip_prefix(self.name)?.strip_prefix('-')?.strip_suffix(self.extension)?.strip_suffix('.')
     }
 }
 
@@ -106,18 +94,9 @@ mod tests {
     async fn answer(path: &str) -> (StatusCode, String, String) {
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router::<()>().oneshot(request).await.unwrap();
-        let header = |name| {
-            response
-                .headers()
-                .get(name)
-                .map(|v| v.to_str().unwrap().to_owned())
-                .unwrap_or_default()
-        };
-        (
-            response.status(),
-            header(CONTENT_TYPE),
-            header(CACHE_CONTROL),
-        )
+        let header =
+            |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+        (response.status(), header(CONTENT_TYPE), header(CACHE_CONTROL))
     }
 
     #[tokio::test]
@@ -126,11 +105,7 @@ mod tests {
         for (path, content_type, kept) in [
             (stylesheet(), "text/css; charset=utf-8", for_good),
             (mark(), "image/svg+xml", for_good),
-            (
-                "/assets/mandate-0123456789abcdef.css".to_owned(),
-                "text/css; charset=utf-8",
-                "no-store",
-            ),
+            ("/assets/mandate-0123456789abcdef.css".to_owned(), "text/css; charset=utf-8", "no-store"),
         ] {
             assert_eq!(
                 answer(&path).await,
@@ -142,12 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_other_file_is_served() {
-        for path in [
-            "/assets/mandate.css",
-            "/assets/mark-1.css",
-            "/assets/..%2fCargo.toml",
-            "/assets/x",
-        ] {
+        for path in ["/assets/mandate.css", "/assets/mark-1.css", "/assets/..%2fCargo.toml", "/assets/x"] {
             assert_eq!(answer(path).await.0, StatusCode::NOT_FOUND, "{path}");
         }
     }

@@ -6,6 +6,7 @@ pub mod cookies;
 pub mod cors;
 pub mod document;
 pub mod moment;
+pub mod not_found;
 pub mod outbound;
 pub mod page;
 pub mod params;

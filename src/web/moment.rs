@@ -10,11 +10,7 @@ impl Moment {
     /// The moment `unix_ms` milliseconds after 1970. What lies beyond the calendar is moved to its last day.
     #[must_use]
     pub fn from_unix_ms(unix_ms: i64) -> Self {
-        let last_day = if unix_ms < 0 {
-            DateTime::<Utc>::MIN_UTC
-        } else {
-            DateTime::<Utc>::MAX_UTC
-        };
+        let last_day = if unix_ms < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
         Self(DateTime::from_timestamp_millis(unix_ms).unwrap_or(last_day))
     }
 
@@ -34,11 +30,8 @@ impl Moment {
 /// A wait in words, never promising too little: `1 second`, `45 seconds`, `2 minutes`.
 #[must_use]
 pub fn wait_words(seconds: u64) -> String {
-    let (count, unit) = if seconds < 120 {
-        (seconds.max(1), "second")
-    } else {
-        (seconds.div_ceil(60), "minute")
-    };
+    let (count, unit) =
+        if seconds < 120 { (seconds.max(1), "second") } else { (seconds.div_ceil(60), "minute") };
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {unit}{plural}")
 }
@@ -50,29 +43,14 @@ mod tests {
     #[test]
     fn a_moment_reads_as_utc_words_and_as_rfc_3339() {
         for (unix_ms, words, machine) in [
-            (
-                1_795_393_200_000,
-                "23 November 2026, 00:20 UTC",
-                "2026-11-23T00:20:00Z",
-            ),
+            (1_795_393_200_000, "23 November 2026, 00:20 UTC", "2026-11-23T00:20:00Z"),
             (0, "1 January 1970, 00:00 UTC", "1970-01-01T00:00:00Z"),
-            (
-                951_782_399_999,
-                "28 February 2000, 23:59 UTC",
-                "2000-02-28T23:59:59Z",
-            ),
-            (
-                951_782_400_000,
-                "29 February 2000, 00:00 UTC",
-                "2000-02-29T00:00:00Z",
-            ),
+            (951_782_399_999, "28 February 2000, 23:59 UTC", "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "29 February 2000, 00:00 UTC", "2000-02-29T00:00:00Z"),
             (-1, "31 December 1969, 23:59 UTC", "1969-12-31T23:59:59Z"),
         ] {
             let moment = Moment::from_unix_ms(unix_ms);
-            assert_eq!(
-                (moment.words().as_str(), moment.machine().as_str()),
-                (words, machine)
-            );
+            assert_eq!((moment.words().as_str(), moment.machine().as_str()), (words, machine));
         }
     }
 

@@ -20,25 +20,16 @@ const HEADERS: [(HeaderName, HeaderValue); 7] = [
         ),
     ),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    ),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (
         HeaderName::from_static("permissions-policy"),
         HeaderValue::from_static(
             "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
         ),
     ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        HeaderValue::from_static("same-origin"),
-    ),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
 /// A view with its status, sent as HTML with the headers every page has.
@@ -93,23 +84,13 @@ impl ErrorPage {
     #[must_use]
     pub fn new(status: StatusCode, title: &str, message: &str, advice: &str) -> Self {
         let [title, message, advice] = [title, message, advice].map(str::to_owned);
-        Self {
-            status,
-            title,
-            message,
-            advice,
-            reference: None,
-            retry_after: None,
-        }
+        Self { status, title, message, advice, reference: None, retry_after: None }
     }
 
     /// The same page, naming the id to ask for.
     #[must_use]
     pub fn with_reference(self, reference: impl Into<String>) -> Self {
-        Self {
-            reference: Some(reference.into()),
-            ..self
-        }
+        Self { reference: Some(reference.into()), ..self }
     }
 
     /// Nothing lives at this address (404).
@@ -155,10 +136,7 @@ impl ErrorPage {
             "More requests came from you or your network than this server takes at once.",
             &format!("Wait {wait}, then try again."),
         );
-        Self {
-            retry_after: Some(wait_seconds.max(1)),
-            ..page
-        }
+        Self { retry_after: Some(wait_seconds.max(1)), ..page }
     }
 
     /// Something this server needs is away for the moment (503).
@@ -170,11 +148,7 @@ impl ErrorPage {
             "A part of this server is not available. This is our fault, not yours, and nothing was changed.",
             "Try again in a minute. If it goes on, tell the people who run this server and give them the reference.",
         );
-        Self {
-            retry_after: Some(60),
-            ..page
-        }
-        .with_reference(reference)
+        Self { retry_after: Some(60), ..page }.with_reference(reference)
     }
 
     /// A fault of ours (500).
@@ -206,11 +180,7 @@ mod tests {
     use super::*;
 
     fn header(response: &Response, name: &str) -> String {
-        response
-            .headers()
-            .get(name)
-            .map(|value| value.to_str().unwrap().to_owned())
-            .unwrap_or_default()
+        response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
     }
 
     #[test]
@@ -229,9 +199,7 @@ mod tests {
             assert_eq!(header(&response, name), value, "{name}");
         }
         let policy = header(&response, "content-security-policy");
-        assert!(
-            policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'")
-        );
+        assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"));
         assert!(!policy.contains("form-action"));
     }
 
@@ -240,18 +208,12 @@ mod tests {
         let page = ErrorPage::too_many_requests(45);
         assert!(page.advice.contains("45 seconds"));
         assert_eq!(header(&page.into_response(), "retry-after"), "45");
-        assert_eq!(
-            header(&ErrorPage::unavailable("r").into_response(), "retry-after"),
-            "60"
-        );
+        assert_eq!(header(&ErrorPage::unavailable("r").into_response(), "retry-after"), "60");
     }
 
     #[test]
     fn a_fault_of_ours_carries_its_reference() {
-        for page in [
-            ErrorPage::fault("01J9-ref"),
-            ErrorPage::unavailable("01J9-ref"),
-        ] {
+        for page in [ErrorPage::fault("01J9-ref"), ErrorPage::unavailable("01J9-ref")] {
             assert!(page.status.is_server_error());
             assert!(page.render().unwrap().contains("01J9-ref"));
         }

@@ -49,6 +49,12 @@ impl Params {
         Ok(first.filter(|value| !value.is_empty()))
     }
 
+    /// The first value of a parameter, even an empty one; `None` when it was not sent.
+    pub fn first_or_empty(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(given, _)| given == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
     /// Every value of a parameter that may be repeated (`resource`, RFC 8707 §2; `scope` of our own form).
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0

@@ -17,14 +17,8 @@ impl DisplayName {
     #[must_use]
     pub fn of(raw: &str) -> Self {
         let name = display_name(raw);
-        let blank = name
-            .chars()
-            .all(|c| c.is_whitespace() || is_joiner(c) || is_combining(c));
-        Self(if blank {
-            "Unnamed app".to_owned()
-        } else {
-            name
-        })
+        let blank = name.chars().all(|c| c.is_whitespace() || is_joiner(c) || is_combining(c));
+        Self(if blank { "Unnamed app".to_owned() } else { name })
     }
 
     /// The name.
@@ -102,13 +96,9 @@ impl HttpsLink {
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let url = Url::parse(raw).ok().filter(|url| url.scheme() == "https")?;
-        let plain =
-            url.username().is_empty() && url.password().is_none() && url.as_str().len() <= 2048;
+        let plain = url.username().is_empty() && url.password().is_none() && url.as_str().len() <= 2048;
         let host = url.host_str().filter(|_| plain)?.to_owned();
-        Some(Self {
-            href: url.into(),
-            host,
-        })
+        Some(Self { href: url.into(), host })
     }
 
     /// The address, for `href`.
@@ -157,26 +147,15 @@ mod tests {
 
     #[test]
     fn a_name_of_nothing_is_said_to_be_missing() {
-        for raw in [
-            "",
-            "   ",
-            "\u{202E}",
-            "\u{200D}\u{200C}",
-            "\u{3164}\u{2800}",
-        ] {
+        for raw in ["", "   ", "\u{202E}", "\u{200D}\u{200C}", "\u{3164}\u{2800}"] {
             assert_eq!(DisplayName::of(raw).as_str(), "Unnamed app", "{raw:?}");
         }
     }
 
     #[test]
     fn the_initial_is_the_first_letter_or_digit() {
-        for (raw, initial) in [
-            ("cursor", "C"),
-            ("«édition»", "É"),
-            ("ß", "S"),
-            ("🚀", "?"),
-            ("9lives", "9"),
-        ] {
+        for (raw, initial) in [("cursor", "C"), ("«édition»", "É"), ("ß", "S"), ("🚀", "?"), ("9lives", "9")]
+        {
             assert_eq!(DisplayName::of(raw).initial(), initial);
         }
     }
@@ -184,13 +163,7 @@ mod tests {
     #[test]
     fn only_plain_https_becomes_a_link() {
         let link = HttpsLink::parse("https://Cursor.com/mcp?a=1").map(|l| (l.href, l.host));
-        assert_eq!(
-            link,
-            Some((
-                "https://cursor.com/mcp?a=1".to_owned(),
-                "cursor.com".to_owned()
-            ))
-        );
+        assert_eq!(link, Some(("https://cursor.com/mcp?a=1".to_owned(), "cursor.com".to_owned())));
         for raw in [
             "http://cursor.com",
             "javascript:alert(1)",
@@ -203,9 +176,6 @@ mod tests {
         ] {
             assert_eq!(HttpsLink::parse(raw), None, "{raw}");
         }
-        assert_eq!(
-            HttpsLink::parse(&format!("https://a.example/{}", "x".repeat(2048))),
-            None
-        );
+        assert_eq!(HttpsLink::parse(&format!("https://a.example/{}", "x".repeat(2048))), None);
     }
 }

@@ -50,14 +50,8 @@ impl ClientView {
     /// The website the client claims, unless it is the host that is proven and shown anyway.
     #[must_use]
     pub fn claimed_website(&self) -> Option<&HttpsLink> {
-        let proven = if let ClientKind::Document { host } = &self.kind {
-            Some(host.as_str())
-        } else {
-            None
-        };
-        self.client_uri
-            .as_ref()
-            .filter(|link| Some(link.host()) != proven)
+        let proven = if let ClientKind::Document { host } = &self.kind { Some(host.as_str()) } else { None };
+        self.client_uri.as_ref().filter(|link| Some(link.host()) != proven)
     }
 }
 
@@ -162,9 +156,7 @@ impl ConsentPage {
     /// Whether the user has granted this client something before.
     #[must_use]
     pub fn is_widening(&self) -> bool {
-        self.scopes
-            .iter()
-            .any(|scope| scope.standing == ScopeStanding::GrantedBefore)
+        self.scopes.iter().any(|scope| scope.standing == ScopeStanding::GrantedBefore)
     }
 
     /// Why only the person at this browser can tell that the request is genuine: did they start it themselves?

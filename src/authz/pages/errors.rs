@@ -60,15 +60,10 @@ pub fn document_unreachable(host: &str) -> ErrorPage {
     let page = ErrorPage::new(
         StatusCode::BAD_GATEWAY,
         "The app could not be checked",
-        &format!(
-            "This server asked {host} about the app that sent you here, and got no answer it can use."
-        ),
+        &format!("This server asked {host} about the app that sent you here, and got no answer it can use."),
         "Wait a minute and start again from the app. If it goes on, tell the makers of the app.",
     );
-    ErrorPage {
-        retry_after: Some(60),
-        ..page
-    }
+    ErrorPage { retry_after: Some(60), ..page }
 }
 
 /// The client's metadata document was read, and breaks a rule.

@@ -7,8 +7,8 @@ use super::consent::{ClientKind, ScopeStanding};
 use super::errors;
 use super::login::{LoginPage, LoginProblem};
 use super::samples::{
-    HOSTILE, HOSTILE_NAME, NOW, account, app, app_view, consent, document, home, html, loopback,
-    scope, setup, web, widening,
+    HOSTILE, HOSTILE_NAME, NOW, account, app, app_view, consent, document, home, html, loopback, scope,
+    setup, web, widening,
 };
 use super::setup::SetupProblems;
 use super::signed_out::SignedOutPage;
@@ -19,41 +19,21 @@ use crate::web::text::{DisplayName, HttpsLink};
 /// Each page: a name for its file, the words its heading must have, its HTML.
 pub(super) fn pages() -> Vec<(&'static str, &'static str, String)> {
     let mut pages = vec![
-        (
-            "home",
-            "Let your AI app work on your tickets",
-            html(&home(None)),
-        ),
-        (
-            "home_signed_in",
-            "Let your AI app work on your tickets",
-            html(&home(Some("alice"))),
-        ),
+        ("home", "Let your AI app work on your tickets", html(&home(None))),
+        ("home_signed_in", "Let your AI app work on your tickets", html(&home(Some("alice")))),
         ("signed_out", "You are signed out", html(&SignedOutPage)),
         (
             "connected",
             "is already connected",
-            html(&ConnectedPage {
-                client_name: DisplayName::of("Cursor"),
-            }),
+            html(&ConnectedPage { client_name: DisplayName::of("Cursor") }),
         ),
         (
             "connected_hostile",
             "is already connected",
-            html(&ConnectedPage {
-                client_name: DisplayName::of(HOSTILE_NAME),
-            }),
+            html(&ConnectedPage { client_name: DisplayName::of(HOSTILE_NAME) }),
         ),
-        (
-            "setup",
-            "Create the first account",
-            html(&setup("", SetupProblems::default())),
-        ),
-        (
-            "setup_hostile",
-            "Create the first account",
-            html(&setup(HOSTILE, setup_problems())),
-        ),
+        ("setup", "Create the first account", html(&setup("", SetupProblems::default()))),
+        ("setup_hostile", "Create the first account", html(&setup(HOSTILE, setup_problems()))),
     ];
     pages.extend(login_pages());
     pages.extend(consent_pages());
@@ -83,86 +63,35 @@ fn login_pages() -> Vec<(&'static str, &'static str, String)> {
     };
     vec![
         ("login", "Sign in", page("", Some("Cursor"), None)),
-        (
-            "login_plain",
-            "Sign in",
-            page("", None, Some(LoginProblem::SessionEnded)),
-        ),
-        (
-            "login_wrong",
-            "Sign in",
-            page(
-                "alice",
-                Some("Cursor"),
-                Some(LoginProblem::WrongCredentials),
-            ),
-        ),
+        ("login_plain", "Sign in", page("", None, Some(LoginProblem::SessionEnded))),
+        ("login_wrong", "Sign in", page("alice", Some("Cursor"), Some(LoginProblem::WrongCredentials))),
         (
             "login_wait",
             "Sign in",
-            page(
-                "alice",
-                None,
-                Some(LoginProblem::TooManyTries { wait_seconds: 300 }),
-            ),
+            page("alice", None, Some(LoginProblem::TooManyTries { wait_seconds: 300 })),
         ),
-        (
-            "login_hostile",
-            "Sign in",
-            page(
-                HOSTILE,
-                Some(HOSTILE_NAME),
-                Some(LoginProblem::AccountDisabled),
-            ),
-        ),
+        ("login_hostile", "Sign in", page(HOSTILE, Some(HOSTILE_NAME), Some(LoginProblem::AccountDisabled))),
     ]
 }
 
 fn consent_pages() -> Vec<(&'static str, &'static str, String)> {
     let mut claude = consent("Claude", document("claude.ai"), web("claude.ai"));
     claude.client.client_uri = HttpsLink::parse("https://claude.ai/");
-    let six = [
-        "tickets:read",
-        "tickets:write",
-        "offline_access",
-        "openid",
-        "profile",
-        "reports:read",
-    ];
-    let mut hostile = consent(
-        HOSTILE_NAME,
-        ClientKind::Dynamic,
-        web(&format!("{}.example", "a".repeat(60))),
-    );
+    let six = ["tickets:read", "tickets:write", "offline_access", "openid", "profile", "reports:read"];
+    let mut hostile = consent(HOSTILE_NAME, ClientKind::Dynamic, web(&format!("{}.example", "a".repeat(60))));
     hostile.scopes = six.map(|name| scope(name, ScopeStanding::First)).into();
     hostile.scopes.push(scope(HOSTILE, ScopeStanding::First));
     hostile.username = HOSTILE.to_owned();
     hostile.client.client_uri = HttpsLink::parse(&format!("https://{}.example/", "b".repeat(60)));
     let long = consent(&"Ünlimited ".repeat(30), ClientKind::Dynamic, loopback());
     vec![
-        (
-            "consent",
-            "Allow <bdi>Claude</bdi> to use your tickets?",
-            html(&claude),
-        ),
-        (
-            "consent_loopback",
-            "Allow ",
-            html(&consent("Claude Code", document("claude.ai"), loopback())),
-        ),
-        (
-            "consent_dynamic",
-            "Allow ",
-            html(&consent("MCP Inspector", ClientKind::Dynamic, loopback())),
-        ),
+        ("consent", "Allow <bdi>Claude</bdi> to use your tickets?", html(&claude)),
+        ("consent_loopback", "Allow ", html(&consent("Claude Code", document("claude.ai"), loopback()))),
+        ("consent_dynamic", "Allow ", html(&consent("MCP Inspector", ClientKind::Dynamic, loopback()))),
         (
             "consent_registered",
             "Allow ",
-            html(&consent(
-                "Help desk",
-                ClientKind::Registered,
-                web("desk.example.com"),
-            )),
+            html(&consent("Help desk", ClientKind::Registered, web("desk.example.com"))),
         ),
         ("consent_widening", "Allow ", html(&widening())),
         ("consent_hostile", "Allow ", html(&hostile)),
@@ -182,44 +111,23 @@ fn account_pages() -> Vec<(&'static str, &'static str, String)> {
         deed: deed.to_owned(),
         refused,
     };
-    let mut busy = account(
-        few,
-        Some(AccountNotice::Revoked {
-            client_name: DisplayName::of("VS Code"),
-        }),
-    );
+    let mut busy = account(few, Some(AccountNotice::Revoked { client_name: DisplayName::of("VS Code") }));
     busy.activity = vec![
         event(3, "Closed ticket T-118", false),
         event(9, "Commented on ticket T-118", false),
         event(75, "Close ticket T-7: the permission was missing", true),
     ];
     let many = (1..=12).map(|index| {
-        let name = if index % 4 == 0 {
-            HOSTILE_NAME.to_owned()
-        } else {
-            format!("App number {index}")
-        };
-        app_view(
-            index,
-            &name,
-            ClientKind::Dynamic,
-            web(&format!("{}.example", "a".repeat(60))),
-        )
+        let name = if index % 4 == 0 { HOSTILE_NAME.to_owned() } else { format!("App number {index}") };
+        app_view(index, &name, ClientKind::Dynamic, web(&format!("{}.example", "a".repeat(60))))
     });
     vec![
         ("account", "Connected apps", html(&busy)),
-        (
-            "account_empty",
-            "Connected apps",
-            html(&account(Vec::new(), Some(AccountNotice::Welcome))),
-        ),
+        ("account_empty", "Connected apps", html(&account(Vec::new(), Some(AccountNotice::Welcome)))),
         (
             "account_hostile",
             "Connected apps",
-            html(&account(
-                many.collect(),
-                Some(AccountNotice::NothingToRevoke),
-            )),
+            html(&account(many.collect(), Some(AccountNotice::NothingToRevoke))),
         ),
     ]
 }
@@ -230,50 +138,20 @@ fn error_pages() -> Vec<(&'static str, &'static str, String)> {
     hostile.title = HOSTILE.to_owned();
     let name = DisplayName::of(HOSTILE_NAME);
     let pages = [
-        (
-            "error_not_found",
-            "There is no page",
-            ErrorPage::not_found(),
-        ),
-        (
-            "error_form",
-            "This form can no longer",
-            ErrorPage::form_refused(),
-        ),
-        (
-            "error_too_many",
-            "Too many requests",
-            ErrorPage::too_many_requests(90),
-        ),
+        ("error_not_found", "There is no page", ErrorPage::not_found()),
+        ("error_form", "This form can no longer", ErrorPage::form_refused()),
+        ("error_too_many", "Too many requests", ErrorPage::too_many_requests(90)),
         ("error_fault", "on our side", ErrorPage::fault(reference)),
-        (
-            "error_unavailable",
-            "right now",
-            ErrorPage::unavailable(reference),
-        ),
+        ("error_unavailable", "right now", ErrorPage::unavailable(reference)),
         ("error_hostile", "&#60;script&#62;", hostile),
         ("error_client", "not known here", errors::unknown_client()),
-        (
-            "error_redirect_uri_hostile",
-            "not safe",
-            errors::redirect_uri_refused(&name),
-        ),
+        ("error_redirect_uri_hostile", "not safe", errors::redirect_uri_refused(&name)),
         ("error_expired", "has expired", errors::request_expired()),
         ("error_browser", "another browser", errors::other_browser()),
-        (
-            "error_unreachable",
-            "checked",
-            errors::document_unreachable("cursor.com"),
-        ),
-        (
-            "error_document",
-            "describe",
-            errors::document_refused("cursor.com"),
-        ),
+        ("error_unreachable", "checked", errors::document_unreachable("cursor.com")),
+        ("error_document", "describe", errors::document_refused("cursor.com")),
     ];
-    pages
-        .map(|(name, heading, page)| (name, heading, html(&page)))
-        .into()
+    pages.map(|(name, heading, page)| (name, heading, html(&page))).into()
 }
 
 #[test]
@@ -285,14 +163,8 @@ fn gallery() {
         std::fs::write(folder.join(format!("{name}.html")), html).unwrap();
     }
     for (path, body) in [
-        (
-            crate::web::assets::stylesheet(),
-            include_str!("../../../templates/assets/mandate.css"),
-        ),
-        (
-            crate::web::assets::mark(),
-            include_str!("../../../templates/assets/mark.svg"),
-        ),
+        (crate::web::assets::stylesheet(), include_str!("../../../templates/assets/mandate.css")),
+        (crate::web::assets::mark(), include_str!("../../../templates/assets/mark.svg")),
     ] {
         std::fs::write(folder.join(path.trim_start_matches('/')), body).unwrap();
     }

@@ -48,14 +48,10 @@ impl LoginProblem {
                 "That username and password do not match. Check both and try again.".to_owned()
             }
             Self::TooManyTries { wait_seconds } => {
-                format!(
-                    "Too many wrong tries. Wait {}, then try again.",
-                    wait_words(wait_seconds)
-                )
+                format!("Too many wrong tries. Wait {}, then try again.", wait_words(wait_seconds))
             }
             Self::AccountDisabled => {
-                "This account has been disabled. Ask the people who run this server to enable it."
-                    .to_owned()
+                "This account has been disabled. Ask the people who run this server to enable it.".to_owned()
             }
             Self::SessionEnded => "Your session has ended. Sign in again to carry on.".to_owned(),
         }

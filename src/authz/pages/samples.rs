@@ -26,21 +26,12 @@ pub(super) fn html(view: &impl Template) -> String {
 }
 
 pub(super) fn home(username: Option<&str>) -> HomePage {
-    HomePage {
-        mcp_url: MCP_URL.to_owned(),
-        username: username.map(str::to_owned),
-    }
+    HomePage { mcp_url: MCP_URL.to_owned(), username: username.map(str::to_owned) }
 }
 
 pub(super) fn setup(username: &str, problems: SetupProblems) -> SetupPage {
     let [csrf, token] = ["csrf-1", "token-1"].map(str::to_owned);
-    SetupPage {
-        csrf,
-        token,
-        username: username.to_owned(),
-        password_min: 12,
-        problems,
-    }
+    SetupPage { csrf, token, username: username.to_owned(), password_min: 12, problems }
 }
 
 pub(super) fn consent(name: &str, kind: ClientKind, destination: Destination) -> ConsentPage {
@@ -48,11 +39,7 @@ pub(super) fn consent(name: &str, kind: ClientKind, destination: Destination) ->
         id: "flow-1".to_owned(),
         csrf: "csrf-1".to_owned(),
         username: "alice".to_owned(),
-        client: ClientView {
-            name: DisplayName::of(name),
-            kind,
-            client_uri: None,
-        },
+        client: ClientView { name: DisplayName::of(name), kind, client_uri: None },
         destination,
         resource_name: "Tickets".to_owned(),
         resource: MCP_URL.to_owned(),
@@ -65,68 +52,40 @@ pub(super) fn consent(name: &str, kind: ClientKind, destination: Destination) ->
 }
 
 pub(super) fn scope(name: &str, standing: ScopeStanding) -> ScopeView {
-    ScopeView {
-        name: name.to_owned(),
-        words: scope_words(name),
-        standing,
-        checked: true,
-    }
+    ScopeView { name: name.to_owned(), words: scope_words(name), standing, checked: true }
 }
 
 pub(super) fn document(host: &str) -> ClientKind {
-    ClientKind::Document {
-        host: host.to_owned(),
-    }
+    ClientKind::Document { host: host.to_owned() }
 }
 
 pub(super) fn web(host: &str) -> Destination {
-    Destination::Web {
-        host: host.to_owned(),
-    }
+    Destination::Web { host: host.to_owned() }
 }
 
 pub(super) fn loopback() -> Destination {
-    Destination::Loopback {
-        host: "127.0.0.1".to_owned(),
-    }
+    Destination::Loopback { host: "127.0.0.1".to_owned() }
 }
 
 pub(super) fn app(scheme: &str) -> Destination {
-    Destination::App {
-        scheme: scheme.to_owned(),
-    }
+    Destination::App { scheme: scheme.to_owned() }
 }
 
 pub(super) fn widening() -> ConsentPage {
     let granted = scope("tickets:read", ScopeStanding::GrantedBefore);
-    let new = ScopeView {
-        checked: false,
-        ..scope("tickets:write", ScopeStanding::New)
-    };
+    let new = ScopeView { checked: false, ..scope("tickets:write", ScopeStanding::New) };
     let page = consent("Cursor", document("cursor.com"), app("cursor"));
     let problem = Some(ConsentProblem::NothingTicked);
-    ConsentPage {
-        scopes: vec![granted, new],
-        access_until: None,
-        problem,
-        ..page
-    }
+    ConsentPage { scopes: vec![granted, new], access_until: None, problem, ..page }
 }
 
-pub(super) fn app_view(
-    index: i64,
-    name: &str,
-    kind: ClientKind,
-    destination: Destination,
-) -> AppView {
+pub(super) fn app_view(index: i64, name: &str, kind: ClientKind, destination: Destination) -> AppView {
     AppView {
         grant_id: format!("grant-{index}"),
         client_name: DisplayName::of(name),
         kind,
         destination,
-        scopes: ["tickets:read", "tickets:write", "offline_access"]
-            .map(scope_words)
-            .into(),
+        scopes: ["tickets:read", "tickets:write", "offline_access"].map(scope_words).into(),
         created: Moment::from_unix_ms(NOW - index * DAY),
         last_used: (index % 2 == 0).then(|| Moment::from_unix_ms(NOW - 60_000)),
         expires: (index % 3 > 0).then(|| Moment::from_unix_ms(NOW + 30 * DAY)),
@@ -134,15 +93,6 @@ pub(super) fn app_view(
 }
 
 pub(super) fn account(apps: Vec<AppView>, notice: Option<AccountNotice>) -> AccountPage {
-    let [username, role, csrf, mcp_url] =
-        ["alice", "Support agent", "csrf-1", MCP_URL].map(str::to_owned);
-    AccountPage {
-        username,
-        role,
-        csrf,
-        notice,
-        apps,
-        activity: Vec::new(),
-        mcp_url,
-    }
+    let [username, role, csrf, mcp_url] = ["alice", "Support agent", "csrf-1", MCP_URL].map(str::to_owned);
+    AccountPage { username, role, csrf, notice, apps, activity: Vec::new(), mcp_url }
 }

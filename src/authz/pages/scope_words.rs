@@ -25,27 +25,16 @@ pub fn scope_words(name: &str) -> ScopeWords {
             "Stay connected",
             "Keep this access while you are away, without asking you to sign in each time.",
         ),
-        "openid" => (
-            "Know who you are",
-            "Recognise your account on this server the next time you sign in.",
-        ),
-        "profile" => (
-            "See your profile",
-            "Read your username and the name you go by.",
-        ),
-        "email" => (
-            "See your email address",
-            "Read the email address of your account, and whether it is confirmed.",
-        ),
-        other => (
-            other,
-            "The people who run this server have added this permission. Ask them what it allows.",
-        ),
+        "openid" => ("Know who you are", "Recognise your account on this server the next time you sign in."),
+        "profile" => ("See your profile", "Read your username and the name you go by."),
+        "email" => {
+            ("See your email address", "Read the email address of your account, and whether it is confirmed.")
+        }
+        other => {
+            (other, "The people who run this server have added this permission. Ask them what it allows.")
+        }
     };
-    ScopeWords {
-        title: title.to_owned(),
-        description: description.to_owned(),
-    }
+    ScopeWords { title: title.to_owned(), description: description.to_owned() }
 }
 
 #[cfg(test)]
@@ -54,26 +43,12 @@ mod tests {
 
     #[test]
     fn every_scope_of_ours_has_words_of_its_own() {
-        let names = [
-            "tickets:read",
-            "tickets:write",
-            "offline_access",
-            "openid",
-            "profile",
-            "email",
-        ];
+        let names = ["tickets:read", "tickets:write", "offline_access", "openid", "profile", "email"];
         let words = names.map(scope_words);
         for (name, one) in names.iter().zip(&words) {
             assert_ne!(one.title, *name);
             assert!(one.description.ends_with('.'), "{name}");
-            assert_eq!(
-                words
-                    .iter()
-                    .filter(|other| other.title == one.title)
-                    .count(),
-                1,
-                "{name}"
-            );
+            assert_eq!(words.iter().filter(|other| other.title == one.title).count(), 1, "{name}");
         }
     }
 

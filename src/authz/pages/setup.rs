@@ -35,9 +35,6 @@ impl SetupProblems {
     /// How many fields have a problem.
     #[must_use]
     pub fn count(&self) -> usize {
-        [&self.username, &self.password, &self.password_again]
-            .into_iter()
-            .flatten()
-            .count()
+        [&self.username, &self.password, &self.password_again].into_iter().flatten().count()
     }
 }

@@ -8,42 +8,26 @@ use crate::web::text::DisplayName;
 
 /// The text between `start` and the next `end`.
 fn between<'a>(html: &'a str, start: &str, end: &str) -> &'a str {
-    let rest = html
-        .split_once(start)
-        .unwrap_or_else(|| panic!("no {start}"))
-        .1;
+    let rest = html.split_once(start).unwrap_or_else(|| panic!("no {start}")).1;
     rest.split_once(end).unwrap().0
 }
 
 #[test]
 fn every_page_has_one_heading_a_title_and_a_language() {
     for (name, heading, html) in pages() {
-        assert!(
-            html.starts_with("<!doctype html>\n<html lang=\"en\">"),
-            "{name}"
-        );
+        assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "{name}");
         assert_eq!(html.matches("<h1").count(), 1, "{name}");
         assert_eq!(html.matches("<main>").count(), 1, "{name}");
         assert!(between(&html, "<h1>", "</h1>").contains(heading), "{name}");
         let title = between(&html, "<title>", "</title>");
-        assert!(
-            title.ends_with(" · Mandate") && title.len() > " · Mandate".len(),
-            "{name}: {title}"
-        );
+        assert!(title.ends_with(" · Mandate") && title.len() > " · Mandate".len(), "{name}: {title}");
     }
 }
 
 #[test]
 fn foreign_text_never_becomes_markup() {
     for (name, _, html) in pages() {
-        for forbidden in [
-            "<script",
-            "javascript:",
-            "\"'>",
-            "\u{202E}",
-            " style=",
-            "{{",
-        ] {
+        for forbidden in ["<script", "javascript:", "\"'>", "\u{202E}", " style=", "{{"] {
             assert!(!html.contains(forbidden), "{name}: {forbidden:?}");
         }
         let escaped = html.contains("&#60;script&#62;alert(1)");
@@ -71,11 +55,7 @@ fn every_aria_describedby_names_an_element() {
     for (name, _, html) in pages() {
         for part in html.split("aria-describedby=\"").skip(1) {
             for id in part.split_once('"').unwrap().0.split(' ') {
-                assert_eq!(
-                    html.matches(&format!(" id=\"{id}\"")).count(),
-                    1,
-                    "{name}: {id}"
-                );
+                assert_eq!(html.matches(&format!(" id=\"{id}\"")).count(), 1, "{name}: {id}");
             }
         }
     }
@@ -143,16 +123,8 @@ fn a_claimed_name_is_told_apart_from_a_proven_host() {
             "<strong>cursor.com</strong> <span class=\"badge good\">Verified</span>",
             "the name it gives itself",
         ),
-        (
-            ClientKind::Dynamic,
-            "Not verified</span>",
-            "the name it gives itself",
-        ),
-        (
-            ClientKind::Registered,
-            "<strong><bdi>Cursor</bdi></strong>",
-            "the people who run this server",
-        ),
+        (ClientKind::Dynamic, "Not verified</span>", "the name it gives itself"),
+        (ClientKind::Registered, "<strong><bdi>Cursor</bdi></strong>", "the people who run this server"),
     ];
     for (kind, badge, words) in cases {
         let html = html(&consent("Cursor", kind, web("cursor.com")));
@@ -163,42 +135,12 @@ fn a_claimed_name_is_told_apart_from_a_proven_host() {
 #[test]
 fn the_destination_is_shown_and_doubt_is_said() {
     let cases: [(ClientKind, Destination, &str, bool); 6] = [
-        (
-            document("cursor.com"),
-            web("callback.cursor.com"),
-            "<strong>callback.cursor.com</strong>",
-            false,
-        ),
-        (
-            ClientKind::Registered,
-            web("desk.example.com"),
-            "<strong>desk.example.com</strong>",
-            false,
-        ),
-        (
-            ClientKind::Dynamic,
-            web("evil.example"),
-            "<strong>evil.example</strong>",
-            true,
-        ),
-        (
-            document("cursor.com"),
-            loopback(),
-            "<strong>127.0.0.1</strong>",
-            true,
-        ),
-        (
-            ClientKind::Registered,
-            loopback(),
-            "a program on this computer",
-            true,
-        ),
-        (
-            document("cursor.com"),
-            app("cursor"),
-            "<strong>cursor:</strong>",
-            true,
-        ),
+        (document("cursor.com"), web("callback.cursor.com"), "<strong>callback.cursor.com</strong>", false),
+        (ClientKind::Registered, web("desk.example.com"), "<strong>desk.example.com</strong>", false),
+        (ClientKind::Dynamic, web("evil.example"), "<strong>evil.example</strong>", true),
+        (document("cursor.com"), loopback(), "<strong>127.0.0.1</strong>", true),
+        (ClientKind::Registered, loopback(), "a program on this computer", true),
+        (document("cursor.com"), app("cursor"), "<strong>cursor:</strong>", true),
     ];
     for (kind, destination, shown, warned) in cases {
         let html = html(&consent("Cursor", kind, destination));
@@ -213,10 +155,7 @@ fn a_widened_grant_shows_what_is_new() {
     assert!(html.contains("You have allowed this app something before."));
     assert_eq!(html.matches("New</span>").count(), 2);
     assert_eq!(html.matches("Allowed before</span>").count(), 1);
-    assert!(
-        html.contains("value=\"tickets:write\" aria-describedby")
-            && html.contains("Nothing is ticked.")
-    );
+    assert!(html.contains("value=\"tickets:write\" aria-describedby") && html.contains("Nothing is ticked."));
     let first = super::samples::html(&consent("Cursor", document("cursor.com"), loopback()));
     assert!(!first.contains("something before") && !first.contains("New</span>"));
 }
@@ -224,9 +163,7 @@ fn a_widened_grant_shows_what_is_new() {
 #[test]
 fn the_account_page_keeps_its_forms() {
     let apps = vec![app_view(2, "Cursor", document("cursor.com"), loopback())];
-    let notice = AccountNotice::Revoked {
-        client_name: DisplayName::of("VS Code"),
-    };
+    let notice = AccountNotice::Revoked { client_name: DisplayName::of("VS Code") };
     let html = html(&account(apps, Some(notice)));
     for part in [
         "<title>Connected apps · Mandate</title>",
@@ -246,8 +183,7 @@ fn the_account_page_keeps_its_forms() {
 fn no_app_yet_explains_how_to_connect_one() {
     let html = html(&account(Vec::new(), None));
     assert!(
-        html.contains("<code>https://tickets.example.com/mcp</code>")
-            && html.contains("href=\"/#connect\"")
+        html.contains("<code>https://tickets.example.com/mcp</code>") && html.contains("href=\"/#connect\"")
     );
     assert!(!html.contains("/account/revoke"));
 }

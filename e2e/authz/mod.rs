@@ -1,0 +1,3 @@
+//! The authorization server, seen from outside.
+
+mod dance;

@@ -1,0 +1,107 @@
+//! A server on a free port with a clock that tests set, and the two who talk to it: a browser and a client.
+
+pub(crate) mod browser;
+pub(crate) mod client;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mandate::app::App;
+use mandate::clock::{ManualClock, Timestamp};
+use mandate::config::{Config, PublicUrl};
+use mandate::identity::account::{self, Username};
+use mandate::identity::password::Password;
+use mandate::random::Random;
+use mandate::storage::Database;
+use mandate::storage::commit;
+use mandate::storage::users::{Role, User};
+use tokio::net::TcpListener;
+
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+/// When every test begins: 2026-11-23T00:00:00Z.
+pub(crate) const START: Timestamp = Timestamp(1_795_392_000_000);
+
+/// A running server of one test.
+pub(crate) struct Server {
+    /// What it runs on, for setting the clock and for looking at the store.
+    pub(crate) app: Arc<App>,
+    /// Its clock.
+    pub(crate) clock: Arc<ManualClock>,
+    /// Its public URL.
+    pub(crate) url: String,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts with the defaults.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts with a changed configuration.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with_app(change, |_| {}).await
+    }
+
+    /// Starts with a changed configuration and a changed application.
+    pub(crate) async fn start_with_app(
+        change: impl FnOnce(&mut Config),
+        change_app: impl FnOnce(&mut App),
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut config = Config::defaults().unwrap();
+        config.listen = address;
+        config.public_url = PublicUrl::parse(&format!("http://localhost:{}", address.port())).unwrap();
+        config.database = Database::Sqlite(folder.path().join("mandate.db"));
+        config.secret_key_file = folder.path().join("mandate.key");
+        change(&mut config);
+        let clock = Arc::new(ManualClock::new(START));
+        let mut app = App::open(config, clock.clone(), Random::system()).await.unwrap();
+        change_app(&mut app);
+        let app = Arc::new(app);
+        let url = app.config.public_url.issuer().to_owned();
+        #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
+        tokio::spawn(mandate::server::serve(app.clone(), listener));
+        Self { app, clock, url, address, _folder: folder }
+    }
+
+    /// Adds an account with [`PASSWORD`].
+    pub(crate) async fn add_user(&self, username: &str, role: Role) -> User {
+        let name = Username::parse(username).unwrap();
+        let password = Password::chosen(PASSWORD).unwrap();
+        let user = account::prepare(&self.app, &name, password, role).await.unwrap();
+        let mut tx = self.app.store.write().await.unwrap();
+        account::record(&self.app, &mut tx, &user).await.unwrap();
+        commit(tx).await.unwrap();
+        user
+    }
+
+    /// Starts with the accounts `alice` (agent) and `bob` (requester).
+    pub(crate) async fn with_people() -> Self {
+        let server = Self::start().await;
+        server.add_user("alice", Role::Agent).await;
+        server.add_user("bob", Role::Requester).await;
+        server
+    }
+
+    /// The absolute URL of a path.
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+}
+
+/// An HTTP client that follows no redirect and keeps no cookie.
+#[expect(clippy::disallowed_methods, reason = "tests talk to the server under test")]
+pub(crate) fn http() -> reqwest::Client {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+}
+
+/// The value of a header as text; empty when it is missing.
+pub(crate) fn header(response: &reqwest::Response, name: &str) -> String {
+    response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,156 @@
+//! `/account`: the apps that act for this person, each revoked with one click; and signing out.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::cookie::CookieJar;
+use http::HeaderMap;
+
+use super::callback::redirect;
+use super::error::{PageError, PageResult};
+use super::pages::account::{AccountNotice, AccountPage, AppView};
+use super::pages::scope_words::scope_words;
+use super::pages::signed_out::SignedOutPage;
+use super::token::form;
+use super::views;
+use crate::app::App;
+use crate::audit::{Event, Kind, Outcome};
+use crate::identity::csrf;
+use crate::identity::session::{self, Session};
+use crate::oauth::GrantId;
+use crate::oauth::error::Error;
+use crate::oauth::scope::RESOURCE_SCOPES;
+use crate::storage::grants::Grant;
+use crate::storage::users::Role;
+use crate::storage::{audit, commit, grants};
+use crate::web::moment::Moment;
+use crate::web::page::{ErrorPage, Page};
+use crate::web::params::Params;
+use crate::web::text::DisplayName;
+
+const FORM: &str = "account";
+
+/// Shows the page, or the way to sign in.
+pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): RawQuery) -> PageResult {
+    let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/login")) };
+    let params = Params::parse(query.unwrap_or_default().as_bytes())?;
+    let notice = notice(&app, &session, &params).await?;
+    let apps = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
+    let page = AccountPage {
+        username: session.user.username.clone(),
+        role: role_words(session.user.role).to_owned(),
+        csrf: csrf::token(&app, FORM, session.csrf_anchor())?,
+        notice,
+        apps: apps.iter().map(app_view).collect(),
+        activity: Vec::new(),
+        mcp_url: app.config.public_url.resource().as_str().to_owned(),
+    };
+    Ok(Page::ok(page).into_response())
+}
+
+/// Revokes one grant of this person.
+pub async fn post_revoke(
+    State(app): State<Arc<App>>,
+    jar: CookieJar,
+    headers: HeaderMap,
+    body: Bytes,
+) -> PageResult {
+    let params = form(&headers, &body)?;
+    let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/login")) };
+    let csrf = csrf::matches(&app, FORM, session.csrf_anchor(), params.get("csrf")?)?;
+    if !csrf {
+        return Err(ErrorPage::form_refused().into());
+    }
+    let grant_id = GrantId::new(params.get("grant_id")?.unwrap_or_default());
+    let own = own_grant(&app, &session, &grant_id).await?;
+    let revoked = match own {
+        Some(grant) => revoke(&app, &grant).await?,
+        None => false,
+    };
+    Ok(redirect(&if revoked { format!("/account?revoked={grant_id}") } else { "/account?revoked=".into() }))
+}
+
+/// Signs out of this browser. Grants stay: taking those back is what the buttons above are for.
+pub async fn post_logout(
+    State(app): State<Arc<App>>,
+    jar: CookieJar,
+    headers: HeaderMap,
+    body: Bytes,
+) -> PageResult {
+    let params = form(&headers, &body)?;
+    let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/signed-out")) };
+    if !csrf::matches(&app, FORM, session.csrf_anchor(), params.get("csrf")?)? {
+        return Err(ErrorPage::form_refused().into());
+    }
+    let mut tx = app.store.write().await?;
+    let cookie = session::end(&app, &mut tx, &jar).await?;
+    let event = Event::new(Kind::SignOut, Outcome::Done).user(&session.user.user_id);
+    audit::record(&mut tx, app.now(), &event).await?;
+    commit(tx).await?;
+    Ok((CookieJar::new().add(cookie), redirect("/signed-out")).into_response())
+}
+
+/// `GET /signed-out`.
+pub async fn get_signed_out() -> Response {
+    Page::ok(SignedOutPage).into_response()
+}
+
+async fn own_grant(app: &App, session: &Session, grant_id: &GrantId) -> Result<Option<Grant>, Error> {
+    let grant = app.store.find_grant(grant_id).await?;
+    Ok(grant.filter(|grant| grant.user_id == session.user.user_id))
+}
+
+async fn revoke(app: &App, grant: &Grant) -> Result<bool, Error> {
+    let now = app.now();
+    let mut tx = app.store.write().await?;
+    let revoked = grants::revoke(&mut tx, &grant.grant_id, "the user took it back", now).await?;
+    if revoked {
+        let event = Event::new(Kind::GrantRevoked, Outcome::Done)
+            .user(&grant.user_id)
+            .client(&grant.client.client_id)
+            .grant(&grant.grant_id)
+            .detail("by the user");
+        audit::record(&mut tx, now, &event).await?;
+    }
+    commit(tx).await?;
+    Ok(revoked)
+}
+
+async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<AccountNotice>, PageError> {
+    if params.get("welcome")?.is_some() {
+        return Ok(Some(AccountNotice::Welcome));
+    }
+    let Some(raw) = params.first_or_empty("revoked") else { return Ok(None) };
+    let grant = own_grant(app, session, &GrantId::new(raw)).await?;
+    Ok(Some(match grant.filter(|grant| grant.revoked_at.is_some()) {
+        Some(grant) => AccountNotice::Revoked { client_name: DisplayName::of(grant.client.shown_name()) },
+        None => AccountNotice::NothingToRevoke,
+    }))
+}
+
+fn app_view(grant: &Grant) -> AppView {
+    let moment = |at: crate::clock::Timestamp| Moment::from_unix_ms(at.0);
+    AppView {
+        grant_id: grant.grant_id.as_str().to_owned(),
+        client_name: DisplayName::of(grant.client.shown_name()),
+        kind: views::client_kind(&grant.client),
+        destination: views::destination(&grant.redirect_uri),
+        scopes: RESOURCE_SCOPES
+            .iter()
+            .filter(|scope| grant.scopes.contains(scope))
+            .map(|scope| scope_words(scope))
+            .collect(),
+        created: moment(grant.created_at),
+        last_used: grant.last_used_at.map(moment),
+        expires: Some(moment(grant.expires_at)),
+    }
+}
+
+fn role_words(role: Role) -> &'static str {
+    match role {
+        Role::Agent => "Agent: sees every ticket",
+        Role::Requester => "Requester: sees own tickets",
+    }
+}

@@ -1,0 +1,185 @@
+//! What a decision leads to: a grant and its code, and the memory of the answer so that a second click or a reload
+//! gets the same one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::callback::Callback;
+use super::flow::{self, Flow};
+use super::request::Negotiated;
+use crate::app::App;
+use crate::audit::{Event, Kind, Outcome};
+use crate::clock::Timestamp;
+use crate::ephemeral::Key;
+use crate::identity::session::Session;
+use crate::oauth::client::{Client, ClientKind};
+use crate::oauth::error::{Error, server_error};
+use crate::oauth::redirect_uri::Destination;
+use crate::oauth::secret::{AuthorizationCode, SecretHash};
+use crate::oauth::{GrantId, RedirectUri, Scopes};
+use crate::storage::codes::CodeRow;
+use crate::storage::grants::Grant;
+use crate::storage::{audit, codes, commit, grants};
+
+/// How long the same answer is given again.
+const REPEATED_FOR: Duration = Duration::from_secs(60);
+
+/// Whether the identity of a client is proven, so that it may go unasked: its code can only reach a website of
+/// its own, and it either is that website (a document there) or must show its secret to use the code.
+pub fn is_proven(client: &Client, redirect_uri: &RedirectUri) -> bool {
+    let own_host = || {
+        let target = url::Url::parse(redirect_uri.as_str()).ok();
+        target.and_then(|url| url.host_str().map(str::to_owned)) == client.proven_host()
+    };
+    let proven = match client.kind {
+        ClientKind::Document => own_host(),
+        ClientKind::Registered => !client.may_use(crate::oauth::client::AuthMethod::None),
+        ClientKind::Dynamic => false,
+    };
+    proven && redirect_uri.destination() == Destination::Web
+}
+
+/// Records the grant of this authorization and issues its code, in one transaction.
+pub async fn issue_code(
+    app: &App,
+    client: &Client,
+    callback: &Callback,
+    negotiated: &Negotiated,
+    session: &Session,
+    scopes: &Scopes,
+) -> Result<(AuthorizationCode, SecretHash), Error> {
+    let now = app.now();
+    let code = AuthorizationCode::issue(&app.random);
+    let grant = Grant {
+        grant_id: GrantId::issue(&app.random),
+        user_id: session.user.user_id.clone(),
+        client: client.clone(),
+        redirect_uri: callback.redirect_uri().clone(),
+        resource: app.config.public_url.resource().as_str().to_owned(),
+        scopes: scopes.clone(),
+        auth_time: session.auth_time,
+        created_at: now,
+        expires_at: now.plus(app.config.tokens.grant_lifetime),
+        activated_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    let row = CodeRow {
+        grant_id: grant.grant_id.clone(),
+        code_challenge: negotiated.code_challenge.clone(),
+        expires_at: now.plus(app.config.tokens.code_lifetime),
+        consumed_at: None,
+    };
+    let event = Event::new(Kind::Consent, Outcome::Done)
+        .user(&grant.user_id)
+        .client(&client.client_id)
+        .grant(&grant.grant_id)
+        .detail(scopes.to_string());
+    let hash = code.hash();
+    let mut tx = app.store.write().await?;
+    grants::record(&mut tx, &grant).await?;
+    codes::record(&mut tx, &hash, &row, now).await?;
+    audit::record(&mut tx, now, &event).await?;
+    commit(tx).await?;
+    Ok((code, hash))
+}
+
+/// Records that the person said no.
+pub async fn record_denial(app: &App, client: &Client, session: &Session) -> Result<(), Error> {
+    let event =
+        Event::new(Kind::Consent, Outcome::Refused).user(&session.user.user_id).client(&client.client_id);
+    let mut tx = app.store.write().await?;
+    audit::record(&mut tx, app.now(), &event).await?;
+    Ok(commit(tx).await?)
+}
+
+/// An answer that was given.
+pub enum Answered {
+    /// Give it again: it leads here.
+    Again(String),
+    /// The client of this name has it already.
+    Connected(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    // Sealed: it holds the code.
+    location: String,
+    code_hash: Option<String>,
+    client_name: String,
+    anchor_hash: String,
+    at: Timestamp,
+}
+
+/// Claims the right to answer: of two clicks, one gets it.
+pub async fn claim(app: &App, id: &str) -> Result<bool, Error> {
+    Ok(app.ephemeral.once(Key::Answering(id), REPEATED_FOR).await?)
+}
+
+/// Gives the right back when answering failed.
+pub async fn release(app: &App, id: &str) -> Result<(), Error> {
+    app.ephemeral.take(Key::Answering(id)).await?;
+    Ok(())
+}
+
+/// Remembers an answer. `code` is the hash of the code that it carries.
+pub async fn remember(
+    app: &App,
+    id: &str,
+    flow: &Flow,
+    location: &str,
+    code: Option<SecretHash>,
+) -> Result<(), Error> {
+    let remembered = Remembered {
+        location: app.keys.sealing.seal("answer", location.as_bytes(), &app.random)?,
+        code_hash: code.map(|hash| hash.as_str().to_owned()),
+        client_name: flow.client.shown_name().to_owned(),
+        anchor_hash: flow.cookie_hash().as_str().to_owned(),
+        at: app.now(),
+    };
+    let value = serde_json::to_string(&remembered).map_err(unreadable)?;
+    Ok(app.ephemeral.put(Key::Answered(id), value, flow::LIFETIME).await?)
+}
+
+/// What a flow was answered with, for the browser that holds its `anchor`. A code that was used already is not
+/// handed over again: the client would take it for a replay.
+pub async fn find(app: &App, id: &str, anchor: &str) -> Result<Option<Answered>, Error> {
+    let Some(remembered) = recall(app, id).await? else { return Ok(None) };
+    if !SecretHash::stored(remembered.anchor_hash.clone()).matches(anchor) {
+        return Ok(None);
+    }
+    let recent = app.now().since(remembered.at) < REPEATED_FOR;
+    let Some(hash) = remembered.code_hash.clone() else {
+        return if recent { Ok(Some(Answered::Again(open(app, &remembered)?))) } else { Ok(None) };
+    };
+    let unused = app
+        .store
+        .find_code(&SecretHash::stored(hash))
+        .await?
+        .is_some_and(|code| code.consumed_at.is_none() && code.expires_at > app.now());
+    Ok(Some(if recent && unused {
+        Answered::Again(open(app, &remembered)?)
+    } else {
+        Answered::Connected(remembered.client_name)
+    }))
+}
+
+/// Where the answer leads, for a second click whose first one is being answered right now.
+pub async fn find_location(app: &App, id: &str) -> Result<Option<String>, Error> {
+    recall(app, id).await?.map(|remembered| open(app, &remembered)).transpose()
+}
+
+async fn recall(app: &App, id: &str) -> Result<Option<Remembered>, Error> {
+    let value = app.ephemeral.find(Key::Answered(id)).await?;
+    value.map(|value| serde_json::from_str(&value).map_err(unreadable)).transpose()
+}
+
+fn open(app: &App, remembered: &Remembered) -> Result<String, Error> {
+    let plain = app.keys.sealing.open("answer", &remembered.location)?;
+    String::from_utf8(plain).map_err(unreadable)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    server_error("the server made an error").detail(format!("a remembered answer: {error}"))
+}

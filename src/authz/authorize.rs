@@ -1,0 +1,128 @@
+//! `GET /authorize` (OAuth 2.1 §4.1.1). First client and redirect URI: until both are proven, what goes wrong is
+//! said to the person on a page. From then on the client is told through its callback.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::cookie::CookieJar;
+
+use super::callback::{Callback, redirect};
+use super::client_document::DocumentProblem;
+use super::clients::{self, Lookup};
+use super::error::AuthorizeError;
+use super::pages::errors;
+use super::request::{Asked, Negotiated, Prompt};
+use super::{consent, engine, flow};
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::identity::session::{self, Session};
+use crate::oauth::client::{Client, ClientKind};
+use crate::oauth::error::invalid_request;
+use crate::oauth::redirect_uri::Destination;
+use crate::oauth::{Error, ErrorCode, RedirectUri};
+use crate::web::address::ClientAddress;
+use crate::web::page::ErrorPage;
+use crate::web::params::Params;
+use crate::web::reference;
+use crate::web::text::DisplayName;
+
+/// The longest query that is parked, in bytes.
+const MAX_QUERY: usize = 16 * 1024;
+
+/// Answers an authorization request.
+pub async fn get(
+    State(app): State<Arc<App>>,
+    jar: CookieJar,
+    address: ClientAddress,
+    RawQuery(query): RawQuery,
+) -> Result<Response, AuthorizeError> {
+    let query = query.unwrap_or_default();
+    if query.len() > MAX_QUERY {
+        return Err(invalid_request("the request is too long").into());
+    }
+    let params = Params::parse(query.as_bytes())?;
+    let client = find_client(&app, &params, &address.0).await?;
+    let callback = callback(&app, &client, &params)?;
+    let session = session::find(&app, &jar).await?;
+    let prompt = Prompt::parse(&params).unwrap_or_default();
+    let judged = judge(&app, &client, &callback, &params).await;
+    if prompt.none {
+        let negotiated = judged.map_err(|error| AuthorizeError::Back(callback.clone(), error))?;
+        return consent::silently(&app, &client, &callback, negotiated, session).await;
+    }
+    if let Err(error) = judged
+        && (session.is_some() || may_be_told_at_once(&client, callback.redirect_uri()))
+    {
+        return Err(AuthorizeError::Back(callback, error));
+    }
+    let begun_at = app.now();
+    let (id, cookie) = flow::park(&app, &query, client).await?;
+    let next = if signed_in(session.as_ref(), prompt, begun_at) {
+        format!("/consent/{id}")
+    } else {
+        format!("/login?flow={id}")
+    };
+    Ok((CookieJar::new().add(cookie), redirect(&next)).into_response())
+}
+
+/// Whether the person need not sign in (again) before going on with a request that began at `begun_at`.
+pub fn signed_in(session: Option<&Session>, prompt: Prompt, begun_at: Timestamp) -> bool {
+    session.is_some_and(|session| !prompt.login || session.auth_time >= begun_at)
+}
+
+/// Checks everything after client and redirect URI.
+pub async fn judge(
+    app: &App,
+    client: &Client,
+    callback: &Callback,
+    params: &Params,
+) -> Result<Negotiated, Error> {
+    let asked = Asked::read(client, callback.redirect_uri(), params)?;
+    engine::negotiate(app, asked).await
+}
+
+/// The way back, if the redirect URI is the client's (OAuth 2.1 §2.3). The answer goes to the URI as requested,
+/// port of a loopback listener included.
+pub fn callback(app: &App, client: &Client, params: &Params) -> Result<Callback, ErrorPage> {
+    let refused = || {
+        errors::redirect_uri_refused(&DisplayName::of(client.shown_name()))
+            .with_reference(reference::current())
+    };
+    let requested = params.get("redirect_uri").map_err(|_| refused())?;
+    let registered = client.metadata.find_redirect_uri(requested).ok_or_else(refused)?;
+    let effective = requested.map_or_else(|| registered.clone(), RedirectUri::stored);
+    Ok(Callback::new(effective, params, &app.config.public_url))
+}
+
+async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client, AuthorizeError> {
+    let unknown = || errors::unknown_client().with_reference(reference::current());
+    let client_id = params.get("client_id").map_err(|_| unknown())?.ok_or_else(unknown)?;
+    match clients::find(app, client_id, address).await? {
+        Lookup::Known(client) => Ok(*client),
+        Lookup::Unknown => Err(unknown().into()),
+        Lookup::Document(problem) => {
+            let (page, reason) = match problem {
+                DocumentProblem::Unreachable { host, reason } => {
+                    (errors::document_unreachable(&host), reason)
+                }
+                DocumentProblem::Invalid { host, reason } => (errors::document_refused(&host), reason),
+            };
+            let message = format!("{} ({reason})", page.message.trim_end_matches('.'));
+            let page = ErrorPage { message: format!("{message}."), ..page };
+            Err(page.with_reference(reference::current()).into())
+        }
+    }
+}
+
+/// Whether an error may go back before anybody has signed in. Anyone can register a client that leads to any
+/// website, so for those a person signs in first, or we would be an open redirector (OAuth 2.1 §7.13.2). The
+/// user's own machine, and clients that an operator registered, are told at once.
+fn may_be_told_at_once(client: &Client, redirect_uri: &RedirectUri) -> bool {
+    client.kind == ClientKind::Registered || redirect_uri.destination() != Destination::Web
+}
+
+/// What `prompt=none` answers when somebody would have to sign in.
+pub fn login_required() -> Error {
+    Error::new(ErrorCode::LoginRequired, "nobody is signed in in this browser")
+}

@@ -1,0 +1,270 @@
+//! `GET` and `POST /consent/{id}`: a person decides, for this one authorization (DESIGN §4.9).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::cookie::CookieJar;
+use http::{HeaderMap, StatusCode};
+
+use super::answer::{self, Answered};
+use super::authorize::{callback, judge, login_required, signed_in};
+use super::callback::{Callback, redirect};
+use super::error::{AuthorizeError, PageError, PageResult};
+use super::flow::{self, Flow, Found};
+use super::pages::connected::ConnectedPage;
+use super::pages::consent::{ClientView, ConsentPage, ConsentProblem, ScopeStanding, ScopeView};
+use super::pages::errors;
+use super::pages::scope_words::scope_words;
+use super::request::{Negotiated, Prompt};
+use super::token::form;
+use super::views;
+use crate::app::App;
+use crate::identity::csrf;
+use crate::identity::session::{self, Session};
+use crate::oauth::client::Client;
+use crate::oauth::error::{Error, access_denied};
+use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES};
+use crate::oauth::{ErrorCode, Scopes};
+use crate::storage::grants::Grant;
+use crate::web::moment::Moment;
+use crate::web::page::{ErrorPage, Page};
+use crate::web::params::Params;
+use crate::web::reference;
+use crate::web::text::{DisplayName, HttpsLink};
+
+/// How long a second click waits for the first one's answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What stands behind the page: a flow of this browser, a person, and what may be asked of them.
+struct Asking {
+    flow: Box<Flow>,
+    session: Session,
+    callback: Callback,
+    negotiated: Negotiated,
+    granted_before: Scopes,
+}
+
+/// Shows the page. Loading it twice changes nothing.
+pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, Path(id): Path<String>) -> PageResult {
+    match asking(&app, &jar, &id).await {
+        Ok(asking) => show(&app, &id, &asking, None, StatusCode::OK),
+        Err(Elsewhere::Answer(response)) => Ok(response),
+        Err(Elsewhere::Page(error)) => Err(error),
+    }
+}
+
+/// Takes the decision. Clicking twice gives the same answer twice.
+pub async fn post(
+    State(app): State<Arc<App>>,
+    jar: CookieJar,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> PageResult {
+    let params = form(&headers, &body)?;
+    let asking = match asking(&app, &jar, &id).await {
+        Ok(asking) => asking,
+        Err(Elsewhere::Answer(response)) => return Ok(response),
+        Err(Elsewhere::Page(error)) => return Err(error),
+    };
+    if !csrf::matches(&app, &form_name(&id), asking.session.csrf_anchor(), params.get("csrf")?)? {
+        return Err(ErrorPage::form_refused().into());
+    }
+    let allow = match params.get("decision")? {
+        Some("allow") => true,
+        Some("deny") => false,
+        _ => return Err(ErrorPage::bad_request("Choose Allow or Deny.").into()),
+    };
+    let ticked = ticked(&asking.negotiated.scopes, &params);
+    if allow && ticked.is_empty() {
+        let problem = Some(ConsentProblem::NothingTicked);
+        return show(&app, &id, &asking, problem, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    if !answer::claim(&app, &id).await? {
+        return Ok(answer_of_the_first_click(&app, &id).await?);
+    }
+    match decide(&app, &id, &asking, allow.then_some(ticked)).await {
+        Ok(response) => Ok(response),
+        // Nothing was decided: the person may click again.
+        Err(error) => {
+            answer::release(&app, &id).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// `prompt=none`: answers without asking, where that is safe. Never for a client whose identity cannot be proven
+/// (OAuth 2.1 §7.3.1), nor beyond what this user granted the very same client before.
+pub async fn silently(
+    app: &App,
+    client: &Client,
+    callback: &Callback,
+    negotiated: Negotiated,
+    session: Option<Session>,
+) -> Result<Response, AuthorizeError> {
+    let back = |error| AuthorizeError::Back(callback.clone(), error);
+    let session = session.ok_or_else(|| back(login_required()))?;
+    let grants = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
+    let covered = grants.iter().any(|grant| {
+        grant.client.client_id == client.client_id
+            && grant.client.metadata == client.metadata
+            && negotiated.scopes.is_subset(&grant.scopes)
+    });
+    if !covered || !answer::is_proven(client, callback.redirect_uri()) {
+        let consent = Error::new(ErrorCode::ConsentRequired, "the user must be asked");
+        return Err(back(consent));
+    }
+    let scopes = negotiated.scopes.clone();
+    let (code, _) = answer::issue_code(app, client, callback, &negotiated, &session, &scopes).await?;
+    Ok(callback.code(&code))
+}
+
+/// Why there is nothing to ask.
+enum Elsewhere {
+    Answer(Response),
+    Page(PageError),
+}
+
+impl<E: Into<PageError>> From<E> for Elsewhere {
+    fn from(error: E) -> Self {
+        Self::Page(error.into())
+    }
+}
+
+/// Finds flow, person and request; whatever is missing decides where the browser goes instead.
+async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewhere> {
+    let flow = match flow::find(app, id, jar).await? {
+        Found::Here { flow, .. } => flow,
+        Found::Elsewhere => return Err(errors::other_browser().with_reference(reference::current()).into()),
+        Found::Gone => return Err(Elsewhere::Answer(answered(app, id, jar).await?)),
+    };
+    let params = Params::parse(flow.query.as_bytes())?;
+    let prompt = Prompt::parse(&params).unwrap_or_default();
+    let session = match session::find(app, jar).await? {
+        Some(session) if signed_in(Some(&session), prompt, flow.begun_at) => session,
+        _ => return Err(Elsewhere::Answer(redirect(&format!("/login?flow={id}")))),
+    };
+    let callback = callback(app, &flow.client, &params)?;
+    match judge(app, &flow.client, &callback, &params).await {
+        Ok(negotiated) => {
+            let granted_before = granted_before(app, &session, &flow.client).await?;
+            Ok(Asking { flow, session, callback, negotiated, granted_before })
+        }
+        Err(error) => {
+            flow::end(app, id).await?;
+            Err(Elsewhere::Answer(callback.error(&error)))
+        }
+    }
+}
+
+/// What a flow that is gone was answered with, if this browser knows its cookie and it is not long ago.
+async fn answered(app: &App, id: &str, jar: &CookieJar) -> PageResult {
+    let expired = || PageError::from(errors::request_expired().with_reference(reference::current()));
+    let anchor = flow::anchor(app, id, jar).ok_or_else(expired)?;
+    match answer::find(app, id, &anchor).await? {
+        Some(Answered::Again(location)) => Ok(redirect(&location)),
+        Some(Answered::Connected(client_name)) => {
+            let client_name = DisplayName::of(&client_name);
+            Ok(Page::ok(ConnectedPage { client_name }).into_response())
+        }
+        None => Err(expired()),
+    }
+}
+
+async fn answer_of_the_first_click(app: &App, id: &str) -> Result<Response, Error> {
+    let step = Duration::from_millis(50);
+    let mut waited = Duration::ZERO;
+    while waited < PATIENCE {
+        if let Some(location) = answer::find_location(app, id).await? {
+            return Ok(redirect(&location));
+        }
+        tokio::time::sleep(step).await;
+        waited += step;
+    }
+    Ok(redirect(&format!("/consent/{id}")))
+}
+
+async fn decide(app: &App, id: &str, asking: &Asking, allowed: Option<Scopes>) -> Result<Response, Error> {
+    let Asking { flow, session, callback, negotiated, .. } = asking;
+    let (location, code) = match allowed {
+        None => {
+            answer::record_denial(app, &flow.client, session).await?;
+            (callback.error_address(&access_denied("the user said no")), None)
+        }
+        Some(scopes) => {
+            let (code, hash) =
+                answer::issue_code(app, &flow.client, callback, negotiated, session, &scopes).await?;
+            (callback.code_location(&code), Some(hash))
+        }
+    };
+    answer::remember(app, id, flow, &location, code).await?;
+    flow::end(app, id).await?;
+    Ok(redirect(&location))
+}
+
+/// The scopes that were ticked among those asked for. `offline_access` has no box of its own: it adds nothing to
+/// what every grant has, so it goes along with whatever is allowed.
+fn ticked(asked: &Scopes, params: &Params) -> Scopes {
+    let boxes: BTreeSet<&str> = params.all("scope").collect();
+    let ticked = Scopes::of(boxes).intersection(asked).intersection(&Scopes::of(RESOURCE_SCOPES));
+    let along = asked.intersection(&Scopes::of([OFFLINE_ACCESS]));
+    if ticked.is_empty() { ticked } else { ticked.union(&along) }
+}
+
+async fn granted_before(app: &App, session: &Session, client: &Client) -> Result<Scopes, Error> {
+    let grants = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
+    let same_client = |grant: &&Grant| grant.client.client_id == client.client_id;
+    Ok(grants.iter().filter(same_client).fold(Scopes::default(), |all, grant| all.union(&grant.scopes)))
+}
+
+fn form_name(id: &str) -> String {
+    format!("consent {id}")
+}
+
+fn show(
+    app: &App,
+    id: &str,
+    asking: &Asking,
+    problem: Option<ConsentProblem>,
+    status: StatusCode,
+) -> PageResult {
+    let Asking { flow, session, callback, negotiated, granted_before } = asking;
+    let scopes =
+        RESOURCE_SCOPES.iter().filter(|scope| negotiated.scopes.contains(scope)).map(|scope| ScopeView {
+            name: (*scope).to_owned(),
+            words: scope_words(scope),
+            standing: standing(granted_before, scope),
+            checked: problem.is_none(),
+        });
+    let page = ConsentPage {
+        id: id.to_owned(),
+        csrf: csrf::token(app, &form_name(id), session.csrf_anchor())?,
+        username: session.user.username.clone(),
+        client: ClientView {
+            name: DisplayName::of(flow.client.shown_name()),
+            kind: views::client_kind(&flow.client),
+            client_uri: flow.client.metadata.client_uri.as_deref().and_then(HttpsLink::parse),
+        },
+        destination: views::destination(callback.redirect_uri()),
+        resource_name: crate::RESOURCE_NAME.to_owned(),
+        resource: app.config.public_url.resource().as_str().to_owned(),
+        scopes: scopes.collect(),
+        access_until: Some(Moment::from_unix_ms(app.now().plus(app.config.tokens.grant_lifetime).0)),
+        problem,
+    };
+    Ok(Page(status, page).into_response())
+}
+
+fn standing(granted_before: &Scopes, scope: &str) -> ScopeStanding {
+    if granted_before.is_empty() {
+        ScopeStanding::First
+    } else if granted_before.contains(scope) {
+        ScopeStanding::GrantedBefore
+    } else {
+        ScopeStanding::New
+    }
+}

@@ -1,0 +1,197 @@
+//! `GET` and `POST /login`: the sign-in page.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::cookie::{Cookie, CookieJar};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::callback::redirect;
+use super::error::PageResult;
+use super::flow::{self, Found};
+use super::pages::errors;
+use super::pages::login::{LoginPage, LoginProblem};
+use super::token::form;
+use crate::app::App;
+use crate::audit::{Event, Kind, Outcome};
+use crate::identity::password::Password;
+use crate::identity::throttle::Verdict;
+use crate::identity::{csrf, session, throttle};
+use crate::oauth::error::Error;
+use crate::storage::users::User;
+use crate::storage::{audit, commit};
+use crate::web::address::ClientAddress;
+use crate::web::cookies;
+use crate::web::page::{ErrorPage, Page};
+use crate::web::params::Params;
+use crate::web::reference;
+use crate::web::text::DisplayName;
+use std::time::Duration;
+
+/// Anchors the form of a sign-in that belongs to no flow.
+const ANCHOR: &str = "sign-in";
+/// Tells that an account has signed in in this browser before.
+const KNOWN: &str = "known";
+const KNOWN_LIFETIME: Duration = Duration::from_secs(180 * 86_400);
+/// The longest username that is looked up, in bytes.
+const MAX_USERNAME: usize = 256;
+
+/// What a sign-in is for, and what its form is anchored to.
+struct Purpose {
+    flow: Option<String>,
+    client_name: Option<DisplayName>,
+    anchor: String,
+    new_anchor: Option<Cookie<'static>>,
+}
+
+/// Shows the page. Somebody who is signed in goes on, unless they want to switch accounts.
+pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): RawQuery) -> PageResult {
+    let params = Params::parse(query.unwrap_or_default().as_bytes())?;
+    let purpose = purpose(&app, &jar, params.get("flow")?).await?;
+    let switching = params.get("switch")?.is_some();
+    if purpose.flow.is_none() && !switching && session::find(&app, &jar).await?.is_some() {
+        return Ok(redirect("/account"));
+    }
+    show(&app, purpose, StatusCode::OK, String::new(), None)
+}
+
+/// Checks name and password, and signs in.
+pub async fn post(
+    State(app): State<Arc<App>>,
+    jar: CookieJar,
+    address: ClientAddress,
+    headers: HeaderMap,
+    body: Bytes,
+) -> PageResult {
+    let params = form(&headers, &body)?;
+    let purpose = purpose(&app, &jar, params.get("flow")?).await?;
+    if !csrf::matches(&app, "login", &purpose.anchor, params.get("csrf")?)? {
+        return Err(ErrorPage::form_refused().into());
+    }
+    let username = params.get("username")?.unwrap_or_default().to_owned();
+    let password = params.get("password")?.unwrap_or_default();
+    match sign_in(&app, &jar, &username, password, &address.0).await? {
+        Attempt::Right(user) => Ok(welcome(&app, &jar, &user, &purpose).await?),
+        Attempt::Wrong(problem) => {
+            let status = match problem {
+                LoginProblem::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            show(&app, purpose, status, username, Some(problem))
+        }
+    }
+}
+
+enum Attempt {
+    Right(Box<User>),
+    Wrong(LoginProblem),
+}
+
+async fn sign_in(
+    app: &App,
+    jar: &CookieJar,
+    username: &str,
+    password: &str,
+    address: &str,
+) -> Result<Attempt, Error> {
+    let (Some(password), true) = (Password::claimed(password), username.len() <= MAX_USERNAME) else {
+        return Ok(Attempt::Wrong(LoginProblem::WrongCredentials));
+    };
+    let mark = jar.get(&cookies::name(&app.config.public_url, KNOWN)).map(Cookie::value).unwrap_or_default();
+    let known = throttle::is_known_browser(app, mark, username)?;
+    if let Verdict::Wait(wait) = throttle::check(app, username, address, known).await? {
+        return Ok(Attempt::Wrong(LoginProblem::TooManyTries { wait_seconds: wait.as_secs() + 1 }));
+    }
+    let user = app.store.find_user_by_name(username).await?;
+    let right = password.matches(user.as_ref().map(|user| user.password_hash.clone())).await?;
+    let attempt = match user {
+        Some(user) if right && user.disabled_at.is_some() => {
+            record(app, &user, Outcome::Refused, "the account is disabled").await?;
+            Attempt::Wrong(LoginProblem::AccountDisabled)
+        }
+        Some(user) if right => {
+            throttle::forgive(app, username, address).await?;
+            Attempt::Right(Box::new(user))
+        }
+        Some(user) => {
+            record(app, &user, Outcome::Refused, "wrong password").await?;
+            Attempt::Wrong(LoginProblem::WrongCredentials)
+        }
+        None => Attempt::Wrong(LoginProblem::WrongCredentials),
+    };
+    Ok(attempt)
+}
+
+async fn record(app: &App, user: &User, outcome: Outcome, detail: &str) -> Result<(), Error> {
+    let event = Event::new(Kind::SignIn, outcome).user(&user.user_id).detail(detail);
+    let mut tx = app.store.write().await?;
+    audit::record(&mut tx, app.now(), &event).await?;
+    Ok(commit(tx).await?)
+}
+
+async fn welcome(app: &App, jar: &CookieJar, user: &User, purpose: &Purpose) -> Result<Response, Error> {
+    let mut tx = app.store.write().await?;
+    let cookie = session::begin(app, &mut tx, jar, user).await?;
+    let event = Event::new(Kind::SignIn, Outcome::Done).user(&user.user_id);
+    audit::record(&mut tx, app.now(), &event).await?;
+    commit(tx).await?;
+    let mark = throttle::known_browser_mark(app, &user.username)?;
+    let known = cookies::make(&app.config.public_url, KNOWN, mark, KNOWN_LIFETIME);
+    let next = match &purpose.flow {
+        Some(id) => format!("/consent/{id}"),
+        None => "/account".to_owned(),
+    };
+    Ok((CookieJar::new().add(cookie).add(known), redirect(&next)).into_response())
+}
+
+/// Finds out what the sign-in is for. A flow that is gone or belongs elsewhere is said at once: signing in would
+/// lead nowhere.
+async fn purpose(app: &App, jar: &CookieJar, id: Option<&str>) -> Result<Purpose, super::error::PageError> {
+    let Some(id) = id else {
+        let kept = jar.get(&cookies::name(&app.config.public_url, ANCHOR)).map(|c| c.value().to_owned());
+        let kept = kept.filter(|anchor| anchor.len() == 43);
+        let (anchor, new_anchor) = match kept {
+            Some(anchor) => (anchor, None),
+            None => {
+                let anchor = app.random.token();
+                let cookie = cookies::make(
+                    &app.config.public_url,
+                    ANCHOR,
+                    anchor.clone(),
+                    Duration::from_secs(86_400),
+                );
+                (anchor, Some(cookie))
+            }
+        };
+        return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor });
+    };
+    match flow::find(app, id, jar).await? {
+        Found::Here { flow, anchor } => Ok(Purpose {
+            flow: Some(id.to_owned()),
+            client_name: Some(DisplayName::of(flow.client.shown_name())),
+            anchor,
+            new_anchor: None,
+        }),
+        Found::Elsewhere => Err(errors::other_browser().with_reference(reference::current()).into()),
+        Found::Gone => Err(errors::request_expired().with_reference(reference::current()).into()),
+    }
+}
+
+fn show(
+    app: &App,
+    purpose: Purpose,
+    status: StatusCode,
+    username: String,
+    problem: Option<LoginProblem>,
+) -> PageResult {
+    let csrf = csrf::token(app, "login", &purpose.anchor)?;
+    let page = LoginPage { csrf, flow: purpose.flow, username, problem, client_name: purpose.client_name };
+    let jar = purpose.new_anchor.into_iter().fold(CookieJar::new(), CookieJar::add);
+    let mut response = (jar, Page(status, page)).into_response();
+    if let Some(LoginProblem::TooManyTries { wait_seconds }) = problem {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_seconds));
+    }
+    Ok(response)
+}

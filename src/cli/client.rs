@@ -1,0 +1,192 @@
+//! `mandate client add|list|remove`.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use super::output::{say, table};
+use crate::app::App;
+use crate::audit::{Event, Kind, Outcome};
+use crate::oauth::client::{self, AuthMethod, ClientKind, ClientMetadata, MetadataRules};
+use crate::oauth::secret::ClientSecret;
+use crate::oauth::{ClientId, UserId};
+use crate::storage::{audit, clients, commit};
+
+/// Manage clients that are registered by hand.
+#[derive(Debug, Subcommand)]
+pub(super) enum Client {
+    /// Register a client. Its secret, if it gets one, is shown once.
+    #[command(
+        after_help = "Example:\n  mandate client add --name Reports --redirect-uri https://reports.example/cb"
+    )]
+    Add {
+        /// The name that people see.
+        #[arg(long)]
+        name: String,
+        /// Where its codes may go; can be given several times.
+        #[arg(long = "redirect-uri", required = true)]
+        redirect_uris: Vec<String>,
+        /// How it authenticates.
+        #[arg(long, value_enum, default_value = "client_secret_basic")]
+        auth_method: Method,
+        /// Its id; made up if left out.
+        #[arg(long)]
+        client_id: Option<String>,
+        /// A file with its public keys as a JWK set, for `private_key_jwt`.
+        #[arg(long, value_name = "FILE", conflicts_with = "jwks_uri")]
+        jwks_file: Option<PathBuf>,
+        /// Where its public keys can be fetched, for `private_key_jwt`.
+        #[arg(long, value_name = "URL")]
+        jwks_uri: Option<String>,
+    },
+    /// List the registered clients, those that registered themselves included.
+    #[command(after_help = "Example:\n  mandate client list")]
+    List,
+    /// Remove a client. What users granted it is refused from its next token on.
+    #[command(after_help = "Example:\n  mandate client remove client_4fB1")]
+    Remove {
+        /// Which.
+        client_id: String,
+    },
+}
+
+/// An authentication method as written on the command line: the registered names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum Method {
+    /// A public client.
+    None,
+    /// A secret in the Authorization header.
+    ClientSecretBasic,
+    /// A secret in the form.
+    ClientSecretPost,
+    /// A signed assertion.
+    PrivateKeyJwt,
+}
+
+impl From<Method> for AuthMethod {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::None => Self::None,
+            Method::ClientSecretBasic => Self::ClientSecretBasic,
+            Method::ClientSecretPost => Self::ClientSecretPost,
+            Method::PrivateKeyJwt => Self::PrivateKeyJwt,
+        }
+    }
+}
+
+pub(super) async fn run(command: Client, app: &App) -> Result<(), Failure> {
+    match command {
+        Client::Add { name, redirect_uris, auth_method, client_id, jwks_file, jwks_uri } => {
+            let mut members = Map::new();
+            members.insert("client_name".into(), json!(name));
+            members.insert("redirect_uris".into(), json!(redirect_uris));
+            members
+                .insert("token_endpoint_auth_method".into(), json!(AuthMethod::from(auth_method).as_str()));
+            if let Some(uri) = jwks_uri {
+                members.insert("jwks_uri".into(), json!(uri));
+            }
+            if let Some(path) = jwks_file {
+                members.insert("jwks".into(), read_jwks(&path)?);
+            }
+            add(app, &members, client_id).await
+        }
+        Client::List => list(app).await,
+        Client::Remove { client_id } => remove(app, &ClientId::new(client_id)).await,
+    }
+}
+
+async fn add(app: &App, members: &Map<String, Value>, client_id: Option<String>) -> Result<(), Failure> {
+    let rules = MetadataRules {
+        private_use_schemes: &app.config.clients.private_use_schemes,
+        default_auth_method: AuthMethod::ClientSecretBasic,
+    };
+    let metadata = ClientMetadata::parse(members, rules)?;
+    let wanted = members.get("redirect_uris").and_then(Value::as_array).map_or(0, Vec::len);
+    if metadata.redirect_uris.len() != wanted {
+        return Err(Failure::Said(
+            "a redirect URI is not acceptable: use https, http on a loopback host, or an allowed private-use scheme"
+                .to_owned(),
+        ));
+    }
+    let client_id = match client_id {
+        Some(text) => ClientId::new(own_id(&text)?),
+        None => ClientId::issue(&app.random),
+    };
+    let secret = metadata.token_endpoint_auth_method.uses_secret().then(|| ClientSecret::issue(&app.random));
+    let client = client::Client {
+        client_id,
+        kind: ClientKind::Registered,
+        metadata,
+        secret_hash: secret.as_ref().map(ClientSecret::hash),
+    };
+    let event = Event::new(Kind::ClientRegistered, Outcome::Done).client(&client.client_id).detail("by hand");
+    let mut tx = app.store.write().await?;
+    if !clients::record(&mut tx, &client, app.now()).await? {
+        return Err(Failure::Said(format!("there is already a client {}", client.client_id)));
+    }
+    audit::record(&mut tx, app.now(), &event).await?;
+    commit(tx).await?;
+    say(&format!("client_id: {}", client.client_id));
+    if let Some(secret) = secret {
+        say(&format!("client_secret: {} (shown this once)", secret.reveal()));
+    }
+    Ok(())
+}
+
+/// An id chosen by hand: printable, short, and in no other id's space.
+fn own_id(text: &str) -> Result<&str, Failure> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if plain && (1..=128).contains(&text.len()) && !text.starts_with(UserId::PREFIX) {
+        Ok(text)
+    } else {
+        Err(Failure::Said(
+            "--client-id: write 1 to 128 letters, digits, dots, dashes or underscores, not starting with user_"
+                .to_owned(),
+        ))
+    }
+}
+
+fn read_jwks(path: &std::path::Path) -> Result<Value, Failure> {
+    let wrong =
+        |why: &dyn std::fmt::Display| Failure::Said(format!("--jwks-file: {}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    serde_json::from_str(&text).map_err(|error| wrong(&error))
+}
+
+async fn list(app: &App) -> Result<(), Failure> {
+    let clients = app.store.list_clients().await?;
+    let rows: Vec<Vec<String>> = clients
+        .iter()
+        .map(|row| {
+            let kind = match row.client.kind {
+                ClientKind::Registered => "registered",
+                ClientKind::Dynamic => "dynamic",
+                ClientKind::Document => "document",
+            };
+            vec![
+                row.client.client_id.to_string(),
+                kind.to_owned(),
+                row.client.metadata.token_endpoint_auth_method.as_str().to_owned(),
+                row.last_used_at.rfc3339(),
+                row.client.shown_name().chars().filter(|c| !c.is_control()).collect(),
+            ]
+        })
+        .collect();
+    table(&["CLIENT_ID", "KIND", "AUTH_METHOD", "LAST_USED", "NAME"], &rows);
+    Ok(())
+}
+
+async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
+    let mut tx = app.store.write().await?;
+    if !clients::remove(&mut tx, client_id).await? {
+        return Err(Failure::Said(format!(
+            "there is no client {client_id}; `mandate client list` shows them all"
+        )));
+    }
+    commit(tx).await?;
+    say(&format!("Removed {client_id}."));
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! The command line: one file per command.
+
+mod client;
+mod demo;
+mod output;
+mod secret;
+mod serve;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{App, StartError};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::oauth::Error;
+use crate::random::Random;
+use crate::storage::StorageError;
+
+/// An OAuth 2.1 authorization server and an MCP server in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "mandate", version, after_help = "Example:\n  mandate serve --demo")]
+struct Arguments {
+    /// The configuration file. Every key can also be set by a `MANDATE_…` environment variable.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Serve),
+    /// Manage local accounts.
+    #[command(subcommand)]
+    User(user::User),
+    /// Manage clients that are registered by hand.
+    #[command(subcommand)]
+    Client(client::Client),
+}
+
+/// Why a command did not do its work, in one sentence.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("{}", said(.0))]
+    Refused(#[from] Error),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("{0}")]
+    Said(String),
+}
+
+impl From<crate::config::ConfigError> for Failure {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+fn said(error: &Error) -> String {
+    match &error.detail {
+        Some(detail) => format!("{} ({detail})", error.description),
+        None => error.description.to_owned(),
+    }
+}
+
+/// Parses the arguments, runs the command and says in one sentence what went wrong.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(&format!("the runtime cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let config = Config::load(arguments.config.as_deref())?;
+    match arguments.command {
+        Command::Serve(command) => serve::run(&command, config).await,
+        Command::User(command) => user::run(command, &open(config).await?).await,
+        Command::Client(command) => client::run(command, &open(config).await?).await,
+    }
+}
+
+async fn open(config: Config) -> Result<App, Failure> {
+    Ok(App::open(config, Arc::new(SystemClock), Random::system()).await?)
+}

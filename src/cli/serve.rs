@@ -1,0 +1,113 @@
+//! `mandate serve`.
+
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::output::say;
+use super::{Failure, demo};
+use crate::app::App;
+use crate::authz::{client_document, housekeeping, setup};
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError};
+use crate::identity::password;
+use crate::random::Random;
+use crate::storage::Database;
+use crate::{server, telemetry};
+
+/// Run the server.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mandate serve --demo")]
+pub(super) struct Serve {
+    /// Fill an empty database with two users and 200 tickets to play with.
+    #[arg(long)]
+    demo: bool,
+}
+
+pub(super) async fn run(command: &Serve, config: Config) -> Result<(), Failure> {
+    telemetry::init(&config.log)?;
+    let preloaded = client_document::preload(&config)?;
+    let listener = listen(&config).await?;
+    let mut app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
+    app.preloaded = preloaded;
+    let app = Arc::new(app);
+    let accounts = if command.demo { demo::prepare(&app).await? } else { Vec::new() };
+    let setup_link =
+        if app.store.has_no_users().await? { Some(setup::issue_link(&app).await?) } else { None };
+    password::warm_up().await?;
+    greet(&app, command.demo, &accounts, setup_link.as_deref());
+    app.tasks.spawn(housekeeping::run(app.clone()));
+    app.tasks.spawn(stop_on_signal(app.clone())?);
+    server::serve(app, listener)
+        .await
+        .map_err(|error| Failure::Said(format!("the server failed: {error}")))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    TcpListener::bind(config.listen).await.map_err(|error| {
+        let cure = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need more rights; choose a higher one",
+            _ => "choose an address of this machine",
+        };
+        let problem = format!("cannot listen on {} ({error}): {cure}", config.listen);
+        ConfigError::new("listen", problem).into()
+    })
+}
+
+fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let hear =
+        |kind| signal(kind).map_err(|error| Failure::Said(format!("signals cannot be heard: {error}")));
+    let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = app.stopping.cancelled() => {}
+        }
+        tracing::info!("stopping: requests under way are finished first");
+        app.stopping.cancel();
+    })
+}
+
+fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&str>) {
+    let config = &app.config;
+    let mcp_url = config.public_url.resource().as_str();
+    let Database::Sqlite(path) = &config.database;
+    say(&format!("Mandate {} is ready.", env!("CARGO_PKG_VERSION")));
+    say("");
+    say(&format!("  Sign in and manage apps   {}", config.public_url.join("/account")));
+    say(&format!("  MCP endpoint              {mcp_url}"));
+    say(&format!("  Listening on              {}", config.listen));
+    say(&format!("  Database                  SQLite, {}", path.display()));
+    say(&format!("  Ephemeral store           {}", app.ephemeral.describe()));
+    if let Some(link) = setup_link {
+        say("");
+        say("  There is no account yet. This link creates the first one; it works once, for an hour:");
+        say(&format!("    {link}"));
+    }
+    if !accounts.is_empty() {
+        say("");
+        say("  Demo users");
+        for account in accounts {
+            say(&format!("    {:<8} password {}   {}", account.username, account.password, account.what));
+        }
+    } else if demo {
+        say("");
+        say("  The database has accounts of its own already, so nothing was added for the demo.");
+    }
+    say("");
+    say("  Connect a client");
+    say(&format!("    Claude Code   claude mcp add --transport http tickets {mcp_url}"));
+    say(&format!(
+        "    VS Code       code --add-mcp '{{\"name\":\"tickets\",\"type\":\"http\",\"url\":\"{mcp_url}\"}}'"
+    ));
+    say(&format!(
+        "    Cursor        in ~/.cursor/mcp.json: {{\"mcpServers\":{{\"tickets\":{{\"url\":\"{mcp_url}\"}}}}}}"
+    ));
+    say("");
+}

@@ -1,0 +1,131 @@
+//! `mandate user add|list|disable|password`.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::output::{say, table};
+use super::{Failure, secret};
+use crate::app::App;
+use crate::audit::{Event, Kind, Outcome};
+use crate::identity::account::{self, Username};
+use crate::storage::users::{Recorded, Role, User as Account};
+use crate::storage::{audit, commit, users};
+
+/// Manage local accounts.
+#[derive(Debug, Subcommand)]
+pub(super) enum User {
+    /// Add an account. The password is read from the terminal, standard input or a file.
+    #[command(after_help = "Example:\n  mandate user add alice --role agent < password.txt")]
+    Add {
+        /// The name to sign in with.
+        username: String,
+        /// What the user may see.
+        #[arg(long, value_enum, default_value = "requester")]
+        role: RoleName,
+        /// A file whose first line is the password.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// List the accounts.
+    #[command(after_help = "Example:\n  mandate user list")]
+    List,
+    /// Disable an account: nobody can sign in or act with it, from the next call on.
+    #[command(after_help = "Example:\n  mandate user disable alice")]
+    Disable {
+        /// Whose account.
+        username: String,
+    },
+    /// Set an account's password and end its browser sessions.
+    #[command(after_help = "Example:\n  mandate user password alice < password.txt")]
+    Password {
+        /// Whose password.
+        username: String,
+        /// A file whose first line is the password.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+}
+
+/// A role as written on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RoleName {
+    /// Sees and closes own tickets.
+    Requester,
+    /// Sees and closes every ticket.
+    Agent,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Requester => Self::Requester,
+            RoleName::Agent => Self::Agent,
+        }
+    }
+}
+
+pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
+    match command {
+        User::Add { username, role, password_file } => {
+            let name = Username::parse(&username).map_err(|error| Failure::Said(error.to_string()))?;
+            let password = secret::new_password(password_file.as_deref())?;
+            let user = account::prepare(app, &name, password, role.into()).await?;
+            let mut tx = app.store.write().await?;
+            if account::record(app, &mut tx, &user).await? == Recorded::Taken {
+                return Err(Failure::Said(format!("there is already an account named {}", name.as_str())));
+            }
+            commit(tx).await?;
+            say(&format!("Added {} ({}).", user.username, user.role.as_str()));
+        }
+        User::List => list(app).await?,
+        User::Disable { username } => {
+            let user = find(app, &username).await?;
+            let mut tx = app.store.write().await?;
+            users::disable(&mut tx, &user.user_id, app.now()).await?;
+            audit::record(&mut tx, app.now(), &changed(&user, "disabled")).await?;
+            commit(tx).await?;
+            say(&format!("Disabled {}. Its apps are refused from now on.", user.username));
+        }
+        User::Password { username, password_file } => {
+            let user = find(app, &username).await?;
+            let hash = secret::new_password(password_file.as_deref())?.hash().await?;
+            let mut tx = app.store.write().await?;
+            users::set_password(&mut tx, &user.user_id, &hash).await?;
+            audit::record(&mut tx, app.now(), &changed(&user, "new password")).await?;
+            commit(tx).await?;
+            say(&format!("Set the password of {}. Its browser sessions have ended.", user.username));
+        }
+    }
+    Ok(())
+}
+
+async fn list(app: &App) -> Result<(), Failure> {
+    let users = app.store.list_users().await?;
+    let rows: Vec<Vec<String>> = users
+        .iter()
+        .map(|user| {
+            let state = if user.disabled_at.is_some() { "disabled" } else { "active" };
+            vec![
+                user.username.clone(),
+                user.role.as_str().to_owned(),
+                state.to_owned(),
+                user.created_at.rfc3339(),
+                user.user_id.to_string(),
+            ]
+        })
+        .collect();
+    table(&["USERNAME", "ROLE", "STATE", "CREATED", "ID"], &rows);
+    Ok(())
+}
+
+async fn find(app: &App, username: &str) -> Result<Account, Failure> {
+    let user = app.store.find_user_by_name(username).await?;
+    user.ok_or_else(|| {
+        Failure::Said(format!("there is no account named {username}; `mandate user list` shows them all"))
+    })
+}
+
+fn changed(user: &Account, what: &str) -> Event {
+    Event::new(Kind::AccountChanged, Outcome::Done).user(&user.user_id).detail(what)
+}

@@ -1,0 +1,98 @@
+//! What a refused client is told so that it can do better: the only place here that writes `WWW-Authenticate`.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use super::{metadata, operation};
+use crate::app::App;
+use crate::oauth::Scopes;
+
+/// A refusal that the client can cure by asking for a token, or for another one (RFC 6750 §3, RFC 9728 §5.1).
+#[derive(Clone, Debug)]
+pub(super) enum Challenge {
+    /// 401 without `error`: nothing was sent, so nothing was wrong (RFC 6750 §3.1).
+    NoToken,
+    /// 401 `invalid_token`.
+    BadToken,
+    /// 400 `invalid_request`.
+    Unclear(&'static str),
+    /// 403 `insufficient_scope`.
+    InsufficientScope {
+        /// Every scope that the operation takes, at once.
+        needed: Scopes,
+        /// What the token has.
+        granted: Scopes,
+    },
+}
+
+struct Wording {
+    status: StatusCode,
+    error: Option<&'static str>,
+    description: String,
+    scope: Scopes,
+}
+
+impl Challenge {
+    /// The answer.
+    pub(super) fn respond(&self, app: &App) -> Response {
+        let Wording { status, error, description, scope } = self.wording(app);
+        let metadata = metadata::url(app);
+        let mut challenge = String::from("Bearer ");
+        if let Some(error) = error {
+            challenge.push_str(&format!("error=\"{error}\", error_description=\"{description}\", "));
+        }
+        challenge.push_str(&format!("scope=\"{scope}\", resource_metadata=\"{metadata}\""));
+        let body = json!({
+            "error": error.unwrap_or("unauthorized"),
+            "error_description": description,
+            "scope": scope.to_string(),
+            "resource_metadata": metadata,
+        });
+        let mut response = (status, axum::Json(body)).into_response();
+        // Scopes, our own sentences and our own URL: none can hold a quote or a line break.
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+
+    fn wording(&self, app: &App) -> Wording {
+        let base = || operation::challenged_scopes(&app.config.mcp);
+        match self {
+            Self::NoToken => Wording {
+                status: StatusCode::UNAUTHORIZED,
+                error: None,
+                description: "Sign in: this endpoint needs an access token.".into(),
+                scope: base(),
+            },
+            Self::BadToken => Wording {
+                status: StatusCode::UNAUTHORIZED,
+                error: Some("invalid_token"),
+                description: "The access token is not valid here, has expired or was revoked.".into(),
+                scope: base(),
+            },
+            Self::Unclear(what) => Wording {
+                status: StatusCode::BAD_REQUEST,
+                error: Some("invalid_request"),
+                description: (*what).into(),
+                scope: base(),
+            },
+            Self::InsufficientScope { needed, granted } => Wording {
+                status: StatusCode::FORBIDDEN,
+                error: Some("insufficient_scope"),
+                description: format!(
+                    "This needs {}. Connect again and allow it; {} shows what is allowed now.",
+                    needed.difference(granted),
+                    app.config.public_url.join("/account")
+                ),
+                scope: match app.config.mcp.challenge_includes_granted {
+                    // Clients that replace their scopes with these would otherwise lose what they have and
+                    // be sent back and forth between two scopes.
+                    true => needed.union(granted),
+                    false => needed.clone(),
+                },
+            },
+        }
+    }
+}

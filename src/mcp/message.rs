@@ -1,0 +1,149 @@
+//! A JSON-RPC message as far as the gate looks into it, and JSON-RPC errors as HTTP answers.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use rmcp::model::ErrorCode;
+use serde_json::{Map, Value, json};
+
+/// One request or notification.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// A string or an integer; a notification has none.
+    pub(super) id: Option<Value>,
+    /// The method.
+    pub(super) method: String,
+    /// The parameters; empty when there are none.
+    pub(super) params: Map<String, Value>,
+}
+
+/// Why a body is no message that we take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Malformed {
+    /// Not JSON, or nested beyond reason.
+    #[error("the body is not JSON")]
+    NotJson,
+    /// JSON-RPC batches went with revision 2025-06-18.
+    #[error("send one message at a time: batches are not accepted")]
+    Batch,
+    /// An answer, although nothing was asked.
+    #[error("this server asks nothing, so it takes no responses")]
+    Response,
+    /// Something else.
+    #[error("the body is not a JSON-RPC 2.0 request or notification")]
+    NotAMessage,
+    /// `id` is null, a fraction or a structure.
+    #[error("id must be a string or an integer")]
+    Id,
+    /// `params` is not an object.
+    #[error("params must be an object")]
+    Params,
+}
+
+impl Malformed {
+    /// The JSON-RPC code.
+    pub(super) fn code(self) -> ErrorCode {
+        match self {
+            Self::NotJson => ErrorCode::PARSE_ERROR,
+            Self::Batch | Self::Response | Self::NotAMessage | Self::Id | Self::Params => {
+                ErrorCode::INVALID_REQUEST
+            }
+        }
+    }
+}
+
+impl Message {
+    /// Parses a body; a refusal comes with the id, where that could be read. What the MCP library will read
+    /// differently (a member that stands twice, say) does no harm: it then finds no permit for what it wants
+    /// to run.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, (Malformed, Option<Value>)> {
+        let mut members = match serde_json::from_slice(body) {
+            Ok(Value::Object(members)) => members,
+            Ok(Value::Array(_)) => return Err((Malformed::Batch, None)),
+            Ok(_) => return Err((Malformed::NotAMessage, None)),
+            Err(_) => return Err((Malformed::NotJson, None)),
+        };
+        let id = match members.remove("id") {
+            None => None,
+            Some(Value::String(id)) => Some(Value::String(id)),
+            Some(Value::Number(id)) if id.is_i64() => Some(Value::Number(id)),
+            Some(_) => return Err((Malformed::Id, None)),
+        };
+        let refuse = |malformed| Err((malformed, id.clone()));
+        if members.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+            return refuse(Malformed::NotAMessage);
+        }
+        let answers = members.contains_key("result") || members.contains_key("error");
+        let method = match members.remove("method") {
+            Some(Value::String(method)) if !answers => method,
+            None if answers => return Err((Malformed::Response, None)),
+            _ => return refuse(Malformed::NotAMessage),
+        };
+        let params = match members.remove("params") {
+            None => Map::new(),
+            Some(Value::Object(params)) => params,
+            Some(_) => return refuse(Malformed::Params),
+        };
+        Ok(Self { id, method, params })
+    }
+
+    /// Whether the message says its protocol version itself, as those of 2026-07-28 must.
+    pub(super) fn has_own_version(&self) -> bool {
+        let meta = self.params.get("_meta");
+        meta.is_some_and(|meta| meta.get("io.modelcontextprotocol/protocolVersion").is_some())
+    }
+}
+
+/// An error as JSON-RPC at HTTP. `id` is left out when it could not be read.
+pub(super) fn error(
+    status: StatusCode,
+    id: Option<&Value>,
+    code: ErrorCode,
+    message: &str,
+    data: Option<Value>,
+) -> Response {
+    let mut error = json!({ "code": code.0, "message": message });
+    if let (Some(data), Value::Object(members)) = (data, &mut error) {
+        members.insert("data".into(), data);
+    }
+    let mut body = json!({ "jsonrpc": "2.0", "error": error });
+    if let (Some(id), Value::Object(members)) = (id, &mut body) {
+        members.insert("id".into(), id.clone());
+    }
+    (status, axum::Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_request_or_notification_is_taken_and_nothing_else() {
+        let cases: [(&str, Result<&str, Malformed>); 16] = [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, Ok("ping")),
+            (r#"{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{}}"#, Ok("tools/list")),
+            (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, Ok("notifications/initialized")),
+            ("", Err(Malformed::NotJson)),
+            ("{", Err(Malformed::NotJson)),
+            ("\u{feff}{}", Err(Malformed::NotJson)),
+            ("[]", Err(Malformed::Batch)),
+            (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, Err(Malformed::Batch)),
+            ("7", Err(Malformed::NotAMessage)),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, Err(Malformed::NotAMessage)),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, Err(Malformed::Response)),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{}}"#, Err(Malformed::Response)),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#, Err(Malformed::NotAMessage)),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Err(Malformed::Id)),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, Err(Malformed::Id)),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#, Err(Malformed::Params)),
+        ];
+        for (body, expected) in cases {
+            let parsed = Message::parse(body.as_bytes());
+            let judged = parsed.as_ref().map(|message| message.method.as_str()).map_err(|(why, _)| *why);
+            assert_eq!(judged, expected, "{body}");
+        }
+        let (_, id) = Message::parse(br#"{"jsonrpc":"2.0","id":7,"method":"ping","params":[]}"#).unwrap_err();
+        assert_eq!(id, Some(json!(7)), "the id is given back where it can be read");
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(Message::parse(deep.as_bytes()).err(), Some((Malformed::NotJson, None)));
+    }
+}

@@ -1,0 +1,44 @@
+//! The resource server: the MCP endpoint and the metadata that leads clients to sign in.
+//!
+//! Owns what happens to a request between its arrival and a ticket: who may come in ([`gate`]), on whose behalf
+//! ([`principal`]), what a refusal says ([`challenge`]), how MCP is spoken ([`server`]) and how one tool is run
+//! ([`call`]). Does not own tokens and grants (those are written by the authorization server and only read
+//! here, through storage and keys), nor tickets and who may see which (those are [`crate::tickets`]'s).
+//!
+//! | route | methods | file |
+//! |---|---|---|
+//! | `/mcp`, `/mcp/` | POST; OPTIONS; every other method is 405 | `gate.rs` |
+//! | `/.well-known/oauth-protected-resource`, the same with `/mcp` | GET, HEAD, OPTIONS | `metadata.rs` |
+//!
+//! Both spellings of the endpoint are served and neither redirects, because a redirect loses the token.
+
+mod call;
+mod challenge;
+mod cors;
+mod gate;
+mod message;
+mod metadata;
+mod once;
+mod operation;
+mod principal;
+mod refusal;
+mod resources;
+mod server;
+mod site;
+mod tools;
+mod trail;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::any;
+
+use crate::app::App;
+
+/// The routes of the resource server, with their state applied.
+pub fn router(app: &Arc<App>) -> Router {
+    let gate = Arc::new(gate::Gate::new(app.clone()));
+    let endpoint =
+        Router::new().route("/mcp", any(gate::answer)).route("/mcp/", any(gate::answer)).with_state(gate);
+    endpoint.merge(metadata::router(app.clone()))
+}

@@ -1,0 +1,104 @@
+//! What a message asks for, read from its body as it will be run, and what that takes.
+
+use serde_json::Value;
+
+use super::message::Message;
+use super::tools::{self, Tool};
+use crate::config::{ChallengeScopes, Mcp};
+use crate::ephemeral::Rate;
+use crate::oauth::Scopes;
+use crate::oauth::scope::{TICKETS_READ, TICKETS_WRITE};
+
+/// What a message asks for. Everything that reads or changes tickets has a name here; what does not (handshake,
+/// lists of tools, notifications) needs a valid token and no scope.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operation {
+    /// To run a tool that exists and is offered.
+    Tool(&'static Tool),
+    /// To read or list tickets as resources.
+    Resource,
+    /// Anything else, what does not exist included: MCP itself answers.
+    Protocol,
+}
+
+/// Which limit counts an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Looks at tickets.
+    Read,
+    /// Changes them.
+    Write,
+}
+
+impl Operation {
+    /// The operation of a message.
+    pub(super) fn of(message: &Message, config: &Mcp) -> Self {
+        match message.method.as_str() {
+            "tools/call" => message
+                .params
+                .get("name")
+                .and_then(Value::as_str)
+                .and_then(|name| tools::find(name, config))
+                .map_or(Self::Protocol, Self::Tool),
+            "resources/read" | "resources/list" => Self::Resource,
+            _ => Self::Protocol,
+        }
+    }
+
+    /// Every scope it takes. There is no order among scopes: writing does not include reading.
+    pub(super) fn scopes(self) -> Scopes {
+        match self {
+            Self::Tool(tool) => Scopes::of(tool.scopes.iter().copied()),
+            Self::Resource => Scopes::of([TICKETS_READ]),
+            Self::Protocol => Scopes::default(),
+        }
+    }
+
+    /// Which limit counts it, if any.
+    pub(super) fn class(self) -> Option<Class> {
+        match self {
+            Self::Tool(tool) if tool.is_write() => Some(Class::Write),
+            Self::Tool(_) | Self::Resource => Some(Class::Read),
+            Self::Protocol => None,
+        }
+    }
+
+    /// The tool's name, where there is one.
+    pub(super) fn tool(self) -> Option<&'static str> {
+        match self {
+            Self::Tool(tool) => Some(tool.name),
+            Self::Resource | Self::Protocol => None,
+        }
+    }
+}
+
+impl Class {
+    /// The limit's name.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    /// How many are allowed.
+    pub(super) fn rate(self, config: &Mcp) -> Rate {
+        match self {
+            Self::Read => config.read_rate,
+            Self::Write => config.write_rate,
+        }
+    }
+}
+
+/// The scopes that there is any use for.
+pub(super) fn scopes(config: &Mcp) -> Vec<&'static str> {
+    if config.writes { vec![TICKETS_READ, TICKETS_WRITE] } else { vec![TICKETS_READ] }
+}
+
+/// The scopes that the first challenge names.
+pub(super) fn challenged_scopes(config: &Mcp) -> Scopes {
+    match config.challenge_scopes {
+        ChallengeScopes::Read => Scopes::of([TICKETS_READ]),
+        ChallengeScopes::All => Scopes::of(scopes(config)),
+    }
+}

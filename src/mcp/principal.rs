@@ -1,0 +1,205 @@
+//! The principal: on whose behalf a request acts. Made from a verified token and nothing else.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use http::request::Parts;
+use http::{HeaderValue, header};
+use moka::sync::Cache;
+
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::keys::BadToken;
+use crate::oauth::{ClientId, Error, GrantId, Scopes, UserId};
+use crate::storage::users::Role;
+
+/// The longest token that is looked at, in bytes. Ours have about 700.
+const LONGEST_TOKEN: usize = 8 * 1024;
+/// How many verified tokens are remembered: about 10 MB.
+const REMEMBERED_TOKENS: u64 = 20_000;
+
+/// User, client, grant and scopes, and what the user may do at all.
+#[derive(Clone, Debug)]
+pub(super) struct Principal {
+    /// On whose behalf.
+    pub(super) user_id: UserId,
+    /// What the user may do, whatever the token says.
+    pub(super) role: Role,
+    /// By which client.
+    pub(super) client_id: ClientId,
+    /// Under which grant.
+    pub(super) grant_id: GrantId,
+    /// What the token reaches: never more than the grant.
+    pub(super) scopes: Scopes,
+    /// When a call under the grant was last noted.
+    pub(super) last_used_at: Option<Timestamp>,
+}
+
+/// Why there is no principal.
+#[derive(Debug)]
+pub(super) enum NoPrincipal {
+    /// No bearer token was sent.
+    NoToken,
+    /// Credentials were sent in a way that nobody can be sure of (RFC 6750 §3.1, `invalid_request`).
+    Unclear(&'static str),
+    /// The token is not good (RFC 6750 §3.1, `invalid_token`). Why is for the log; whose it is, where it was
+    /// verified.
+    BadToken(Reason, Option<Arc<Verified>>),
+    /// It could not be found out.
+    Fault(Error),
+}
+
+/// Why a token is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Reason {
+    /// It says so itself.
+    #[error("{0}")]
+    Token(#[from] BadToken),
+    /// The grant was revoked or has ended, or its user was disabled.
+    #[error("its grant has ended")]
+    Ended,
+}
+
+/// What a token's signature vouches for.
+#[derive(Debug)]
+pub(super) struct Verified {
+    /// The user.
+    pub(super) user_id: UserId,
+    /// The client.
+    pub(super) client_id: ClientId,
+    /// The grant.
+    pub(super) grant_id: GrantId,
+    scopes: Scopes,
+    /// Unix seconds.
+    expires: i64,
+}
+
+/// Makes principals. Remembers which tokens it has verified, by their SHA-256, because a signature costs more
+/// than the rest of a call. Only the signature is remembered: expiry and the grant are looked at every time.
+pub(super) struct Principals {
+    app: Arc<App>,
+    verified: Cache<[u8; 32], Arc<Verified>>,
+}
+
+impl Principals {
+    /// Remembers nothing yet.
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app, verified: Cache::new(REMEMBERED_TOKENS) }
+    }
+
+    /// The principal of a request.
+    pub(super) async fn of(&self, request: &Parts) -> Result<Principal, NoPrincipal> {
+        let token = bearer(request)?;
+        let now = self.app.now();
+        let verified = self.verify(token, now).map_err(|why| NoPrincipal::BadToken(why.into(), None))?;
+        let grant = self.app.store.find_live_grant(&verified.grant_id, now).await;
+        let grant = grant.map_err(|error| NoPrincipal::Fault(error.into()))?;
+        let same = |grant: &crate::storage::grants::LiveGrant| {
+            grant.user_id == verified.user_id && grant.client_id == verified.client_id
+        };
+        match grant.filter(same) {
+            None => Err(NoPrincipal::BadToken(Reason::Ended, Some(verified))),
+            Some(grant) => Ok(Principal {
+                scopes: verified.scopes.intersection(&grant.scopes),
+                user_id: grant.user_id,
+                role: grant.role,
+                client_id: grant.client_id,
+                grant_id: verified.grant_id.clone(),
+                last_used_at: grant.last_used_at,
+            }),
+        }
+    }
+
+    fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, BadToken> {
+        let mut key = [0; 32];
+        key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        if let Some(verified) = self.verified.get(&key) {
+            return if verified.expires > now.unix_seconds() { Ok(verified) } else { Err(BadToken::Expired) };
+        }
+        let public_url = &self.app.config.public_url;
+        let claims = self.app.keys.verify(token, public_url.issuer(), public_url.resource().as_str(), now)?;
+        let verified = Arc::new(Verified {
+            user_id: UserId::new(claims.sub),
+            client_id: ClientId::new(claims.client_id),
+            grant_id: GrantId::new(claims.grant_id),
+            scopes: Scopes::parse(&claims.scope).map_err(|_| BadToken::Malformed)?,
+            expires: claims.exp,
+        });
+        self.verified.insert(key, verified.clone());
+        Ok(verified)
+    }
+}
+
+/// The bearer token of a request: from one `Authorization` header and from nowhere else (RFC 6750 §2.1; OAuth
+/// 2.1 §5.2 has no query parameter, and MCP forbids it).
+fn bearer(request: &Parts) -> Result<&str, NoPrincipal> {
+    let query = request.uri.query().unwrap_or_default();
+    if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token") {
+        return Err(NoPrincipal::Unclear(
+            "send the access token in the Authorization header, never in the URL",
+        ));
+    }
+    let mut headers = request.headers.get_all(header::AUTHORIZATION).iter();
+    let (first, second) = (headers.next(), headers.next());
+    if second.is_some() {
+        return Err(NoPrincipal::Unclear("send one Authorization header"));
+    }
+    let text = first.map(HeaderValue::to_str).transpose();
+    let text = text.map_err(|_| NoPrincipal::Unclear("the Authorization header is not ASCII"))?;
+    let (scheme, token) = text.unwrap_or_default().trim().split_once(' ').unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(NoPrincipal::NoToken);
+    }
+    let token = token.trim();
+    // RFC 6750 §2.1, b64token. A comma or a space means that there are two.
+    if token.contains([',', ' ']) {
+        return Err(NoPrincipal::Unclear("send one access token"));
+    }
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    if token.len() > LONGEST_TOKEN || !token.bytes().all(legal) {
+        return Err(NoPrincipal::BadToken(BadToken::Malformed.into(), None));
+    }
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(uri: &str, headers: &[&str]) -> String {
+        let mut request = http::Request::builder().uri(uri);
+        for value in headers {
+            request = request.header(header::AUTHORIZATION, *value);
+        }
+        match bearer(&request.body(()).unwrap().into_parts().0) {
+            Ok(token) => token.to_owned(),
+            Err(NoPrincipal::NoToken) => "none".into(),
+            Err(NoPrincipal::Unclear(_)) => "unclear".into(),
+            Err(NoPrincipal::BadToken(..)) => "bad".into(),
+            Err(NoPrincipal::Fault(_)) => "fault".into(),
+        }
+    }
+
+    #[test]
+    fn a_token_comes_in_one_authorization_header_only() {
+        let cases: [(&str, &[&str], &str); 13] = [
+            ("/mcp", &["Bearer a.b.c"], "a.b.c"),
+            ("/mcp", &["bearer   a.b.c "], "a.b.c"),
+            ("/mcp", &[], "none"),
+            ("/mcp", &["Bearer"], "none"),
+            ("/mcp", &["Basic YTpi"], "none"),
+            ("/mcp", &["Bearer a", "Bearer b"], "unclear"),
+            ("/mcp", &["Bearer a", "Basic YTpi"], "unclear"),
+            ("/mcp", &["Bearer a, Bearer b"], "unclear"),
+            ("/mcp", &["Bearer a b"], "unclear"),
+            ("/mcp", &["Bearer a\u{0022}"], "bad"),
+            ("/mcp?access_token=a", &[], "unclear"),
+            ("/mcp?x=1&access%5Ftoken=a", &["Bearer a"], "unclear"),
+            ("/mcp?token=a", &["Bearer a"], "a"),
+        ];
+        for (uri, headers, expected) in cases {
+            assert_eq!(judged(uri, headers), expected, "{uri} {headers:?}");
+        }
+        assert_eq!(judged("/mcp", &[&format!("Bearer {}", "a".repeat(LONGEST_TOKEN + 1))]), "bad");
+    }
+}

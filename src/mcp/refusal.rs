@@ -1,0 +1,138 @@
+//! Every way in which a request is refused before MCP sees it, and how each leaves the house.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use rmcp::model::ErrorCode;
+use serde_json::{Value, json};
+
+use super::challenge::Challenge;
+use super::message;
+use super::operation::Class;
+use super::site::NotHere;
+use crate::app::App;
+use crate::ephemeral::Rate;
+use crate::oauth::Error;
+use crate::web::reference;
+
+/// Says "too many requests" in JSON-RPC: outside of the range that JSON-RPC and MCP keep for themselves.
+const RATE_LIMITED: ErrorCode = ErrorCode(429);
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// 403: meant for another host, or from another origin.
+    NotHere(NotHere),
+    /// 405.
+    Method,
+    /// 413.
+    TooLarge,
+    /// 401, 403 or 400 with a challenge.
+    Challenge(Challenge),
+    /// 4xx with a JSON-RPC error: a message that MCP cannot be asked with.
+    Protocol {
+        /// The status.
+        status: StatusCode,
+        /// Of the request, where it could be read.
+        id: Option<Value>,
+        /// The JSON-RPC code.
+        code: ErrorCode,
+        /// What is wrong.
+        message: String,
+        /// Facts for programs.
+        data: Option<Value>,
+    },
+    /// 429.
+    Limited {
+        /// Of the request.
+        id: Option<Value>,
+        /// Which limit.
+        class: Class,
+        /// The limit.
+        rate: Rate,
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// 503 or 500: our own fault.
+    Fault(Option<Value>, Error),
+}
+
+impl Refusal {
+    /// The answer.
+    pub(super) fn respond(self, app: &App) -> Response {
+        let mut response = match self {
+            Self::NotHere(why) => message::error(
+                StatusCode::FORBIDDEN,
+                None,
+                ErrorCode::INVALID_REQUEST,
+                &why.to_string(),
+                None,
+            ),
+            Self::Method => method_not_allowed(),
+            Self::TooLarge => message::error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                None,
+                ErrorCode::INVALID_REQUEST,
+                "the body must have at most 1 MiB",
+                None,
+            ),
+            Self::Challenge(challenge) => challenge.respond(app),
+            Self::Protocol { status, id, code, message, data } => {
+                message::error(status, id.as_ref(), code, &message, data)
+            }
+            Self::Limited { id, class, rate, retry_after } => limited(id.as_ref(), class, rate, retry_after),
+            Self::Fault(id, error) => fault(id.as_ref(), &error),
+        };
+        let no_store = HeaderValue::from_static("no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+        response
+    }
+}
+
+/// 405 without a challenge, so that no client takes it for a reason to sign in (INTEROP G15).
+fn method_not_allowed() -> Response {
+    let mut response = message::error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        None,
+        ErrorCode::INVALID_REQUEST,
+        "send MCP messages with POST; this server keeps no streams open and no sessions",
+        None,
+    );
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+fn limited(id: Option<&Value>, class: Class, rate: Rate, retry_after: Duration) -> Response {
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    let (burst, per, class) = (rate.burst, rate.per.as_secs(), class.as_str());
+    let message = format!(
+        "Too many calls: {burst} {class} calls in {per} seconds are allowed to one user through one client. \
+         Try again in {seconds} seconds."
+    );
+    let data = json!({ "retry_after_seconds": seconds, "limit": burst, "per_seconds": per, "class": class });
+    let mut response = message::error(StatusCode::TOO_MANY_REQUESTS, id, RATE_LIMITED, &message, Some(data));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+fn fault(id: Option<&Value>, error: &Error) -> Response {
+    let reference = reference::current();
+    let code = error.code.as_str();
+    tracing::error!(code, detail = error.detail.as_deref(), reference, "mcp request failed");
+    let away = error.code == crate::oauth::ErrorCode::TemporarilyUnavailable;
+    let status = if away { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
+    let message = format!("{} (reference {reference})", error.description);
+    let data = json!({ "error": code, "reference": reference });
+    let mut response = message::error(status, id, ErrorCode::INTERNAL_ERROR, &message, Some(data));
+    if let Some(seconds) = error.retry_after.or(away.then_some(2)) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+impl From<Challenge> for Refusal {
+    fn from(challenge: Challenge) -> Self {
+        Self::Challenge(challenge)
+    }
+}

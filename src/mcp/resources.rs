@@ -1,0 +1,72 @@
+//! Tickets as MCP resources: `ticket://{id}`, the whole ticket as JSON.
+
+use rmcp::model::{ErrorData, Resource, ResourceContents, ResourceTemplate};
+use serde_json::json;
+
+use super::principal::Principal;
+use super::tools::view::{self, COMMENTS};
+use crate::app::App;
+use crate::storage::StorageError;
+use crate::tickets::query::Query;
+use crate::tickets::search_sqlite::{Search, search};
+use crate::tickets::{Body, Sight, TicketId, store};
+
+const MIME_TYPE: &str = "application/json";
+const SCHEME: &str = "ticket://";
+/// How many tickets are listed: what a person might pick from. `search_tickets` finds all others, so there is
+/// no second page, which eager clients would follow through every ticket there is.
+const LISTED: usize = 20;
+
+/// The template by which every ticket can be read.
+pub(super) fn template() -> ResourceTemplate {
+    ResourceTemplate::new(format!("{SCHEME}{{id}}"), "ticket")
+        .with_title("Ticket")
+        .with_description("One ticket in full with its last 50 comments; id is a ticket's id such as T-42.")
+        .with_mime_type(MIME_TYPE)
+}
+
+/// The newest tickets that the principal may see.
+pub(super) async fn list(app: &App, principal: &Principal) -> Result<Vec<Resource>, StorageError> {
+    let sight = Sight::of(principal.role, &principal.user_id);
+    let newest = Search {
+        sight: &sight,
+        query: &Query::Everything,
+        status: None,
+        after: None,
+        limit: LISTED,
+        excerpt: 1,
+    };
+    let page = search(&app.store, newest).await?;
+    let resource = |ticket: &crate::tickets::Ticket| {
+        Resource::new(format!("{SCHEME}{}", ticket.id), ticket.id.to_string())
+            .with_title(ticket.title.clone())
+            .with_description(format!(
+                "{}, {} priority, by {}",
+                ticket.status.as_str(),
+                ticket.priority.as_str(),
+                ticket.reporter
+            ))
+            .with_mime_type(MIME_TYPE)
+    };
+    Ok(page.tickets.iter().map(resource).collect())
+}
+
+/// The contents of a ticket. `None` when there is no such ticket in sight.
+pub(super) async fn read(
+    app: &App,
+    principal: &Principal,
+    uri: &str,
+) -> Result<Option<ResourceContents>, StorageError> {
+    let Some(id) = uri.strip_prefix(SCHEME).and_then(|id| TicketId::parse(id).ok()) else { return Ok(None) };
+    let sight = Sight::of(principal.role, &principal.user_id);
+    let Some(ticket) = store::find(&app.store, &sight, id).await? else { return Ok(None) };
+    let (count, comments) = store::list_comments(&app.store, &ticket, Body::MAX, COMMENTS).await?;
+    let text = view::ticket_with_comments(&ticket, count, &comments).to_string();
+    Ok(Some(ResourceContents::text(text, uri).with_mime_type(MIME_TYPE)))
+}
+
+/// Says that there is no such resource. The MCP library gives it the code that each revision wants: −32602
+/// since 2026-07-28, −32002 before.
+pub(super) fn not_found(uri: &str) -> ErrorData {
+    ErrorData::resource_not_found("Resource not found", Some(json!({ "uri": uri })))
+}

@@ -1,0 +1,93 @@
+//! `close_ticket`: closes a ticket in sight. Closing a closed one changes nothing and says so.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::get_ticket::not_found;
+use super::{
+    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Tool, idempotency_key_schema, object,
+    text_schema, ticket_id_schema, view,
+};
+use crate::oauth::scope::TICKETS_WRITE;
+use crate::storage::{StorageError, Tx};
+use crate::tickets::store::{self, Closing};
+use crate::tickets::{Resolution, Sight, TicketId};
+
+/// The tool.
+pub(super) static TOOL: Tool = Tool {
+    name: "close_ticket",
+    title: "Close a ticket",
+    description: "Closes a ticket that you may see, with an optional word on what was done. Closing a ticket \
+                  that is closed already changes nothing.",
+    scopes: &[TICKETS_WRITE],
+    input,
+    output,
+    run: Run::Write { parse, destructive: true, idempotent: true },
+};
+
+fn input() -> Value {
+    object(
+        json!({
+            "id": ticket_id_schema("The ticket's id, such as T-42."),
+            "resolution": text_schema(Resolution::MAX, "What was done about it."),
+            "idempotency_key": idempotency_key_schema(),
+        }),
+        &["id"],
+    )
+}
+
+fn output() -> Value {
+    object(
+        json!({
+            "id": ticket_id_schema("The ticket's id."),
+            "status": { "const": "closed" },
+            "outcome": {
+                "enum": ["closed", "already_closed"],
+                "description": "already_closed: it had been closed before, and nothing changed.",
+            },
+            "closed_at": view::time_schema(),
+        }),
+        &["id", "status", "outcome", "closed_at"],
+    )
+}
+
+struct Close {
+    id: TicketId,
+    resolution: Option<Resolution>,
+}
+
+fn parse(mut arguments: Arguments) -> Result<Box<dyn Deed>, Problems> {
+    let id = arguments.required("id", TicketId::parse);
+    let resolution = arguments.text("resolution", |text| Resolution::parse(text));
+    let deed = arguments.finish(id.map(|id| Close { id, resolution }))?;
+    Ok(Box::new(deed))
+}
+
+#[async_trait]
+impl Deed for Close {
+    fn arguments(&self) -> Value {
+        json!({
+            "id": self.id.to_string(),
+            "resolution": self.resolution.as_ref().map(Resolution::as_str),
+        })
+    }
+
+    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, StorageError> {
+        let sight = Sight::of(scene.principal.role, &scene.principal.user_id);
+        let closing = store::close(tx, &sight, self.id, self.resolution.as_ref(), scene.now).await?;
+        let (outcome, closed_at, text) = match closing {
+            Closing::NotFound => return Ok(not_found(self.id)),
+            Closing::Closed => ("closed", scene.now, format!("Closed {}.", self.id)),
+            Closing::AlreadyClosed(at) => {
+                ("already_closed", at, format!("{} was closed already; nothing changed.", self.id))
+            }
+        };
+        let structured = json!({
+            "id": self.id.to_string(),
+            "status": "closed",
+            "outcome": outcome,
+            "closed_at": closed_at.rfc3339(),
+        });
+        Ok(Outcome::Answer(Answer { structured, text }))
+    }
+}

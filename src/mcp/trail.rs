@@ -1,0 +1,146 @@
+//! What this half writes into the audit log, and when a grant was last used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use serde_json::Value;
+
+use super::operation::Operation;
+use super::principal::{Principal, Reason, Verified};
+use crate::app::App;
+use crate::audit::{Event, Kind, Outcome};
+use crate::clock::Timestamp;
+use crate::ephemeral::{Meter, Quota, Rate};
+use crate::oauth::GrantId;
+use crate::storage::{self, audit, commit, grants};
+use crate::web::reference;
+
+/// How many refusals of one grant are recorded in a minute, and as many of callers that proved nothing: enough
+/// to see what is going on, few enough that refusals cannot fill the disk or keep the writer busy.
+const REFUSALS: Rate = Rate { burst: 60, per: Duration::from_secs(60) };
+/// The meter of callers that proved nothing.
+const ANYBODY: &str = "anybody";
+/// How exactly the last use of a grant is known.
+const USE_PRECISION: Duration = Duration::from_secs(60);
+/// How many grants' last uses are remembered, so that a busy one is not written twice.
+const REMEMBERED_GRANTS: u64 = 20_000;
+/// How much of a text among a tool's arguments is kept, in characters.
+const KEPT: usize = 80;
+
+/// Writes the trail.
+pub(super) struct Trail {
+    app: Arc<App>,
+    noted: Cache<GrantId, Timestamp>,
+}
+
+impl Trail {
+    /// Has noted nothing yet.
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app, noted: Cache::new(REMEMBERED_GRANTS) }
+    }
+
+    /// Records that a principal was refused an operation.
+    pub(super) async fn refused(&self, principal: &Principal, operation: Operation, why: &'static str) {
+        let mut event = by(principal, Outcome::Refused).detail(why);
+        event.tool = operation.tool();
+        self.record(principal.grant_id.as_str(), event).await;
+    }
+
+    /// Records that a token was presented that is not good. Without any token nothing is recorded: that is how
+    /// every client begins.
+    pub(super) async fn bad_token(&self, reason: Reason, whose: Option<&Verified>) {
+        let event = Event::new(Kind::ToolCall, Outcome::Refused).detail(format!("invalid_token: {reason}"));
+        match whose {
+            None => self.record(ANYBODY, event).await,
+            Some(token) => {
+                let event = event.user(&token.user_id).client(&token.client_id).grant(&token.grant_id);
+                self.record(token.grant_id.as_str(), event).await;
+            }
+        }
+    }
+
+    /// A refusal stands whether or not it can be written down, so failures are only logged.
+    async fn record(&self, meter: &str, mut event: Event) {
+        let within = self.app.ephemeral.quota(Meter::Refusals(meter), REFUSALS).await;
+        if !matches!(within, Ok(Quota::Within { .. })) {
+            tracing::warn!(detail = event.detail.as_deref(), "refusal not recorded: there are too many");
+            return;
+        }
+        event.reference = Some(reference::current());
+        if let Err(error) = append(&self.app, &event).await {
+            tracing::error!(%error, detail = event.detail.as_deref(), "refusal not recorded");
+        }
+    }
+
+    /// Notes that a call is made under a grant, at most once a minute and without keeping the call waiting.
+    pub(super) fn note_use(&self, principal: &Principal) {
+        let now = self.app.now();
+        let noted = self.noted.get(&principal.grant_id).max(principal.last_used_at);
+        if noted.is_some_and(|at| at.plus(USE_PRECISION) > now) {
+            return;
+        }
+        self.noted.insert(principal.grant_id.clone(), now);
+        let (app, grant_id) = (self.app.clone(), principal.grant_id.clone());
+        self.app.tasks.spawn(async move {
+            if let Err(error) = touch(&app, &grant_id, now).await {
+                tracing::warn!(%error, "last use of a grant not noted");
+            }
+        });
+    }
+}
+
+/// An event about a call of this principal.
+pub(super) fn by(principal: &Principal, outcome: Outcome) -> Event {
+    Event::new(Kind::ToolCall, outcome)
+        .user(&principal.user_id)
+        .client(&principal.client_id)
+        .grant(&principal.grant_id)
+}
+
+async fn append(app: &App, event: &Event) -> storage::Result<()> {
+    let mut tx = app.store.write().await?;
+    audit::record(&mut tx, app.now(), event).await?;
+    commit(tx).await
+}
+
+async fn touch(app: &App, grant_id: &GrantId, now: Timestamp) -> storage::Result<()> {
+    let mut tx = app.store.write().await?;
+    grants::touch(&mut tx, grant_id, now, now.minus(USE_PRECISION)).await?;
+    commit(tx).await
+}
+
+/// Arguments as they are recorded: long texts reduced to their beginning and length.
+pub(super) fn reduced(arguments: &Value) -> String {
+    let reduce = |text: &String| {
+        let length = text.chars().count();
+        if length <= KEPT {
+            return Value::String(text.clone());
+        }
+        let kept: String = text.chars().take(KEPT).collect();
+        Value::String(format!("{kept}… ({length} characters)"))
+    };
+    match arguments {
+        Value::Object(members) => {
+            let reduced = members.iter().map(|(name, value)| match value {
+                Value::String(text) => (name.clone(), reduce(text)),
+                other => (name.clone(), other.clone()),
+            });
+            Value::Object(reduced.collect()).to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn long_texts_are_recorded_by_their_beginning_and_length() {
+        let recorded = reduced(&json!({ "title": "short", "body": "ü".repeat(5000), "n": 1 }));
+        assert!(recorded.len() < 250);
+        assert!(recorded.contains("(5000 characters)") && recorded.contains("short"));
+    }
+}

@@ -1,0 +1,89 @@
+//! The HTTP server: both halves under one origin, the order of the layers, probes, and the way to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::app::App;
+use crate::authz;
+use crate::mcp;
+use crate::web::page::ErrorPage;
+use crate::web::{not_found, reference};
+
+/// How long an answer of the authorization server may take in all.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a stop waits for requests that are being answered.
+const DRAIN_WITHIN: Duration = Duration::from_secs(25);
+
+/// Every route. The layers, from the outside: reference and span, panics, headers; then each half's own.
+pub fn router(app: &Arc<App>) -> Router {
+    let authz = authz::router(app)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
+        .with_state(app.clone());
+    let probes = Router::new().route("/live", get(live)).route("/ready", get(ready)).with_state(app.clone());
+    let mut router = authz.merge(mcp::router(app)).merge(probes).fallback(not_found::fallback);
+    if app.config.public_url.is_https() {
+        let year = HeaderValue::from_static("max-age=31536000");
+        let hsts = HeaderName::from_static("strict-transport-security");
+        router = router.layer(SetResponseHeaderLayer::if_not_present(hsts, year));
+    }
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), reference::layer))
+}
+
+/// Serves until the application is told to stop, then lets requests finish.
+pub async fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
+    let stopping = app.stopping.clone();
+    let service = router(&app).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service)
+        .with_graceful_shutdown(async move { stopping.cancelled().await })
+        .into_future();
+    let late = async {
+        app.stopping.cancelled().await;
+        tokio::time::sleep(DRAIN_WITHIN).await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = late => tracing::warn!("some requests did not finish in time"),
+    }
+    app.tasks.close();
+    app.tasks.wait().await;
+    app.store.close().await;
+    Ok(())
+}
+
+/// `GET /live`: the process answers.
+async fn live() -> Json<serde_json::Value> {
+    Json(json!({ "status": "live" }))
+}
+
+/// `GET /ready`: the process can do its work; 503 while it cannot or is about to stop.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    let database = app.store.ping().await.is_ok();
+    let ephemeral = app.ephemeral.ping().await.is_ok();
+    let serving = !app.stopping.is_cancelled();
+    let status =
+        if database && ephemeral && serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({ "database": database, "ephemeral": ephemeral, "serving": serving });
+    (status, [(http::header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+// The panic's text stays in the log.
+fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(detail = text, "a handler panicked");
+    ErrorPage::fault(reference::current()).into_response()
+}
