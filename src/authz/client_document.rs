@@ -129,7 +129,8 @@ pub fn preload(config: &Config) -> Result<BTreeMap<ClientId, Client>, ConfigErro
         .map(|path| {
             let body = std::fs::read_to_string(&path).map_err(|error| refused(&path, &error))?;
             let client_id = serde_json::from_str::<Value>(&body).ok();
-            let client_id = client_id.and_then(|document| document["client_id"].as_str().map(ClientId::new));
+            let client_id =
+                client_id.and_then(|document| document.get("client_id")?.as_str().map(ClientId::new));
             let client_id = client_id.filter(|id| is_document_url(id.as_str()));
             let client_id = client_id.ok_or_else(|| refused(&path, &"its client_id names no document"))?;
             let client = known_client(&client_id, &body, &config.clients.private_use_schemes)

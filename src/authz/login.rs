@@ -1,6 +1,7 @@
 //! `GET` and `POST /login`: the sign-in page.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -28,10 +29,10 @@ use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
 use crate::web::reference;
 use crate::web::text::DisplayName;
-use std::time::Duration;
 
 /// Anchors the form of a sign-in that belongs to no flow.
 const ANCHOR: &str = "sign-in";
+const ANCHOR_LIFETIME: Duration = Duration::from_secs(86_400);
 /// Tells that an account has signed in in this browser before.
 const KNOWN: &str = "known";
 const KNOWN_LIFETIME: Duration = Duration::from_secs(180 * 86_400);
@@ -152,20 +153,12 @@ async fn purpose(app: &App, jar: &CookieJar, id: Option<&str>) -> Result<Purpose
     let Some(id) = id else {
         let kept = jar.get(&cookies::name(&app.config.public_url, ANCHOR)).map(|c| c.value().to_owned());
         let kept = kept.filter(|anchor| anchor.len() == 43);
-        let (anchor, new_anchor) = match kept {
-            Some(anchor) => (anchor, None),
-            None => {
-                let anchor = app.random.token();
-                let cookie = cookies::make(
-                    &app.config.public_url,
-                    ANCHOR,
-                    anchor.clone(),
-                    Duration::from_secs(86_400),
-                );
-                (anchor, Some(cookie))
-            }
-        };
-        return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor });
+        if let Some(anchor) = kept {
+            return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor: None });
+        }
+        let anchor = app.random.token();
+        let cookie = cookies::make(&app.config.public_url, ANCHOR, anchor.clone(), ANCHOR_LIFETIME);
+        return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor: Some(cookie) });
     };
     match flow::find(app, id, jar).await? {
         Found::Here { flow, anchor } => Ok(Purpose {

@@ -140,7 +140,7 @@ pub struct Tokens {
     pub refresh_grace: Duration,
     /// How long a code lives; at most ten minutes.
     pub code_lifetime: Duration,
-    /// ES256, RS256 or EdDSA.
+    /// `ES256`, `RS256` or `EdDSA`.
     pub signing_algorithm: Algorithm,
 }
 
@@ -402,7 +402,7 @@ mod tests {
             ("mcp.challenge_scopes", |raw| raw.mcp.challenge_scopes = "some".into()),
             ("mcp.allowed_origins", |raw| raw.mcp.allowed_origins = vec!["https://a.example/x".into()]),
             ("clients.private_use_schemes", |raw| {
-                raw.clients.private_use_schemes = vec!["javascript".into()]
+                raw.clients.private_use_schemes = vec!["javascript".into()];
             }),
             ("trusted_proxies", |raw| raw.trusted_proxies = vec!["proxy".into()]),
         ];

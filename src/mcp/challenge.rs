@@ -38,11 +38,10 @@ impl Challenge {
     pub(super) fn respond(&self, app: &App) -> Response {
         let Wording { status, error, description, scope } = self.wording(app);
         let metadata = metadata::url(app);
-        let mut challenge = String::from("Bearer ");
-        if let Some(error) = error {
-            challenge.push_str(&format!("error=\"{error}\", error_description=\"{description}\", "));
-        }
-        challenge.push_str(&format!("scope=\"{scope}\", resource_metadata=\"{metadata}\""));
+        let what = error.map_or_else(String::new, |error| {
+            format!("error=\"{error}\", error_description=\"{description}\", ")
+        });
+        let challenge = format!("Bearer {what}scope=\"{scope}\", resource_metadata=\"{metadata}\"");
         let body = json!({
             "error": error.unwrap_or("unauthorized"),
             "error_description": description,
@@ -86,11 +85,12 @@ impl Challenge {
                     needed.difference(granted),
                     app.config.public_url.join("/account")
                 ),
-                scope: match app.config.mcp.challenge_includes_granted {
+                scope: if app.config.mcp.challenge_includes_granted {
                     // Clients that replace their scopes with these would otherwise lose what they have and
                     // be sent back and forth between two scopes.
-                    true => needed.union(granted),
-                    false => needed.clone(),
+                    needed.union(granted)
+                } else {
+                    needed.clone()
                 },
             },
         }
