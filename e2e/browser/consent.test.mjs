@@ -44,7 +44,7 @@ test('Deny is access_denied at the client', ...journey(() => world, async (walk)
   assert.equal(response.get('error'), 'access_denied');
   assert.equal(response.get('iss'), walk.mandate.url);
   assert.equal(response.get('code'), null);
-  await assert.rejects(app.finish(), /access_denied|denied/i);
+  await assert.rejects(app.finish(), { code: 'access_denied' });
 }));
 
 test('an unticked scope is not granted', ...journey(() => world, async (walk) => {
@@ -78,19 +78,20 @@ test('a double click on Allow is one decision', ...journey(() => world, async (w
   await arrive(walk, app);
   const sent = page.waitForRequest((request) => request.method() === 'POST');
   await consentIn(page).dblclick();
-  const form = (await sent).postData();
-  const target = (await sent).url();
-  await app.finish();
-
-  const code = app.callback.all(app.pendingState)[0].get('code');
-  const again = await walk.person.context.request.post(target, {
-    headers: { 'content-type': 'application/x-www-form-urlencoded', origin: walk.mandate.url },
-    data: form,
-    maxRedirects: 0,
-  });
+  const decision = await sent;
+  const code = (await app.callback.response(app.pendingState)).get('code');
+  const repeat = () =>
+    walk.person.context.request.post(decision.url(), {
+      headers: { 'content-type': 'application/x-www-form-urlencoded', origin: walk.mandate.url },
+      data: decision.postData(),
+      maxRedirects: 0,
+    });
+  const again = await repeat();
   assert.equal(again.status(), 303, 'the same decision once more leads the same way');
   assert.equal(new URL(again.headers().location).searchParams.get('code'), code);
-  assert.equal((await app.bareCall()).status, 200, 'and takes nothing back');
+  await app.finish();
+  assert.match(await (await repeat()).text(), /already connected/, 'and once the code is used, to a page');
+  assert.equal((await app.bareCall()).status, 200, 'nothing was taken back');
 }));
 
 test('a reload of the consent page is harmless', ...journey(() => world, async (walk) => {

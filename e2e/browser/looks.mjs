@@ -19,6 +19,9 @@ const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-pra
 export async function look(page, name) {
   await mkdir(FOLDER, { recursive: true });
   await checkManners(page, name);
+  // As on a phone, where a scroll bar takes no width.
+  const session = await page.context().newCDPSession(page);
+  await session.send('Emulation.setScrollbarsHidden', { hidden: true });
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
     for (const [viewport, suffix] of [[DESKTOP, ''], [PHONE, '-phone']]) {
@@ -28,6 +31,7 @@ export async function look(page, name) {
     }
   }
   await checkReflow(page, name);
+  await session.detach();
   await page.emulateMedia({ colorScheme: null });
   await page.setViewportSize(DESKTOP);
 }
@@ -35,6 +39,7 @@ export async function look(page, name) {
 /** A picture of a page on which a test failed. */
 export async function keepFailure(page, name) {
   await mkdir(FOLDER, { recursive: true });
+  await page.bringToFront();
   const file = path.join(FOLDER, `FAILED-${name.replace(/[^a-z0-9]+/gi, '-')}.png`);
   await page.screenshot({ path: file, fullPage: true });
   return file;
