@@ -172,6 +172,8 @@ mod tests {
 
     const ID: &str = "https://client.example/oauth/client.json";
 
+    type Change = fn(&mut Value);
+
     #[test]
     fn which_client_ids_name_a_document() {
         for good in
@@ -207,7 +209,6 @@ mod tests {
             parse(&ClientId::new(ID), &document.to_string(), &[])
         };
         assert_eq!(check(&|_| {}).unwrap().token_endpoint_auth_method, AuthMethod::None);
-        type Change = fn(&mut Value);
         let changes: [Change; 7] = [
             |d| d["client_id"] = json!("https://client.example/oauth/client.json/"),
             |d| d["client_id"] = json!(null),
