@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What stands behind the page: a flow of this browser, a person, and what may be asked of them.
 struct Asking {
     flow: Box<Flow>,
+    anchor: String,
     session: Session,
     callback: Callback,
     negotiated: Negotiated,
@@ -71,7 +72,7 @@ pub async fn post(
         Err(Elsewhere::Answer(response)) => return Ok(response),
         Err(Elsewhere::Page(error)) => return Err(error),
     };
-    if !csrf::matches(&app, &form_name(&id), asking.session.csrf_anchor(), params.get("csrf")?)? {
+    if !csrf::matches(&app, &asking.form_name(&id), &asking.anchor, params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());
     }
     let allow = match params.get("decision")? {
@@ -137,8 +138,8 @@ impl<E: Into<PageError>> From<E> for Elsewhere {
 
 /// Finds flow, person and request; whatever is missing decides where the browser goes instead.
 async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewhere> {
-    let flow = match flow::find(app, id, jar).await? {
-        Found::Here { flow, .. } => flow,
+    let (flow, anchor) = match flow::find(app, id, jar).await? {
+        Found::Here { flow, anchor } => (flow, anchor),
         Found::Elsewhere => return Err(errors::other_browser().with_reference(reference::current()).into()),
         Found::Gone => return Err(Elsewhere::Answer(answered(app, id, jar).await?)),
     };
@@ -152,7 +153,7 @@ async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewher
     match judge(app, &flow.client, &callback, &params).await {
         Ok(negotiated) => {
             let granted_before = granted_before(app, &session, &flow.client).await?;
-            Ok(Asking { flow, session, callback, negotiated, granted_before })
+            Ok(Asking { flow, anchor, session, callback, negotiated, granted_before })
         }
         Err(error) => {
             flow::end(app, id).await?;
@@ -221,8 +222,12 @@ async fn granted_before(app: &App, session: &Session, client: &Client) -> Result
     Ok(grants.iter().filter(same_client).fold(Scopes::default(), |all, grant| all.union(&grant.scopes)))
 }
 
-fn form_name(id: &str) -> String {
-    format!("consent {id}")
+impl Asking {
+    /// One form per flow and person. Signing in again elsewhere in this browser leaves it usable; signing in as
+    /// somebody else does not: nobody allows on a page that was shown to another.
+    fn form_name(&self, id: &str) -> String {
+        format!("consent {id} {}", self.session.user.user_id)
+    }
 }
 
 fn show(
@@ -232,7 +237,7 @@ fn show(
     problem: Option<ConsentProblem>,
     status: StatusCode,
 ) -> PageResult {
-    let Asking { flow, session, callback, negotiated, granted_before } = asking;
+    let Asking { flow, anchor, session, callback, negotiated, granted_before } = asking;
     let scopes =
         RESOURCE_SCOPES.iter().filter(|scope| negotiated.scopes.contains(scope)).map(|scope| ScopeView {
             name: (*scope).to_owned(),
@@ -242,7 +247,7 @@ fn show(
         });
     let page = ConsentPage {
         id: id.to_owned(),
-        csrf: csrf::token(app, &form_name(id), session.csrf_anchor())?,
+        csrf: csrf::token(app, &asking.form_name(id), anchor)?,
         username: session.user.username.clone(),
         client: ClientView {
             name: DisplayName::of(flow.client.shown_name()),
