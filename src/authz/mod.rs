@@ -47,10 +47,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tower_http::csrf::CsrfLayer;
 
 use crate::app::App;
+use crate::web::page::ErrorPage;
 use crate::web::{assets, cors};
 
 /// The longest form or registration, in bytes.
@@ -78,6 +80,7 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
     let forms = CsrfLayer::new();
     // A parsed origin is always a trusted one; without it the layer compares with `Host`.
     let forms = forms.clone().add_trusted_origin(app.config.public_url.issuer()).unwrap_or(forms);
+    let forms = forms.with_rejection_response(|_| ErrorPage::form_refused().into_response());
     Router::new()
         .route("/", get(home::get))
         .route("/authorize", get(authorize::get))
