@@ -144,6 +144,22 @@ test('two flows side by side do not touch each other', ...journey(() => world, a
   for (const app of [left, right]) assert.equal((await app.bareCall()).status, 200);
 }));
 
+test('nobody allows on a page that was shown to somebody else', ...journey(() => world, async (walk) => {
+  const { person, mandate } = walk;
+  const app = await walk.install();
+  await arrive(walk, app);
+  const tab = await person.newTab();
+  await person.open(person.page.url(), tab);
+  await tab.getByRole('link', { name: /Sign in as someone else/ }).click();
+  await person.signIn('bob', mandate.password('bob'), tab);
+  await consentIn(tab).waitFor();
+  await person.decide('Allow');
+  await person.page.getByRole('heading', { name: /can no longer be used/ }).waitFor();
+  assert.deepEqual(app.callback.all(app.pendingState), []);
+  await person.decide('Allow', tab);
+  await app.finish();
+}));
+
 test('an unknown consent id is a page that says what to do', ...journey(() => world, async (walk) => {
   const app = await walk.install();
   await arrive(walk, app);

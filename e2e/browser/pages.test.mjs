@@ -105,7 +105,9 @@ test('errors say what to do', ...journey(() => world, async (walk) => {
   for (const [name, status, url] of errors) {
     const response = await walk.person.open(url);
     assert.equal(response.status(), status, name);
-    assert.match(await readText(page), /What you can do/, name);
+    const text = await readText(page);
+    assert.match(text, /What you can do/, name);
+    assert.match(text, /Reference \S+/, `${name}: the id to ask for`);
     await look(page, name);
   }
   walk.person.expect(/^502 from/);
