@@ -11,8 +11,9 @@ before(async () => (world = await openWorld()));
 after(() => closeWorld(world));
 
 const WAYS = {
-  'by metadata document': () => ({ document: world.documents }),
-  'dynamically': () => ({}),
+  'by metadata document': async () => ({ document: world.documents }),
+  'dynamically': async () => ({}),
+  'by hand': async () => ({ known: await registerByHand() }),
 };
 
 for (const era of ERAS) {
@@ -20,10 +21,10 @@ for (const era of ERAS) {
     test(`${era.name}: a client registered ${way} reads, then writes`, ...journey(() => world, async (walk) => {
       const { t, person, mandate } = walk;
       t.diagnostic(`${era.sdk} ${await versionOf(era.sdk)}, Chromium ${world.browser.version}`);
-      const app = await walk.install({ era, registration: registration() });
+      const app = await walk.install({ era, registration: await registration() });
 
       const url = await app.askForAuthorization();
-      checkDiscovery(app, mandate);
+      checkDiscovery(app, mandate, way);
       checkRequest(url, app, mandate);
 
       await walk.grant(person, 'alice')(url);
@@ -59,6 +60,16 @@ for (const era of ERAS) {
   }));
 }
 
+/** Registers a confidential client on the server's own machine; the secret is shown this once. */
+async function registerByHand() {
+  const words = ['client', 'add', '--name', 'Chromium Notebook', '--redirect-uri', 'http://127.0.0.1/callback'];
+  const printed = await world.mandate.command(words);
+  const read = (name) => new RegExp(`^${name}: (\\S+)`, 'm').exec(printed)?.[1];
+  const known = { client_id: read('client_id'), client_secret: read('client_secret') };
+  assert.ok(known.client_id && known.client_secret, printed);
+  return { ...known, issuer: world.mandate.url };
+}
+
 /** A call beyond the grant is refused with 403; the person widens the grant and the same call works. */
 async function stepUp(walk, app) {
   const draft = { title: 'The lift plays the wrong song', body: 'It should play none.' };
@@ -79,7 +90,7 @@ async function stepUp(walk, app) {
 }
 
 /** The SDK started with nothing but the MCP address and found the rest from a bare 401. */
-function checkDiscovery(app, mandate) {
+function checkDiscovery(app, mandate, way) {
   const [first] = app.wire;
   assert.deepEqual([first.method, first.path, first.status], ['POST', '/mcp', 401]);
   assert.doesNotMatch(first.challenge, /error=/, 'nothing was sent, so nothing was wrong');
@@ -89,7 +100,7 @@ function checkDiscovery(app, mandate) {
   assert.ok(answered('/.well-known/oauth-protected-resource'));
   assert.ok(answered('/.well-known/oauth-authorization-server'));
   const registrations = app.wire.filter((exchange) => exchange.path === '/register').map(({ status }) => status);
-  assert.deepEqual(registrations, app.clientMetadataUrl ? [] : [201]);
+  assert.deepEqual(registrations, way === 'dynamically' ? [201] : []);
   assert.equal(app.discoveryState().authorizationServerMetadata.issuer, mandate.url);
 }
 
