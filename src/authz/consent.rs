@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
+use super::body::form;
 use super::callback::{Callback, redirect};
 use super::error::{AuthorizeError, PageError, PageResult};
 use super::flow::{self, Flow, Found};
@@ -20,13 +21,12 @@ use super::pages::consent::{ClientView, ConsentPage, ConsentProblem, ScopeStandi
 use super::pages::errors;
 use super::pages::scope_words::scope_words;
 use super::request::{Negotiated, Prompt};
-use super::token::form;
 use super::views;
 use crate::app::App;
 use crate::identity::csrf;
 use crate::identity::session::{self, Session};
 use crate::oauth::client::Client;
-use crate::oauth::error::{Error, access_denied};
+use crate::oauth::error::{Error, access_denied, server_error};
 use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES};
 use crate::oauth::{ErrorCode, Scopes};
 use crate::storage::grants::Grant;
@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What stands behind the page: a flow of this browser, a person, and what may be asked of them.
 struct Asking {
     flow: Box<Flow>,
+    anchor: String,
     session: Session,
     callback: Callback,
     negotiated: Negotiated,
@@ -71,7 +72,7 @@ pub async fn post(
         Err(Elsewhere::Answer(response)) => return Ok(response),
         Err(Elsewhere::Page(error)) => return Err(error),
     };
-    if !csrf::matches(&app, &form_name(&id), asking.session.csrf_anchor(), params.get("csrf")?)? {
+    if !csrf::matches(&app, &form_name(&id, &asking.session), &asking.anchor, params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());
     }
     let allow = match params.get("decision")? {
@@ -87,14 +88,16 @@ pub async fn post(
     if !answer::claim(&app, &id).await? {
         return Ok(answer_of_the_first_click(&app, &id).await?);
     }
-    match decide(&app, &id, &asking, allow.then_some(ticked)).await {
-        Ok(response) => Ok(response),
-        // Nothing was decided: the person may click again.
-        Err(error) => {
-            answer::release(&app, &id).await?;
-            Err(error.into())
-        }
-    }
+    let decision = allow.then_some(ticked);
+    let deciding = {
+        let (app, id) = (app.clone(), id.clone());
+        // A browser that goes away must not leave a decision half made.
+        app.tasks.clone().spawn(async move { decide(&app, &id, &asking, decision).await })
+    };
+    let location =
+        deciding.await.map_err(|error| server_error("the server made an error").detail(error))??;
+    let cookie = flow::cookie_for_a_while(&app, &id, &jar);
+    Ok((cookie.into_iter().fold(CookieJar::new(), CookieJar::add), redirect(&location)).into_response())
 }
 
 /// `prompt=none`: answers without asking, where that is safe. Never for a client whose identity cannot be proven
@@ -137,8 +140,8 @@ impl<E: Into<PageError>> From<E> for Elsewhere {
 
 /// Finds flow, person and request; whatever is missing decides where the browser goes instead.
 async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewhere> {
-    let flow = match flow::find(app, id, jar).await? {
-        Found::Here { flow, .. } => flow,
+    let (flow, anchor) = match flow::find(app, id, jar).await? {
+        Found::Here { flow, anchor } => (flow, anchor),
         Found::Elsewhere => return Err(errors::other_browser().with_reference(reference::current()).into()),
         Found::Gone => return Err(Elsewhere::Answer(answered(app, id, jar).await?)),
     };
@@ -152,7 +155,7 @@ async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewher
     match judge(app, &flow.client, &callback, &params).await {
         Ok(negotiated) => {
             let granted_before = granted_before(app, &session, &flow.client).await?;
-            Ok(Asking { flow, session, callback, negotiated, granted_before })
+            Ok(Asking { flow, anchor, session, callback, negotiated, granted_before })
         }
         Err(error) => {
             flow::end(app, id).await?;
@@ -188,7 +191,21 @@ async fn answer_of_the_first_click(app: &App, id: &str) -> Result<Response, Erro
     Ok(redirect(&format!("/consent/{id}")))
 }
 
-async fn decide(app: &App, id: &str, asking: &Asking, allowed: Option<Scopes>) -> Result<Response, Error> {
+/// Makes the decision and remembers it; where it fails nothing was decided, and the person may click again.
+async fn decide(app: &App, id: &str, asking: &Asking, allowed: Option<Scopes>) -> Result<String, Error> {
+    let decided = make_decision(app, id, asking, allowed).await;
+    if decided.is_err() {
+        answer::release(app, id).await?;
+    }
+    decided
+}
+
+async fn make_decision(
+    app: &App,
+    id: &str,
+    asking: &Asking,
+    allowed: Option<Scopes>,
+) -> Result<String, Error> {
     let Asking { flow, session, callback, negotiated, .. } = asking;
     let (location, code) = match allowed {
         None => {
@@ -203,7 +220,7 @@ async fn decide(app: &App, id: &str, asking: &Asking, allowed: Option<Scopes>) -
     };
     answer::remember(app, id, flow, &location, code).await?;
     flow::end(app, id).await?;
-    Ok(redirect(&location))
+    Ok(location)
 }
 
 /// The scopes that were ticked among those asked for. `offline_access` has no box of its own: it adds nothing to
@@ -221,8 +238,10 @@ async fn granted_before(app: &App, session: &Session, client: &Client) -> Result
     Ok(grants.iter().filter(same_client).fold(Scopes::default(), |all, grant| all.union(&grant.scopes)))
 }
 
-fn form_name(id: &str) -> String {
-    format!("consent {id}")
+/// The form belongs to the flow's own cookie and to the person it was shown to: a sign-in in another tab does not
+/// spoil it, and somebody else's sign-in does.
+fn form_name(id: &str, session: &Session) -> String {
+    format!("consent {id} {}", session.user.user_id)
 }
 
 fn show(
@@ -232,7 +251,7 @@ fn show(
     problem: Option<ConsentProblem>,
     status: StatusCode,
 ) -> PageResult {
-    let Asking { flow, session, callback, negotiated, granted_before } = asking;
+    let Asking { flow, anchor, session, callback, negotiated, granted_before } = asking;
     let scopes =
         RESOURCE_SCOPES.iter().filter(|scope| negotiated.scopes.contains(scope)).map(|scope| ScopeView {
             name: (*scope).to_owned(),
@@ -242,7 +261,7 @@ fn show(
         });
     let page = ConsentPage {
         id: id.to_owned(),
-        csrf: csrf::token(app, &form_name(id), session.csrf_anchor())?,
+        csrf: csrf::token(app, &form_name(id, session), anchor)?,
         username: session.user.username.clone(),
         client: ClientView {
             name: DisplayName::of(flow.client.shown_name()),

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `GET /` | `home` |
 //! | `GET /.well-known/oauth-authorization-server[/mcp]` | `metadata` |
+//! | everything else below `/.well-known/`: 404 as JSON, for browser clients too | |
 //! | `GET /jwks` | `jwks` |
 //! | `POST /register` | `register` |
 //! | `GET /authorize` | `authorize` |
@@ -21,6 +22,7 @@ pub mod account;
 pub mod answer;
 pub mod assertion;
 pub mod authorize;
+pub mod body;
 pub mod callback;
 pub mod client_auth;
 pub mod client_document;
@@ -44,15 +46,24 @@ pub mod token;
 pub mod views;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
-use tower_http::csrf::CsrfLayer;
+use axum::middleware::map_response;
+use axum::response::IntoResponse;
+use axum::routing::{any, get, post};
+use http::StatusCode;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
+use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
-use crate::web::{assets, cors};
+use crate::web::page::ErrorPage;
+use crate::web::{assets, cors, not_found, reference};
 
+/// How long an answer may take in all.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The longest form or registration, in bytes.
 const BODY_LIMIT: usize = 16 * 1024;
 
@@ -66,16 +77,20 @@ fn endpoints() -> Router<Arc<App>> {
     Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata::get))
         .route("/.well-known/oauth-authorization-server/{*path}", get(metadata::get_below))
+        .route("/.well-known/{*path}", any(not_found::fallback))
         .route("/jwks", get(jwks::get))
         .route("/register", post(register::post))
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
+        .layer(map_response(error::late_in_json))
         .layer(cors::open())
 }
 
 /// What people see. No CORS, and no form from another site.
 fn pages_router(app: &App) -> Router<Arc<App>> {
-    let forms = CsrfLayer::new();
+    let forms = CsrfLayer::new().with_rejection_response(form_refused);
     // A parsed origin is always a trusted one; without it the layer compares with `Host`.
     let forms = forms.clone().add_trusted_origin(app.config.public_url.issuer()).unwrap_or(forms);
     Router::new()
@@ -89,5 +104,14 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/signed-out", get(account::get_signed_out))
         .route("/setup", get(setup::get).post(setup::post))
         .layer(forms)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
+        .layer(map_response(error::late_on_a_page))
         .merge(assets::router())
+}
+
+/// The page for a form that came from elsewhere.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the error over")]
+fn form_refused(error: ProtectionError) -> http::Response<Body> {
+    tracing::info!(detail = %error, "a form from elsewhere is refused");
+    ErrorPage::form_refused().with_reference(reference::current()).into_response()
 }
