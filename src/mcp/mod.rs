@@ -16,6 +16,7 @@ mod call;
 mod challenge;
 mod cors;
 mod gate;
+mod intake;
 mod message;
 mod metadata;
 mod once;
