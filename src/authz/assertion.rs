@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, dangerous, decode, decode_header};
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,8 +28,8 @@ const JWKS_LIMIT_BYTES: usize = 32 * 1024;
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Tolerated between the client's clock and ours, in seconds.
 const SKEW_SECONDS: i64 = 60;
-/// How often an unknown `kid` makes us fetch a key set anew.
-const REFETCH: Rate = Rate { burst: 3, per: Duration::from_secs(60) };
+/// How often one key set may be fetched, because it is not kept or lacks a `kid`.
+const FETCHES: Rate = Rate { burst: 3, per: Duration::from_secs(60) };
 
 #[derive(Deserialize)]
 struct Claims {
@@ -53,11 +53,12 @@ pub fn claimed_client(assertion: &str) -> Result<String, Error> {
     dangerous::insecure_decode::<Subject>(assertion).map(|data| data.claims.sub).map_err(malformed)
 }
 
-/// Checks the assertion of `client`, and that it is used for the first time.
-pub async fn check(app: &App, client: &Client, assertion: &str) -> Result<(), Error> {
+/// Checks the assertion of `client`, and that it is used for the first time. `address` is whom keys would be
+/// fetched for.
+pub async fn check(app: &App, client: &Client, assertion: &str, address: &str) -> Result<(), Error> {
     let header = decode_header(assertion).map_err(malformed)?;
     check_header(&header)?;
-    let claims = verify(app, client, assertion, &header).await?;
+    let claims = verify(app, client, assertion, &header, address).await?;
     let now = app.now();
     let seconds = as_seconds(now.unix_seconds());
     let issuer = app.config.public_url.issuer();
@@ -88,6 +89,10 @@ fn check_header(header: &Header) -> Result<(), Error> {
     if !matches!(typ, "jwt" | "client-authentication+jwt") {
         return Err(refused("its typ is that of another kind of token"));
     }
+    // RFC 7515 §4.1.11: an extension that must be understood, and we understand none.
+    if header.crit.is_some() {
+        return Err(refused("its crit names an extension that is not known here"));
+    }
     if ALGORITHMS.contains(&header.alg) {
         Ok(())
     } else {
@@ -95,56 +100,77 @@ fn check_header(header: &Header) -> Result<(), Error> {
     }
 }
 
-async fn verify(app: &App, client: &Client, assertion: &str, header: &Header) -> Result<Claims, Error> {
-    let by_value = client.metadata.jwks.as_ref().map(|jwks| serde_json::from_value::<JwkSet>(jwks.clone()));
-    if let Some(keys) = by_value {
-        let keys = keys.map_err(|error| refused("the client's jwks cannot be read").detail(error))?;
-        return try_keys(&keys, assertion, header);
+async fn verify(
+    app: &App,
+    client: &Client,
+    assertion: &str,
+    header: &Header,
+    address: &str,
+) -> Result<Claims, Error> {
+    if let Some(jwks) = &client.metadata.jwks {
+        return try_keys(&key_set(jwks).ok_or_else(no_key_set)?, assertion, header);
     }
     let uri = client.metadata.jwks_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
     let uri = uri.ok_or_else(|| refused("the client has no keys"))?;
-    let keys = fetch_keys(app, &uri, false).await?;
+    let kept = fetched::kept(app, &uri).await?;
+    let Some(kept) = kept.filter(|kept| kept.freshness(app.now().0) == Freshness::Fresh) else {
+        if !may_fetch(app, &uri).await? {
+            return Err(away().detail("it was asked too often"));
+        }
+        fetched::charge(app, address).await?;
+        return try_keys(&fetch_keys(app, &uri).await?, assertion, header);
+    };
+    let keys = parse_keys(&kept.body).ok_or_else(no_key_set)?;
     let first = try_keys(&keys, assertion, header);
     let unknown = header.kid.as_deref().is_some_and(|kid| keys.find(kid).is_none());
-    if first.is_err() && unknown && may_refetch(app, &uri).await? {
-        return try_keys(&fetch_keys(app, &uri, true).await?, assertion, header);
+    if first.is_err() && unknown && may_fetch(app, &uri).await? {
+        return try_keys(&fetch_keys(app, &uri).await?, assertion, header);
     }
     first
 }
 
-async fn may_refetch(app: &App, uri: &Url) -> Result<bool, Error> {
-    let quota = app.ephemeral.quota(Meter::DocumentFetch(uri.as_str()), REFETCH).await?;
+/// Anybody can name a client and a `kid`, so it is not for them to decide how often its host is asked.
+async fn may_fetch(app: &App, uri: &Url) -> Result<bool, Error> {
+    let quota = app.ephemeral.quota(Meter::DocumentFetch(uri.as_str()), FETCHES).await?;
     Ok(matches!(quota, Quota::Within { .. }))
 }
 
-async fn fetch_keys(app: &App, uri: &Url, anew: bool) -> Result<JwkSet, Error> {
+async fn fetch_keys(app: &App, uri: &Url) -> Result<JwkSet, Error> {
     let wanted = Wanted { url: uri, accept: "application/json", limit_bytes: JWKS_LIMIT_BYTES };
-    let parse = |body: &str| serde_json::from_str::<JwkSet>(body).map_err(|error| error.to_string());
+    let judge = |body: &str| parse_keys(body).map(drop).ok_or_else(|| "it is no JWK set".to_owned());
     let kept = fetched::kept(app, uri).await?;
-    let document = match kept {
-        Some(kept) if !anew && kept.freshness(app.now().0) == Freshness::Fresh => kept,
-        kept => {
-            fetched::renew(app, wanted, kept, |body| parse(body).map(drop)).await?.map_err(|failure| {
-                let away =
-                    temporarily_unavailable("the client's jwks_uri is out of reach for now").retry_after(60);
-                match failure {
-                    fetched::Failure::Fetch(error) => away.detail(error.detail()),
-                    fetched::Failure::Invalid(reason) => {
-                        refused("the client's jwks_uri holds no key set").detail(reason)
-                    }
-                }
-            })?
-        }
-    };
-    parse(&document.body).map_err(|error| refused("the client's jwks_uri holds no key set").detail(error))
+    match fetched::renew(app, wanted, kept, judge).await? {
+        Ok(document) => parse_keys(&document.body).ok_or_else(no_key_set),
+        Err(fetched::Failure::Fetch(error)) => Err(away().detail(error.detail())),
+        Err(fetched::Failure::Invalid(reason)) => Err(no_key_set().detail(reason)),
+    }
 }
 
-/// Tries the keys that the header's `kid` names, or all that fit the algorithm. Nothing else in the header is
-/// looked at: a key that a token brings along proves nothing (RFC 8725 §3.5).
+fn parse_keys(body: &str) -> Option<JwkSet> {
+    key_set(&serde_json::from_str(body).ok()?)
+}
+
+/// Reads a JWK set. Keys of a kind that we do not know are left out, the others stay (RFC 7517 §5).
+fn key_set(members: &Value) -> Option<JwkSet> {
+    let keys = members.get("keys")?.as_array()?;
+    let keys = keys.iter().filter_map(|key| serde_json::from_value(key.clone()).ok());
+    Some(JwkSet { keys: keys.collect() })
+}
+
+/// Tries the keys that the header's `kid` names, or all, as far as they are for this algorithm and for signing
+/// (RFC 8725 §3.1). Nothing else in the header is looked at: a key that a token brings along proves nothing
+/// (RFC 8725 §3.5).
 fn try_keys(keys: &JwkSet, assertion: &str, header: &Header) -> Result<Claims, Error> {
-    let fits = |key: &&Jwk| match (&header.kid, &key.common.key_id) {
-        (Some(wanted), Some(has)) => wanted == has,
-        _ => true,
+    let fits = |key: &&Jwk| {
+        let named = match (&header.kid, &key.common.key_id) {
+            (Some(wanted), Some(has)) => wanted == has,
+            _ => true,
+        };
+        let of_the_algorithm = match key.common.key_algorithm {
+            None | Some(KeyAlgorithm::UNKNOWN_ALGORITHM) => true,
+            Some(algorithm) => algorithm == KeyAlgorithm::from(header.alg),
+        };
+        named && of_the_algorithm && key.common.public_key_use != Some(PublicKeyUse::Encryption)
     };
     let mut validation = Validation::new(header.alg);
     validation.validate_exp = false;
@@ -174,6 +200,14 @@ fn is_for(aud: &Value, issuer: &str) -> bool {
 #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^52")]
 fn as_seconds(seconds: i64) -> f64 {
     seconds as f64
+}
+
+fn away() -> Error {
+    temporarily_unavailable("the client's jwks_uri is out of reach for now").retry_after(60)
+}
+
+fn no_key_set() -> Error {
+    invalid_client("the client has no key set that can be read")
 }
 
 fn refused(why: &'static str) -> Error {

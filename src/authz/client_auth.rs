@@ -169,7 +169,7 @@ async fn by_assertion(
     if !client.may_use(AuthMethod::PrivateKeyJwt) {
         return Err(invalid_client("this client is not registered for private_key_jwt"));
     }
-    if let Err(error) = assertion::check(app, &client, assertion).await {
+    if let Err(error) = assertion::check(app, &client, assertion, address).await {
         if !error.code.is_ours() {
             app.ephemeral.quota(Meter::ClientSecret(&claimed, address), FAILURES).await?;
         }

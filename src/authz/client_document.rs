@@ -11,10 +11,9 @@ use super::clients::Lookup;
 use super::fetched;
 use crate::app::App;
 use crate::config::{Config, ConfigError};
-use crate::ephemeral::{Meter, Quota};
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
-use crate::oauth::error::{Error, too_many_requests};
+use crate::oauth::error::Error;
 use crate::web::outbound::cached::Freshness;
 use crate::web::outbound::{FetchError, Wanted};
 
@@ -98,7 +97,7 @@ pub async fn find(app: &App, client_id: &ClientId, address: &str) -> Result<Look
     {
         return Ok(known(app, client_id, &kept.body).unwrap_or_else(|reason| invalid(&host, reason)));
     }
-    charge(app, address).await?;
+    fetched::charge(app, address).await?;
     let parses = |body: &str| parse(client_id, body, &app.config.clients.private_use_schemes).map(drop);
     match fetched::renew(app, wanted, kept, parses).await? {
         Ok(document) => {
@@ -152,16 +151,6 @@ fn invalid(host: &str, reason: String) -> Lookup {
 fn unreachable(client_id: &ClientId, host: String, error: &FetchError) -> Lookup {
     tracing::info!(client.id = %client_id, detail = error.detail(), "a client's metadata document is out of reach");
     Lookup::Document(DocumentProblem::Unreachable { host, reason: error.to_string() })
-}
-
-async fn charge(app: &App, address: &str) -> Result<(), Error> {
-    match app.ephemeral.quota(Meter::DocumentFetch(address), app.config.limits.document_fetch).await? {
-        Quota::Within { .. } => Ok(()),
-        Quota::Exceeded { retry_after } => {
-            Err(too_many_requests("too many new clients from this address, try again later")
-                .retry_after(retry_after.as_secs().max(1)))
-        }
-    }
 }
 
 #[cfg(test)]

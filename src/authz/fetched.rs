@@ -4,7 +4,8 @@
 use url::Url;
 
 use crate::app::App;
-use crate::oauth::error::Error;
+use crate::ephemeral::{Meter, Quota};
+use crate::oauth::error::{Error, too_many_requests};
 use crate::storage::{commit, documents};
 use crate::web::outbound::cached::{CacheBounds, CachedDocument, Refresh, refresh};
 use crate::web::outbound::{FetchError, Wanted};
@@ -16,6 +17,17 @@ pub enum Failure {
     Fetch(FetchError),
     /// It was fetched and is not what it should be, and no older copy may stand in.
     Invalid(String),
+}
+
+/// Counts a fetch on behalf of `address`, before it is made.
+pub async fn charge(app: &App, address: &str) -> Result<(), Error> {
+    match app.ephemeral.quota(Meter::DocumentFetch(address), app.config.limits.document_fetch).await? {
+        Quota::Within { .. } => Ok(()),
+        Quota::Exceeded { retry_after } => {
+            Err(too_many_requests("too many new clients from this address, try again later")
+                .retry_after(retry_after.as_secs().max(1)))
+        }
+    }
 }
 
 /// The copy that is kept, fresh or not.
