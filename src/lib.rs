@@ -10,6 +10,9 @@
 /// What people are told they give access to.
 pub const RESOURCE_NAME: &str = "Tickets";
 
+#[cfg(test)]
+mod architecture;
+
 pub mod app;
 pub mod audit;
 pub mod authz;

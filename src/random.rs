@@ -28,6 +28,9 @@ impl Random {
     }
 
     /// Fills an array with random bytes.
+    ///
+    /// # Panics
+    /// When the operating system's generator does not answer: nothing here may go on without it.
     #[expect(clippy::expect_used, reason = "without a working generator nothing here may go on")]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut out = [0_u8; N];

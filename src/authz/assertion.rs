@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::fetched;
+use super::client_document::charge;
+use super::fetched::{self, Purpose};
 use crate::app::App;
 use crate::ephemeral::{Key, Meter, Quota, Rate};
 use crate::oauth::client::Client;
@@ -28,8 +29,9 @@ const JWKS_LIMIT_BYTES: usize = 32 * 1024;
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Tolerated between the client's clock and ours, in seconds.
 const SKEW_SECONDS: i64 = 60;
-/// How often one key set may be fetched, because it is not kept or lacks a `kid`.
-const FETCHES: Rate = Rate { burst: 3, per: Duration::from_secs(60) };
+/// How often an unknown `kid` makes us fetch a key set anew.
+const REFETCH: Rate = Rate { burst: 3, per: Duration::from_secs(60) };
+const REFETCH_OF_ALL: Rate = Rate { burst: 30, per: Duration::from_secs(60) };
 
 #[derive(Deserialize)]
 struct Claims {
@@ -53,8 +55,8 @@ pub fn claimed_client(assertion: &str) -> Result<String, Error> {
     dangerous::insecure_decode::<Subject>(assertion).map(|data| data.claims.sub).map_err(malformed)
 }
 
-/// Checks the assertion of `client`, and that it is used for the first time. `address` is whom keys would be
-/// fetched for.
+/// Checks the assertion of `client`, and that it is used for the first time. `address` is whom fetches of its keys
+/// are done for.
 pub async fn check(app: &App, client: &Client, assertion: &str, address: &str) -> Result<(), Error> {
     let header = decode_header(assertion).map_err(malformed)?;
     check_header(&header)?;
@@ -78,12 +80,17 @@ pub async fn check(app: &App, client: &Client, assertion: &str, address: &str) -
         return Err(refused("it is not valid yet"));
     }
     let digest = SecretHash::of(&claims.jti);
-    let remembered = LONGEST + Duration::from_secs(2 * SKEW_SECONDS.unsigned_abs());
+    // Until it has expired by any tolerated clock.
+    let left = (claims.exp - seconds).max(0.0) + 2.0 * as_seconds(SKEW_SECONDS);
+    let remembered = Duration::from_secs_f64(left.min(LONGEST.as_secs_f64() * 2.0));
     let key = Key::AssertionJti(client.client_id.as_str(), digest.as_str());
     if app.ephemeral.once(key, remembered).await? { Ok(()) } else { Err(refused("its jti was used before")) }
 }
 
 fn check_header(header: &Header) -> Result<(), Error> {
+    if header.crit.is_some() {
+        return Err(refused("it has critical extensions, of which none is understood here"));
+    }
     let typ = header.typ.as_deref().unwrap_or("JWT").to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
     if !matches!(typ, "jwt" | "client-authentication+jwt") {
@@ -112,38 +119,46 @@ async fn verify(
     }
     let uri = client.metadata.jwks_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
     let uri = uri.ok_or_else(|| refused("the client has no keys"))?;
-    let kept = fetched::kept(app, &uri).await?;
-    let Some(kept) = kept.filter(|kept| kept.freshness(app.now().0) == Freshness::Fresh) else {
-        if !may_fetch(app, &uri).await? {
-            return Err(away().detail("it was asked too often"));
-        }
-        fetched::charge(app, address).await?;
-        return try_keys(&fetch_keys(app, &uri).await?, assertion, header);
-    };
-    let keys = parse_keys(&kept.body).ok_or_else(no_key_set)?;
+    let keys = fetch_keys(app, &uri, false, address).await?;
     let first = try_keys(&keys, assertion, header);
     let unknown = header.kid.as_deref().is_some_and(|kid| keys.find(kid).is_none());
-    if first.is_err() && unknown && may_fetch(app, &uri).await? {
-        return try_keys(&fetch_keys(app, &uri).await?, assertion, header);
+    if first.is_err() && unknown && may_refetch(app, &uri, address).await? {
+        return try_keys(&fetch_keys(app, &uri, true, address).await?, assertion, header);
     }
     first
 }
 
-/// Anybody can name a client and a `kid`, so it is not for them to decide how often its host is asked.
-async fn may_fetch(app: &App, uri: &Url) -> Result<bool, Error> {
-    let quota = app.ephemeral.quota(Meter::DocumentFetch(uri.as_str()), FETCHES).await?;
-    Ok(matches!(quota, Quota::Within { .. }))
+/// Counted by address first, so that a stranger cannot use up what a client's own key rotation needs.
+async fn may_refetch(app: &App, uri: &Url, address: &str) -> Result<bool, Error> {
+    let by_address = Meter::KeyRefetch(uri.as_str(), address);
+    let mine = app.ephemeral.quota(by_address, REFETCH).await?;
+    if matches!(mine, Quota::Exceeded { .. }) {
+        return Ok(false);
+    }
+    let all = app.ephemeral.quota(Meter::KeyRefetch(uri.as_str(), ""), REFETCH_OF_ALL).await?;
+    Ok(matches!(all, Quota::Within { .. }))
 }
 
-async fn fetch_keys(app: &App, uri: &Url) -> Result<JwkSet, Error> {
+async fn fetch_keys(app: &App, uri: &Url, anew: bool, address: &str) -> Result<JwkSet, Error> {
     let wanted = Wanted { url: uri, accept: "application/json", limit_bytes: JWKS_LIMIT_BYTES };
-    let judge = |body: &str| parse_keys(body).map(drop).ok_or_else(|| "it is no JWK set".to_owned());
-    let kept = fetched::kept(app, uri).await?;
-    match fetched::renew(app, wanted, kept, judge).await? {
-        Ok(document) => parse_keys(&document.body).ok_or_else(no_key_set),
-        Err(fetched::Failure::Fetch(error)) => Err(away().detail(error.detail())),
-        Err(fetched::Failure::Invalid(reason)) => Err(no_key_set().detail(reason)),
-    }
+    let kept = fetched::kept(app, Purpose::KeySet, uri).await?;
+    let document = match kept {
+        Some(kept) if !anew && kept.freshness(app.now().0) == Freshness::Fresh => kept,
+        kept => {
+            // Anybody can name a client, so it is not for them to decide how often a failing host is asked.
+            if !anew && !may_refetch(app, uri, address).await? {
+                return Err(away().detail("it was asked too often"));
+            }
+            charge(app, address).await?;
+            let judge = |body: &str| parse_keys(body).map(drop).ok_or_else(|| "it is no JWK set".to_owned());
+            let renewed = fetched::renew(app, Purpose::KeySet, wanted, kept, judge).await?;
+            renewed.map_err(|failure| match failure {
+                fetched::Failure::Fetch(error) => away().detail(error.detail()),
+                fetched::Failure::Invalid(reason) => no_key_set().detail(reason),
+            })?
+        }
+    };
+    parse_keys(&document.body).ok_or_else(no_key_set)
 }
 
 fn parse_keys(body: &str) -> Option<JwkSet> {

@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::clients::Lookup;
-use super::fetched;
+use super::fetched::{self, Purpose};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
+use crate::ephemeral::{Meter, Quota};
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
-use crate::oauth::error::Error;
-use crate::web::outbound::cached::Freshness;
+use crate::oauth::error::{Error, too_many_requests};
+use crate::web::outbound::cached::{CacheBounds, Freshness};
 use crate::web::outbound::{FetchError, Wanted};
 
 /// The longest document, in bytes (draft §6.6).
@@ -50,8 +51,9 @@ pub fn is_document_url(client_id: &str) -> bool {
         plain == "." || plain == ".."
     };
     let Ok(url) = Url::parse(client_id) else { return false };
-    client_id.bytes().all(|b| b.is_ascii_graphic())
-        && !client_id.contains(['#', '\\'])
+    // One spelling for one document: another would share its cache.
+    url.as_str() == client_id
+        && !client_id.contains('#')
         && !path.split('/').any(dotted)
         && url.username().is_empty()
         && url.password().is_none()
@@ -69,7 +71,11 @@ pub fn parse(client_id: &ClientId, body: &str, schemes: &[String]) -> Result<Cli
             return Err(format!("it contains {secret}, which a public document must not"));
         }
     }
-    let rules = MetadataRules { private_use_schemes: schemes, default_auth_method: AuthMethod::None };
+    let rules = MetadataRules {
+        private_use_schemes: schemes,
+        default_auth_method: AuthMethod::None,
+        further_methods: true,
+    };
     let metadata = ClientMetadata::parse(&members, rules).map_err(|error| error.description.to_owned())?;
     if metadata.client_name.is_none() {
         return Err("it has no client_name".to_owned());
@@ -91,15 +97,19 @@ pub async fn find(app: &App, client_id: &ClientId, address: &str) -> Result<Look
     let Ok(url) = Url::parse(client_id.as_str()) else { return Ok(Lookup::Unknown) };
     let host = url.host_str().unwrap_or_default().to_owned();
     let wanted = Wanted { url: &url, accept: "application/json", limit_bytes: LIMIT_BYTES };
-    let kept = fetched::kept(app, &url).await?;
+    let kept = fetched::kept(app, Purpose::ClientDocument, &url).await?;
     if let Some(kept) = &kept
         && kept.freshness(app.now().0) == Freshness::Fresh
     {
         return Ok(known(app, client_id, &kept.body).unwrap_or_else(|reason| invalid(&host, reason)));
     }
-    fetched::charge(app, address).await?;
+    if let Err(busy) = charge(app, address).await {
+        let standing_in = kept.and_then(|kept| kept.standing_in(&CacheBounds::default(), app.now().0));
+        let older = standing_in.ok_or(busy)?;
+        return Ok(known(app, client_id, &older.body).unwrap_or_else(|reason| invalid(&host, reason)));
+    }
     let parses = |body: &str| parse(client_id, body, &app.config.clients.private_use_schemes).map(drop);
-    match fetched::renew(app, wanted, kept, parses).await? {
+    match fetched::renew(app, Purpose::ClientDocument, wanted, kept, parses).await? {
         Ok(document) => {
             Ok(known(app, client_id, &document.body).unwrap_or_else(|reason| invalid(&host, reason)))
         }
@@ -128,7 +138,8 @@ pub fn preload(config: &Config) -> Result<BTreeMap<ClientId, Client>, ConfigErro
         .map(|path| {
             let body = std::fs::read_to_string(&path).map_err(|error| refused(&path, &error))?;
             let client_id = serde_json::from_str::<Value>(&body).ok();
-            let client_id = client_id.and_then(|document| document["client_id"].as_str().map(ClientId::new));
+            let client_id =
+                client_id.and_then(|document| document.get("client_id")?.as_str().map(ClientId::new));
             let client_id = client_id.filter(|id| is_document_url(id.as_str()));
             let client_id = client_id.ok_or_else(|| refused(&path, &"its client_id names no document"))?;
             let client = known_client(&client_id, &body, &config.clients.private_use_schemes)
@@ -153,12 +164,25 @@ fn unreachable(client_id: &ClientId, host: String, error: &FetchError) -> Lookup
     Lookup::Document(DocumentProblem::Unreachable { host, reason: error.to_string() })
 }
 
+/// Counts a fetch on behalf of `address`.
+pub async fn charge(app: &App, address: &str) -> Result<(), Error> {
+    match app.ephemeral.quota(Meter::DocumentFetch(address), app.config.limits.document_fetch).await? {
+        Quota::Within { .. } => Ok(()),
+        Quota::Exceeded { retry_after } => {
+            Err(too_many_requests("too many new clients from this address, try again later")
+                .retry_after(retry_after.as_secs().max(1)))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     const ID: &str = "https://client.example/oauth/client.json";
+
+    type Change = fn(&mut Value);
 
     #[test]
     fn which_client_ids_name_a_document() {
@@ -179,6 +203,8 @@ mod tests {
             "https://u:p@client.example/c",
             "https://client.example\\c/d",
             "https://client.example/c d",
+            "https://CLIENT.example/c",
+            "https://client.example:443/c",
             "client_123",
         ] {
             assert!(!is_document_url(bad), "{bad}");
@@ -195,7 +221,6 @@ mod tests {
             parse(&ClientId::new(ID), &document.to_string(), &[])
         };
         assert_eq!(check(&|_| {}).unwrap().token_endpoint_auth_method, AuthMethod::None);
-        type Change = fn(&mut Value);
         let changes: [Change; 7] = [
             |d| d["client_id"] = json!("https://client.example/oauth/client.json/"),
             |d| d["client_id"] = json!(null),

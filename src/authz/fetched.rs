@@ -4,8 +4,7 @@
 use url::Url;
 
 use crate::app::App;
-use crate::ephemeral::{Meter, Quota};
-use crate::oauth::error::{Error, too_many_requests};
+use crate::oauth::error::Error;
 use crate::storage::{commit, documents};
 use crate::web::outbound::cached::{CacheBounds, CachedDocument, Refresh, refresh};
 use crate::web::outbound::{FetchError, Wanted};
@@ -19,20 +18,28 @@ pub enum Failure {
     Invalid(String),
 }
 
-/// Counts a fetch on behalf of `address`, before it is made.
-pub async fn charge(app: &App, address: &str) -> Result<(), Error> {
-    match app.ephemeral.quota(Meter::DocumentFetch(address), app.config.limits.document_fetch).await? {
-        Quota::Within { .. } => Ok(()),
-        Quota::Exceeded { retry_after } => {
-            Err(too_many_requests("too many new clients from this address, try again later")
-                .retry_after(retry_after.as_secs().max(1)))
+/// What a document is taken for. Copies are kept apart by it: what one kind of caller refuses must not make an
+/// old copy stand in for another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A client ID metadata document.
+    ClientDocument,
+    /// A client's key set.
+    KeySet,
+}
+
+impl Purpose {
+    fn key(self, url: &Url) -> String {
+        match self {
+            Self::ClientDocument => format!("client {url}"),
+            Self::KeySet => format!("keys {url}"),
         }
     }
 }
 
 /// The copy that is kept, fresh or not.
-pub async fn kept(app: &App, url: &Url) -> Result<Option<CachedDocument>, Error> {
-    let text = app.store.find_document(url.as_str()).await?;
+pub async fn kept(app: &App, purpose: Purpose, url: &Url) -> Result<Option<CachedDocument>, Error> {
+    let text = app.store.find_document(&purpose.key(url)).await?;
     // A copy that a later version wrote in another form is fetched anew.
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
@@ -41,6 +48,7 @@ pub async fn kept(app: &App, url: &Url) -> Result<Option<CachedDocument>, Error>
 /// failing origin, it does.
 pub async fn renew(
     app: &App,
+    purpose: Purpose,
     wanted: Wanted<'_>,
     copy: Option<CachedDocument>,
     judge: impl Fn(&str) -> Result<(), String>,
@@ -63,7 +71,7 @@ pub async fn renew(
     };
     if let Ok(text) = serde_json::to_string(&document) {
         let mut tx = app.store.write().await?;
-        documents::keep(&mut tx, wanted.url.as_str(), &text, now).await?;
+        documents::keep(&mut tx, &purpose.key(wanted.url), &text, now).await?;
         commit(tx).await?;
     }
     Ok(Ok(document))

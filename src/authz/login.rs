@@ -1,6 +1,7 @@
 //! `GET` and `POST /login`: the sign-in page.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -21,17 +22,17 @@ use crate::identity::throttle::Verdict;
 use crate::identity::{csrf, session, throttle};
 use crate::oauth::error::Error;
 use crate::storage::users::User;
-use crate::storage::{audit, commit};
+use crate::storage::{self, audit, commit};
 use crate::web::address::ClientAddress;
 use crate::web::cookies;
 use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
 use crate::web::reference;
 use crate::web::text::DisplayName;
-use std::time::Duration;
 
 /// Anchors the form of a sign-in that belongs to no flow.
 const ANCHOR: &str = "sign-in";
+const ANCHOR_LIFETIME: Duration = Duration::from_secs(86_400);
 /// Tells that an account has signed in in this browser before.
 const KNOWN: &str = "known";
 const KNOWN_LIFETIME: Duration = Duration::from_secs(180 * 86_400);
@@ -90,7 +91,7 @@ enum Attempt {
 }
 
 async fn sign_in(
-    app: &App,
+    app: &Arc<App>,
     jar: &CookieJar,
     username: &str,
     password: &str,
@@ -100,23 +101,23 @@ async fn sign_in(
         return Ok(Attempt::Wrong(LoginProblem::WrongCredentials));
     };
     let mark = jar.get(&cookies::name(&app.config.public_url, KNOWN)).map(Cookie::value).unwrap_or_default();
-    let known = throttle::is_known_browser(app, mark, username)?;
-    if let Verdict::Wait(wait) = throttle::check(app, username, address, known).await? {
+    let origin = throttle::origin(app, mark, username, address)?;
+    if let Verdict::Wait(wait) = throttle::check(app, username, &origin).await? {
         return Ok(Attempt::Wrong(LoginProblem::TooManyTries { wait_seconds: wait.as_secs() + 1 }));
     }
     let user = app.store.find_user_by_name(username).await?;
     let right = password.matches(user.as_ref().map(|user| user.password_hash.clone())).await?;
     let attempt = match user {
         Some(user) if right && user.disabled_at.is_some() => {
-            record(app, &user, Outcome::Refused, "the account is disabled").await?;
+            record_later(app, &user, "the account is disabled");
             Attempt::Wrong(LoginProblem::AccountDisabled)
         }
         Some(user) if right => {
-            throttle::forgive(app, username, address).await?;
+            throttle::forgive(app, username, &origin).await?;
             Attempt::Right(Box::new(user))
         }
         Some(user) => {
-            record(app, &user, Outcome::Refused, "wrong password").await?;
+            record_later(app, &user, "wrong password");
             Attempt::Wrong(LoginProblem::WrongCredentials)
         }
         None => Attempt::Wrong(LoginProblem::WrongCredentials),
@@ -124,11 +125,22 @@ async fn sign_in(
     Ok(attempt)
 }
 
-async fn record(app: &App, user: &User, outcome: Outcome, detail: &str) -> Result<(), Error> {
-    let event = Event::new(Kind::SignIn, outcome).user(&user.user_id).detail(detail);
+/// Records a refusal after it was answered: a write that only known users cause would tell by its time which
+/// names exist.
+fn record_later(app: &Arc<App>, user: &User, why: &'static str) {
+    let event = Event::new(Kind::SignIn, Outcome::Refused).user(&user.user_id).detail(why);
+    let writer = app.clone();
+    app.tasks.spawn(async move {
+        if let Err(error) = record(&writer, &event).await {
+            tracing::error!(%error, "a refused sign-in was not recorded");
+        }
+    });
+}
+
+async fn record(app: &App, event: &Event) -> storage::Result<()> {
     let mut tx = app.store.write().await?;
-    audit::record(&mut tx, app.now(), &event).await?;
-    Ok(commit(tx).await?)
+    audit::record(&mut tx, app.now(), event).await?;
+    commit(tx).await
 }
 
 async fn welcome(app: &App, jar: &CookieJar, user: &User, purpose: &Purpose) -> Result<Response, Error> {
@@ -152,20 +164,12 @@ async fn purpose(app: &App, jar: &CookieJar, id: Option<&str>) -> Result<Purpose
     let Some(id) = id else {
         let kept = jar.get(&cookies::name(&app.config.public_url, ANCHOR)).map(|c| c.value().to_owned());
         let kept = kept.filter(|anchor| anchor.len() == 43);
-        let (anchor, new_anchor) = match kept {
-            Some(anchor) => (anchor, None),
-            None => {
-                let anchor = app.random.token();
-                let cookie = cookies::make(
-                    &app.config.public_url,
-                    ANCHOR,
-                    anchor.clone(),
-                    Duration::from_secs(86_400),
-                );
-                (anchor, Some(cookie))
-            }
-        };
-        return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor });
+        if let Some(anchor) = kept {
+            return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor: None });
+        }
+        let anchor = app.random.token();
+        let cookie = cookies::make(&app.config.public_url, ANCHOR, anchor.clone(), ANCHOR_LIFETIME);
+        return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor: Some(cookie) });
     };
     match flow::find(app, id, jar).await? {
         Found::Here { flow, anchor } => Ok(Purpose {

@@ -7,6 +7,7 @@ use crate::identity::password::Password;
 use crate::oauth::UserId;
 use crate::storage::commit;
 use crate::storage::users::{Role, User};
+use crate::tickets;
 
 /// A demo account, as it is shown at every start.
 pub(super) struct Account {
@@ -18,7 +19,6 @@ pub(super) struct Account {
     pub(super) what: &'static str,
 }
 
-const COLLEAGUES: [&str; 3] = ["carol", "dave", "erin"];
 const USERS: [(&str, Role, &str); 2] = [
     ("alice", Role::Agent, "agent: sees every ticket"),
     ("bob", Role::Requester, "requester: sees own tickets"),
@@ -52,7 +52,7 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<(), Failure> {
         people.push(account::prepare(app, &name(username)?, password, role).await?);
     }
     // Colleagues whose tickets fill the demo. Nobody can sign in as them: their hash matches no password.
-    for username in COLLEAGUES {
+    for username in tickets::demo::COLLEAGUES {
         people.push(User {
             user_id: UserId::issue(&app.random),
             username: username.to_owned(),
@@ -62,10 +62,12 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<(), Failure> {
             disabled_at: Some(app.now()),
         });
     }
+    let ids: Vec<UserId> = people.iter().map(|user| user.user_id.clone()).collect();
     let mut tx = app.store.write().await?;
     for user in &people {
         account::record(app, &mut tx, user).await?;
     }
+    tickets::demo::fill(&mut tx, &ids, app.now()).await?;
     commit(tx).await?;
     Ok(())
 }

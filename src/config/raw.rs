@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 
@@ -15,7 +15,7 @@ const LISTS: [&str; 4] =
 const KNOWN_SCHEMES: [&str; 8] =
     ["cursor", "vscode", "vscode-insiders", "windsurf", "claude", "zed", "raycast", "goose"];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) listen: String,
@@ -51,7 +51,7 @@ impl Default for Raw {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Tokens {
     pub(super) access_token_lifetime: String,
@@ -75,7 +75,7 @@ impl Default for Tokens {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Clients {
     pub(super) metadata_documents: bool,
@@ -97,14 +97,14 @@ impl Default for Clients {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Outbound {
     pub(super) extra_ca_file: Option<PathBuf>,
     pub(super) allowed_hosts: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Mcp {
     pub(super) writes: bool,
@@ -128,9 +128,10 @@ impl Default for Mcp {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
+    pub(super) authorizations_per_minute: u32,
     pub(super) registrations_per_hour: u32,
     pub(super) document_fetches_per_minute: u32,
 }
@@ -138,7 +139,11 @@ pub(super) struct Limits {
 // Hosted clients share few addresses, so the buckets are big: they stop floods, not users.
 impl Default for Limits {
     fn default() -> Self {
-        Self { registrations_per_hour: 1000, document_fetches_per_minute: 120 }
+        Self {
+            authorizations_per_minute: 120,
+            registrations_per_hour: 1000,
+            document_fetches_per_minute: 120,
+        }
     }
 }
 
@@ -168,5 +173,32 @@ fn explain(error: LayerError) -> ConfigError {
         }
         LayerError::At { key: Some(key), error, .. } => ConfigError::new(key, error.to_string()),
         other => ConfigError::new("configuration", other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn keys(value: &Value, prefix: &str, found: &mut Vec<String>) {
+        for (name, value) in value.as_object().into_iter().flatten() {
+            if value.is_object() {
+                keys(value, &format!("{prefix}{name}."), found);
+            } else {
+                found.push(format!("{prefix}{name}"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_readme_lists_every_key() {
+        let readme = include_str!("../../README.md");
+        let mut all = Vec::new();
+        keys(&serde_json::to_value(Raw::default()).unwrap(), "", &mut all);
+        assert!(all.len() > 20, "{all:?}");
+        for key in all {
+            assert!(readme.contains(&format!("`{key}`")), "README.md does not list {key}");
+        }
     }
 }

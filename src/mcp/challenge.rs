@@ -2,9 +2,10 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use rmcp::model::ErrorCode;
 use serde_json::json;
 
-use super::{metadata, operation};
+use super::{message, metadata, operation};
 use crate::app::App;
 use crate::oauth::Scopes;
 
@@ -38,18 +39,22 @@ impl Challenge {
     pub(super) fn respond(&self, app: &App) -> Response {
         let Wording { status, error, description, scope } = self.wording(app);
         let metadata = metadata::url(app);
-        let mut challenge = String::from("Bearer ");
-        if let Some(error) = error {
-            challenge.push_str(&format!("error=\"{error}\", error_description=\"{description}\", "));
-        }
-        challenge.push_str(&format!("scope=\"{scope}\", resource_metadata=\"{metadata}\""));
+        let what = error.map_or_else(String::new, |error| {
+            format!("error=\"{error}\", error_description=\"{description}\", ")
+        });
+        let challenge = format!("Bearer {what}scope=\"{scope}\", resource_metadata=\"{metadata}\"");
         let body = json!({
             "error": error.unwrap_or("unauthorized"),
             "error_description": description,
             "scope": scope.to_string(),
             "resource_metadata": metadata,
         });
-        let mut response = (status, axum::Json(body)).into_response();
+        let mut response = if status == StatusCode::BAD_REQUEST {
+            // Clients of 2026-07-28 take any other 400 for a sign of an older server.
+            message::error(status, None, ErrorCode::INVALID_REQUEST, &description, Some(body))
+        } else {
+            (status, axum::Json(body)).into_response()
+        };
         // Scopes, our own sentences and our own URL: none can hold a quote or a line break.
         if let Ok(challenge) = HeaderValue::from_str(&challenge) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -86,11 +91,12 @@ impl Challenge {
                     needed.difference(granted),
                     app.config.public_url.join("/account")
                 ),
-                scope: match app.config.mcp.challenge_includes_granted {
+                scope: if app.config.mcp.challenge_includes_granted {
                     // Clients that replace their scopes with these would otherwise lose what they have and
                     // be sent back and forth between two scopes.
-                    true => needed.union(granted),
-                    false => needed.clone(),
+                    needed.union(granted)
+                } else {
+                    needed.clone()
                 },
             },
         }

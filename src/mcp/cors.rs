@@ -21,8 +21,9 @@ pub(super) fn preflight(request: &HeaderMap) -> Response {
     headers
         .insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
-    let allowed = format!("{ALLOWED}{}", parameters_asked_for(request));
-    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+    let mut allowed = vec![ALLOWED];
+    allowed.extend(parameters_asked_for(request));
+    if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     }
     response
@@ -30,21 +31,14 @@ pub(super) fn preflight(request: &HeaderMap) -> Response {
 
 /// There is no wildcard for the start of a header's name, so the `Mcp-Param-*` names that a page asks for are
 /// repeated to it.
-fn parameters_asked_for(request: &HeaderMap) -> String {
+fn parameters_asked_for(request: &HeaderMap) -> Vec<&str> {
     let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok());
     let is_parameter = |name: &&str| {
         name.len() <= 128
             && name.to_ascii_lowercase().starts_with("mcp-param-")
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
     };
-    asked
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
-        .filter(is_parameter)
-        .take(32)
-        .map(|name| format!(", {name}"))
-        .collect()
+    asked.unwrap_or_default().split(',').map(str::trim).filter(is_parameter).take(32).collect()
 }
 
 /// Lets the page at an allowed origin read the answer.
@@ -66,6 +60,6 @@ mod tests {
         let mut request = HeaderMap::new();
         let asked = "mcp-param-region, X-Evil, Mcp-Param-a b, MCP-PARAM-Priority, mcp-parametric, cookie";
         request.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static(asked));
-        assert_eq!(parameters_asked_for(&request), ", mcp-param-region, MCP-PARAM-Priority");
+        assert_eq!(parameters_asked_for(&request), ["mcp-param-region", "MCP-PARAM-Priority"]);
     }
 }

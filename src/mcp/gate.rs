@@ -15,7 +15,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use rmcp::model::ErrorCode;
+use rmcp::model::{ErrorCode, ProtocolVersion};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
@@ -251,7 +251,7 @@ fn check_version(parts: &Parts, message: &Message) -> Result<(), Refusal> {
     if server::VERSIONS.iter().any(|version| version.as_str() == named) {
         return Ok(());
     }
-    let supported: Vec<&str> = server::VERSIONS.iter().map(|version| version.as_str()).collect();
+    let supported: Vec<&str> = server::VERSIONS.iter().map(ProtocolVersion::as_str).collect();
     let requested: String = named.chars().take(REPEATED).collect();
     Err(Refusal::Protocol {
         status: StatusCode::BAD_REQUEST,

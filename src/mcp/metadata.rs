@@ -53,6 +53,6 @@ fn metadata(app: &App) -> Value {
         "authorization_servers": [public_url.issuer()],
         "scopes_supported": super::operation::scopes(&app.config.mcp),
         "bearer_methods_supported": ["header"],
-        "resource_name": "Mandate tickets",
+        "resource_name": crate::RESOURCE_NAME,
     })
 }

@@ -15,7 +15,7 @@ use crate::storage::effects::{self, Effect, EffectKey};
 use crate::storage::{StorageError, Tx};
 
 /// How long a key is remembered.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// What to do about a deed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,11 +18,11 @@ use crate::web::reference;
 
 /// How many refusals of one grant are recorded in a minute, and as many of callers that proved nothing: enough
 /// to see what is going on, few enough that refusals cannot fill the disk or keep the writer busy.
-const REFUSALS: Rate = Rate { burst: 60, per: Duration::from_secs(60) };
+const REFUSALS: Rate = Rate { burst: 60, per: Duration::from_mins(1) };
 /// The meter of callers that proved nothing.
 const ANYBODY: &str = "anybody";
 /// How exactly the last use of a grant is known.
-const USE_PRECISION: Duration = Duration::from_secs(60);
+const USE_PRECISION: Duration = Duration::from_mins(1);
 /// How many grants' last uses are remembered, so that a busy one is not written twice.
 const REMEMBERED_GRANTS: u64 = 20_000;
 /// How much of a text among a tool's arguments is kept, in characters.

@@ -56,16 +56,12 @@ const VERBS: [&str; 12] = [
 ];
 
 fn body(number: usize) -> String {
-    let mut text =
-        String::from(if number.is_multiple_of(2) { "The printer is involved. " } else { "Hello. " });
-    for step in 0..12 {
+    let greeting = if number.is_multiple_of(2) { "The printer is involved." } else { "Hello." };
+    let steps = (0..12).map(|step| {
         let (noun, verb) = (NOUNS[(number * 7 + step * 5) % 24], VERBS[(number * 11 + step * 3) % 12]);
-        text.push_str(&format!(
-            "Since this morning the {noun} in room {} {verb} again. ",
-            (number + step) % 400
-        ));
-    }
-    text
+        format!("Since this morning the {noun} in room {} {verb} again.", (number + step) % 400)
+    });
+    std::iter::once(greeting.to_owned()).chain(steps).collect::<Vec<_>>().join(" ")
 }
 
 async fn fill(store: &Store) {

@@ -137,8 +137,9 @@ fn status_word(status: &str) -> String {
 // Ids tell upper from lower case and the index does not, hence a digest in lower case.
 fn reporter_word(reporter: &UserId) -> String {
     let digest = SecretHash::of(reporter.as_str());
-    let hex: String = digest.as_str().bytes().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{REPORTER}{hex}")
+    let halves = digest.as_str().bytes().take(16).flat_map(|byte| [byte >> 4, byte & 15]);
+    let letters: String = halves.map(|half| char::from(b'a' + half)).collect();
+    format!("{REPORTER}{letters}")
 }
 
 /// Brings the index up to date with a ticket, in the transaction that changed it.

@@ -55,13 +55,11 @@ impl Arguments {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Flaw>,
     ) -> Option<T> {
-        match self.take(name)? {
-            Value::String(text) => parse(&text).map_err(|flaw| self.problem(name, flaw)).ok(),
-            _ => {
-                self.problem(name, "must be a string");
-                None
-            }
-        }
+        let Value::String(text) = self.take(name)? else {
+            self.problem(name, "must be a string");
+            return None;
+        };
+        parse(&text).map_err(|flaw| self.problem(name, flaw)).ok()
     }
 
     /// A text that must be there.
@@ -151,13 +149,13 @@ mod tests {
     use crate::tickets::{Status, Title};
     use serde_json::json;
 
-    fn given(value: Value) -> Arguments {
+    fn given(value: &Value) -> Arguments {
         Arguments::new(value.as_object().cloned())
     }
 
     #[test]
     fn every_problem_is_named_at_once_with_its_rule() {
-        let mut arguments = given(json!({
+        let mut arguments = given(&json!({
             "title": "x".repeat(201), "status": "Open", "limit": 51, "idempotency_key": "a b", "tittle": 1,
         }));
         let _ = arguments.required("title", |text| Title::parse(text));
@@ -192,7 +190,7 @@ mod tests {
             (json!(1e300), None),
             (json!(true), None),
         ] {
-            let mut arguments = given(json!({ "limit": value }));
+            let mut arguments = given(&json!({ "limit": value }));
             assert_eq!(arguments.integer("limit", 1..=50), expected, "{value}");
             assert_eq!(arguments.finish(Some(())).is_ok(), expected.is_some() || value.is_null(), "{value}");
         }
@@ -210,7 +208,7 @@ mod tests {
             ("ü", false),
             ("a\n", false),
         ] {
-            let mut arguments = given(json!({ "idempotency_key": key }));
+            let mut arguments = given(&json!({ "idempotency_key": key }));
             assert_eq!(arguments.idempotency_key().is_some(), good, "{key:?}");
         }
     }

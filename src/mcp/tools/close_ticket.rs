@@ -27,7 +27,7 @@ pub(super) static TOOL: Tool = Tool {
 
 fn input() -> Value {
     object(
-        json!({
+        &json!({
             "id": ticket_id_schema("The ticket's id, such as T-42."),
             "resolution": text_schema(Resolution::MAX, "What was done about it."),
             "idempotency_key": idempotency_key_schema(),
@@ -38,7 +38,7 @@ fn input() -> Value {
 
 fn output() -> Value {
     object(
-        json!({
+        &json!({
             "id": ticket_id_schema("The ticket's id."),
             "status": { "const": "closed" },
             "outcome": {

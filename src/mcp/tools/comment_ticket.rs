@@ -28,7 +28,7 @@ pub(super) static TOOL: Tool = Tool {
 
 fn input() -> Value {
     object(
-        json!({
+        &json!({
             "id": ticket_id_schema("The ticket's id, such as T-42."),
             "body": text_schema(Body::MAX, "The comment."),
             "idempotency_key": idempotency_key_schema(),
@@ -39,7 +39,7 @@ fn input() -> Value {
 
 fn output() -> Value {
     object(
-        json!({
+        &json!({
             "id": ticket_id_schema("The ticket's id."),
             "comment_id": { "type": "string" },
             "status": view::status_schema(),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Tool, idempotency_key_schema, object,
-    text_schema, ticket_id_schema, view,
+    text_schema, ticket_id_schema, view, with,
 };
 use crate::oauth::scope::TICKETS_WRITE;
 use crate::storage::{StorageError, Tx};
@@ -25,11 +25,10 @@ pub(super) static TOOL: Tool = Tool {
 };
 
 fn input() -> Value {
-    let mut priority = view::priority_schema();
-    priority["default"] = json!(Priority::Medium.as_str());
-    priority["description"] = json!("How much it presses.");
+    let further = json!({ "default": Priority::Medium.as_str(), "description": "How much it presses." });
+    let priority = with(view::priority_schema(), further);
     object(
-        json!({
+        &json!({
             "title": text_schema(Title::MAX, "What it is about, in one line."),
             "body": text_schema(Body::MAX, "What is wrong or wanted: what happened, where, since when."),
             "priority": priority,
@@ -41,7 +40,7 @@ fn input() -> Value {
 
 fn output() -> Value {
     object(
-        json!({
+        &json!({
             "id": ticket_id_schema("The new ticket's id."),
             "title": { "type": "string" },
             "status": view::status_schema(),

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::view::{self, COMMENTS, LISTED_COMMENT};
-use super::{Answer, Arguments, Outcome, Run, Tool, object, ticket_id_schema};
+use super::{Answer, Arguments, Outcome, Run, Tool, object, ticket_id_schema, with};
 use crate::app::App;
 use crate::mcp::principal::Principal;
 use crate::oauth::scope::TICKETS_READ;
@@ -25,21 +25,23 @@ pub(super) static TOOL: Tool = Tool {
 };
 
 fn input() -> Value {
-    object(json!({ "id": ticket_id_schema("The ticket's id, such as T-42.") }), &["id"])
+    object(&json!({ "id": ticket_id_schema("The ticket's id, such as T-42.") }), &["id"])
 }
 
 fn output() -> Value {
-    let mut properties = view::ticket_properties("The whole body.");
-    properties["comment_count"] = json!({ "type": "integer", "minimum": 0, "description": "All of them." });
-    properties["comments"] = json!({
-        "type": "array",
-        "maxItems": COMMENTS,
-        "items": view::comment_schema(),
-        "description": "The last ones, oldest first.",
+    let comments = json!({
+        "comment_count": { "type": "integer", "minimum": 0, "description": "All of them." },
+        "comments": {
+            "type": "array",
+            "maxItems": COMMENTS,
+            "items": view::comment_schema(),
+            "description": "The last ones, oldest first.",
+        },
     });
+    let properties = with(view::ticket_properties("The whole body."), comments);
     let mut required = view::TICKET_MEMBERS.to_vec();
     required.extend(["comment_count", "comments"]);
-    object(properties, &required)
+    object(&properties, &required)
 }
 
 fn run<'a>(

@@ -153,7 +153,7 @@ fn members(schema: Value) -> JsonObject {
 }
 
 /// A schema of an object that has these members and no others.
-fn object(properties: Value, required: &[&str]) -> Value {
+fn object(properties: &Value, required: &[&str]) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
@@ -161,6 +161,13 @@ fn object(properties: Value, required: &[&str]) -> Value {
         "required": required,
         "additionalProperties": false,
     })
+}
+
+/// A schema and further members.
+fn with(schema: Value, further: Value) -> Value {
+    let mut all = members(schema);
+    all.extend(members(further));
+    Value::Object(all)
 }
 
 /// The schema of a ticket's id.

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::view::{self, LISTED_BODY};
-use super::{Answer, Arguments, Outcome, Problems, Run, Tool, object, text_schema};
+use super::{Answer, Arguments, Outcome, Problems, Run, Tool, object, text_schema, with};
 use crate::app::App;
 use crate::mcp::principal::Principal;
 use crate::oauth::scope::TICKETS_READ;
@@ -34,10 +34,9 @@ pub(super) static TOOL: Tool = Tool {
 };
 
 fn input() -> Value {
-    let mut status = view::status_schema();
-    status["description"] = json!("Only tickets with this status.");
+    let status = with(view::status_schema(), json!({ "description": "Only tickets with this status." }));
     object(
-        json!({
+        &json!({
             "query": text_schema(Query::MAX, "Words to look for, or * for every ticket."),
             "status": status,
             "limit": {
@@ -65,7 +64,7 @@ fn output() -> Value {
         "additionalProperties": false,
     });
     object(
-        json!({
+        &json!({
             "tickets": { "type": "array", "maxItems": MAX_LIMIT, "items": listed },
             "next_cursor": {
                 "type": ["string", "null"],

@@ -131,23 +131,15 @@ pub(super) fn line(ticket: &Ticket) -> String {
 
 /// A ticket and its comments, to be read.
 pub(super) fn page(ticket: &Ticket, count: u64, comments: &[Comment]) -> String {
-    let mut text = format!("{}\n\n{}", line(ticket), cut(&ticket.body));
-    if let Some(resolution) = &ticket.resolution {
-        text.push_str(&format!("\n\nResolution: {resolution}"));
-    }
+    let mut parts = vec![line(ticket), cut(&ticket.body)];
+    parts.extend(ticket.resolution.iter().map(|resolution| format!("Resolution: {resolution}")));
     let left_out = count.saturating_sub(u64::try_from(comments.len()).unwrap_or(u64::MAX));
     if left_out > 0 {
-        text.push_str(&format!("\n\n({left_out} earlier comments are left out.)"));
+        parts.push(format!("({left_out} earlier comments are left out.)"));
     }
-    for comment in comments {
-        text.push_str(&format!(
-            "\n\n{}, {}:\n{}",
-            comment.author,
-            day(comment.created_at),
-            cut(&comment.body)
-        ));
-    }
-    text
+    let comment = |one: &Comment| format!("{}, {}:\n{}", one.author, day(one.created_at), cut(&one.body));
+    parts.extend(comments.iter().map(comment));
+    parts.join("\n\n")
 }
 
 fn cut(excerpt: &Excerpt) -> String {

@@ -1,54 +1,36 @@
-//! The only file that names oxide-auth. Its three state machines (authorization, access token, refresh) run over
-//! our own primitives, made anew for each request.
-//!
-//! The machines decide the order of the steps, bind code and token to the client, compare redirect URI and scope,
-//! and make sure that nothing is issued before everything was checked. What they get from us: a client that is
-//! authenticated already, parameters of which none is repeated, our redirect, scope, PKCE and rotation rules.
-//! What they do not get to do: write anything on the wire. Where they say less than we know (their primitives
-//! fail with `()`), the reason is recorded in `fault` first, and a recorded reason wins over their code.
+//! The token request's machines: a code for tokens, a refresh token for its successor.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use oxide_auth::code_grant::accesstoken::{Authorization as Credentials, Request as CodeRequest};
-use oxide_auth::code_grant::authorization::Request as AuthorizationRequest;
-use oxide_auth::code_grant::refresh::Request as RefreshRequest;
+use oxide_auth::code_grant::accesstoken::{
+    Authorization as Credentials, Error as CodeError, Request as CodeRequest,
+};
+use oxide_auth::code_grant::error::AccessTokenErrorType;
+use oxide_auth::code_grant::refresh::{Error as RefreshError, Request as RefreshRequest};
 use oxide_auth::primitives::grant::{Extensions, Grant};
 use oxide_auth::primitives::issuer::{IssuedToken, RefreshedToken, TokenType};
-use oxide_auth::primitives::registrar::{
-    BoundClient, ClientUrl, ExactUrl, PreGrant, RegisteredUrl, RegistrarError,
-};
+use oxide_auth::primitives::registrar::{BoundClient, ClientUrl, PreGrant, RegistrarError};
 use oxide_auth::primitives::scope::Scope;
 use oxide_auth_async::code_grant::access_token::{self, access_token};
-use oxide_auth_async::code_grant::authorization::{self, authorization_code};
 use oxide_auth_async::code_grant::refresh::{self, refresh};
 use oxide_auth_async::primitives::{Authorizer, Issuer, Registrar};
 use url::Url;
 
-use super::request::{Asked, Negotiated};
-use super::token::authorization_code::CodeRedemption;
-use super::token::refresh_token::RefreshRotation;
-use super::token::{Issued, Presented};
+use super::{contradiction, fail, far_future, note, to_scope};
 use crate::app::App;
-use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_scope, server_error};
+use crate::authz::token::authorization_code::CodeRedemption;
+use crate::authz::token::refresh_token::RefreshRotation;
+use crate::authz::token::{Issued, Presented};
+use crate::oauth::Scopes;
+use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_scope};
 use crate::oauth::scope::OFFLINE_ACCESS;
-use crate::oauth::{ErrorCode, Scopes};
+use crate::storage::grants;
 
 /// The token request's redirect URI as the machine sees it. OAuth 2.1 §10.2 made the parameter optional and we
 /// compare it ourselves, as text; the machine insists on one, so it compares this with itself.
 const COMPARED_BY_US: &str = "urn:mandate:redirect-uri";
-
-/// Runs the authorization machine up to consent: what is asked for, if it may be asked for.
-pub async fn negotiate(app: &App, asked: Asked<'_>) -> Result<Negotiated, Error> {
-    let mut machine = Authorize { app, asked, fault: OnceLock::new(), negotiated: OnceLock::new() };
-    let run = authorization_code(&mut machine, &asked).await;
-    match run {
-        Ok(_pending) => machine.negotiated.into_inner().ok_or_else(|| contradiction("negotiated nothing")),
-        Err(error) => Err(machine.fault.into_inner().unwrap_or_else(|| from_authorization(error))),
-    }
-}
 
 /// Runs the access token machine: a code for tokens.
 pub async fn redeem_code(app: &App, presented: &Presented<'_>) -> Result<Issued, Error> {
@@ -58,7 +40,7 @@ pub async fn redeem_code(app: &App, presented: &Presented<'_>) -> Result<Issued,
     match (run, machine.issued) {
         (Ok(_), Some(issued)) => Ok(issued),
         (Ok(_), None) => Err(contradiction("issued nothing")),
-        (Err(error), _) => Err(machine.fault.into_inner().unwrap_or_else(|| from_access_token(error))),
+        (Err(error), _) => Err(machine.fault.into_inner().unwrap_or_else(|| from_access_token(&error))),
     }
 }
 
@@ -71,108 +53,6 @@ pub async fn rotate(app: &App, presented: &Presented<'_>) -> Result<Issued, Erro
         (Ok(_), Some(issued)) => Ok(issued),
         (Ok(_), None) => Err(contradiction("issued nothing")),
         (Err(error), _) => Err(machine.fault.into_inner().unwrap_or_else(|| from_refresh(error))),
-    }
-}
-
-struct Authorize<'a> {
-    app: &'a App,
-    asked: Asked<'a>,
-    fault: OnceLock<Error>,
-    negotiated: OnceLock<Negotiated>,
-}
-
-impl AuthorizationRequest for Asked<'_> {
-    fn valid(&self) -> bool {
-        true
-    }
-    fn client_id(&self) -> Option<Cow<'_, str>> {
-        Some(self.client.client_id.as_str().into())
-    }
-    fn scope(&self) -> Option<Cow<'_, str>> {
-        self.scope.map(Cow::Borrowed)
-    }
-    fn redirect_uri(&self) -> Option<Cow<'_, str>> {
-        Some(self.redirect_uri.as_str().into())
-    }
-    // It goes back through `Callback`, byte for byte.
-    fn state(&self) -> Option<Cow<'_, str>> {
-        None
-    }
-    fn response_type(&self) -> Option<Cow<'_, str>> {
-        self.response_type.map(Cow::Borrowed)
-    }
-    fn extension(&self, _: &str) -> Option<Cow<'_, str>> {
-        None
-    }
-}
-
-impl authorization::Endpoint for Authorize<'_> {
-    fn registrar(&self) -> &(dyn Registrar + Sync) {
-        self
-    }
-    fn authorizer(&mut self) -> &mut (dyn Authorizer + Send) {
-        self
-    }
-    fn extension(&mut self) -> &mut (dyn authorization::Extension + Send) {
-        self
-    }
-}
-
-#[async_trait]
-impl Registrar for Authorize<'_> {
-    async fn bound_redirect<'c>(&self, bound: ClientUrl<'c>) -> Result<BoundClient<'c>, RegistrarError> {
-        let ours = bound.client_id == self.asked.client.client_id.as_str()
-            && self.asked.client.metadata.find_redirect_uri(Some(self.asked.redirect_uri.as_str())).is_some();
-        let exact = ExactUrl::new(self.asked.redirect_uri.as_str().to_owned());
-        match exact {
-            Ok(exact) if ours => Ok(BoundClient {
-                client_id: bound.client_id,
-                redirect_uri: Cow::Owned(RegisteredUrl::Exact(exact)),
-            }),
-            _ => Err(RegistrarError::Unspecified),
-        }
-    }
-
-    async fn negotiate<'c>(
-        &self,
-        client: BoundClient<'c>,
-        scope: Option<Scope>,
-    ) -> Result<PreGrant, RegistrarError> {
-        let negotiated = self.asked.negotiate(scope.map(|scope| Scopes::of(scope.iter())));
-        let negotiated = negotiated.map_err(|error| refuse(&self.fault, error))?;
-        let scope = to_scope(&negotiated.scopes).map_err(|error| refuse(&self.fault, error))?;
-        // A second negotiation cannot happen: the machine asks once.
-        let _ = self.negotiated.set(negotiated);
-        Ok(PreGrant {
-            client_id: client.client_id.into_owned(),
-            redirect_uri: client.redirect_uri.into_owned(),
-            scope,
-        })
-    }
-
-    async fn check(&self, _: &str, _: Option<&[u8]>) -> Result<(), RegistrarError> {
-        Err(RegistrarError::PrimitiveError)
-    }
-}
-
-#[async_trait]
-impl authorization::Extension for Authorize<'_> {
-    async fn extend(&mut self, _: &(dyn AuthorizationRequest + Sync)) -> Result<Extensions, ()> {
-        self.asked
-            .check_extensions(self.app.config.public_url.resource())
-            .map_err(|error| note(&self.fault, error))?;
-        Ok(Extensions::new())
-    }
-}
-
-// Codes are issued when the consent page is answered, from what was negotiated here.
-#[async_trait]
-impl Authorizer for Authorize<'_> {
-    async fn authorize(&mut self, _: Grant) -> Result<String, ()> {
-        Err(note(&self.fault, contradiction("a code was asked for before consent")))
-    }
-    async fn extract(&mut self, _: &str) -> Result<Option<Grant>, ()> {
-        Err(note(&self.fault, contradiction("a code was looked up at authorize")))
     }
 }
 
@@ -262,7 +142,7 @@ impl access_token::Endpoint for Token<'_, CodeRedemption<'_>> {
 #[async_trait]
 impl Authorizer for Token<'_, CodeRedemption<'_>> {
     async fn authorize(&mut self, _: Grant) -> Result<String, ()> {
-        Err(note(&self.fault, contradiction("a code was asked for at the token endpoint")))
+        fail(&self.fault, contradiction("a code was asked for at the token endpoint"))
     }
     async fn extract(&mut self, code: &str) -> Result<Option<Grant>, ()> {
         let found = self.work.find(code).await.map_err(|error| note(&self.fault, error))?;
@@ -292,7 +172,7 @@ impl Issuer for Token<'_, CodeRedemption<'_>> {
         Ok(token)
     }
     async fn refresh(&mut self, _: &str, _: Grant) -> Result<RefreshedToken, ()> {
-        Err(note(&self.fault, contradiction("a code was refreshed")))
+        fail(&self.fault, contradiction("a code was refreshed"))
     }
     async fn recover_token(&mut self, _: &str) -> Result<Option<Grant>, ()> {
         Ok(None)
@@ -314,7 +194,7 @@ impl refresh::Endpoint for Token<'_, RefreshRotation<'_>> {
 #[async_trait]
 impl Issuer for Token<'_, RefreshRotation<'_>> {
     async fn issue(&mut self, _: Grant) -> Result<IssuedToken, ()> {
-        Err(note(&self.fault, contradiction("a refresh token was issued from nothing")))
+        fail(&self.fault, contradiction("a refresh token was issued from nothing"))
     }
     async fn refresh(&mut self, _: &str, grant: Grant) -> Result<RefreshedToken, ()> {
         let scopes = Scopes::of(grant.scope.iter());
@@ -342,7 +222,7 @@ impl Issuer for Token<'_, RefreshRotation<'_>> {
 }
 
 /// Our grant as the machine knows it. Our clock has judged the times already, so it lasts for ever.
-fn to_grant(grant: &crate::storage::grants::Grant) -> Result<Grant, Error> {
+fn to_grant(grant: &grants::Grant) -> Result<Grant, Error> {
     Ok(Grant {
         owner_id: grant.user_id.as_str().to_owned(),
         client_id: grant.client.client_id.as_str().to_owned(),
@@ -353,46 +233,8 @@ fn to_grant(grant: &crate::storage::grants::Grant) -> Result<Grant, Error> {
     })
 }
 
-fn far_future() -> DateTime<Utc> {
-    DateTime::<Utc>::MAX_UTC
-}
-
-fn to_scope(scopes: &Scopes) -> Result<Scope, Error> {
-    scopes.to_string().parse().map_err(contradiction)
-}
-
-/// Records why, and gives the machine the `()` it asks for. The first reason stays.
-fn note(fault: &OnceLock<Error>, error: Error) {
-    let _ = fault.set(error);
-}
-
-fn refuse(fault: &OnceLock<Error>, error: Error) -> RegistrarError {
-    note(fault, error);
-    RegistrarError::Unspecified
-}
-
-fn contradiction(what: impl std::fmt::Display) -> Error {
-    server_error("the server made an error").detail(format!("engine: {what}"))
-}
-
-fn from_authorization(error: authorization_error::Error) -> Error {
-    use authorization_error::Error as E;
-    match error {
-        E::Redirect(mut url) => {
-            let kind = url.description().kind();
-            if kind == authorization_error::AuthorizationErrorType::UnsupportedResponseType {
-                Error::new(ErrorCode::UnsupportedResponseType, "response_type must be code")
-            } else {
-                invalid_scope("scope must be space-separated tokens of printable ASCII")
-            }
-        }
-        E::Ignore => contradiction("the client was not bound"),
-        E::PrimitiveError => contradiction("a primitive failed at authorize"),
-    }
-}
-
-fn from_access_token(error: access_token_error::Error) -> Error {
-    use access_token_error::Error as E;
+fn from_access_token(error: &CodeError) -> Error {
+    use CodeError as E;
     match error {
         E::Invalid(_) => invalid_grant("the code was not issued to this client"),
         E::Unauthorized(..) => invalid_client("the client is not the one that authenticated"),
@@ -400,30 +242,14 @@ fn from_access_token(error: access_token_error::Error) -> Error {
     }
 }
 
-fn from_refresh(error: refresh_error::Error) -> Error {
-    use refresh_error::Error as E;
+fn from_refresh(error: RefreshError) -> Error {
+    use RefreshError as E;
     match error {
-        E::Invalid(mut description) => {
-            use oxide_auth::code_grant::error::AccessTokenErrorType as Kind;
-            match description.description().kind() {
-                Kind::InvalidScope => invalid_scope("scope must lie within what was granted"),
-                _ => invalid_grant("the refresh token was not issued to this client"),
-            }
-        }
+        E::Invalid(mut description) => match description.description().kind() {
+            AccessTokenErrorType::InvalidScope => invalid_scope("scope must lie within what was granted"),
+            _ => invalid_grant("the refresh token was not issued to this client"),
+        },
         E::Unauthorized(..) => invalid_client("the client is not the one that authenticated"),
         E::Primitive => contradiction("a primitive failed at refresh"),
     }
-}
-
-mod authorization_error {
-    pub(super) use oxide_auth::code_grant::authorization::Error;
-    pub(super) use oxide_auth::code_grant::error::AuthorizationErrorType;
-}
-
-mod access_token_error {
-    pub(super) use oxide_auth::code_grant::accesstoken::Error;
-}
-
-mod refresh_error {
-    pub(super) use oxide_auth::code_grant::refresh::Error;
 }

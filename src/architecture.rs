@@ -1,0 +1,121 @@
+//! Tests that the house stays as it was planned: which way its parts lean, and what has only one home.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors of the house, top to bottom. A module may name those on floors below its own, and its own.
+const FLOORS: [&[&str]; 8] = [
+    &["main"],
+    &["cli"],
+    &["server"],
+    &["authz", "mcp"],
+    &["identity", "tickets", "app", "web"],
+    &["config", "telemetry"],
+    &["audit", "storage", "ephemeral", "keys"],
+    &["oauth", "clock", "random"],
+];
+
+/// What may be named in few places only: the text, and where.
+const HOMES: [(&str, &[&str]); 9] = [
+    ("oxide_auth", &["authz/engine/"]),
+    ("sqlx::", &["storage/", "tickets/store.rs", "tickets/search_sqlite.rs", "tickets/contract.rs"]),
+    ("WWW_AUTHENTICATE", &["mcp/challenge.rs", "authz/error.rs", "web/cors.rs", "mcp/cors.rs"]),
+    ("std::env::", &["config/"]),
+    ("SystemTime::now", &["clock.rs"]),
+    ("Instant::now", &["clock.rs"]),
+    ("SystemRandom", &["random.rs", "keys/signing.rs"]),
+    ("reqwest::Client", &["web/outbound/"]),
+    ("tokio::spawn", &[]),
+];
+
+/// Pairs that never name each other, though they live on one floor.
+const STRANGERS: [(&str, &str); 2] = [("authz", "mcp"), ("identity", "tickets")];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file with its path below `src/` and its code without tests and comments.
+fn code() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    let relative = |path: &Path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+    let is_test = |name: &str| {
+        ["/tests/", "tests.rs", "contract.rs", "architecture.rs", "gallery.rs", "samples.rs", "figures.rs"]
+            .iter()
+            .any(|mark| name.contains(mark))
+    };
+    let named = paths.iter().map(|path| (relative(path), fs::read_to_string(path).unwrap()));
+    named
+        .filter(|(name, _)| !is_test(name))
+        .map(|(name, text)| {
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            (name, lines.collect::<Vec<_>>().join("\n"))
+        })
+        .collect()
+}
+
+fn floor_of(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+fn top_module(file: &str) -> &str {
+    file.split(['/', '.']).next().unwrap_or_default()
+}
+
+/// The modules that a file names: `use crate::x` and `crate::x::…`.
+fn named_modules(code: &str) -> Vec<&str> {
+    let mut rest = code;
+    let mut named = Vec::new();
+    while let Some(at) = rest.find("crate::") {
+        rest = &rest[at + "crate::".len()..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        named.push(&rest[..end]);
+    }
+    named
+}
+
+#[test]
+fn no_part_leans_on_one_above_it() {
+    for (file, code) in code() {
+        let own = top_module(&file);
+        let Some(floor) = floor_of(own) else {
+            assert_eq!(file, "lib.rs", "{file} stands on no floor");
+            continue;
+        };
+        for named in named_modules(&code) {
+            let Some(other) = floor_of(named) else { continue };
+            assert!(other >= floor, "{file} names {named}, which is above it");
+            let strangers =
+                STRANGERS.iter().any(|(a, b)| (*a == own && *b == named) || (*b == own && *a == named));
+            assert!(!strangers, "{file} names {named}, which it must not know");
+        }
+    }
+}
+
+#[test]
+fn what_has_one_home_is_named_nowhere_else() {
+    for (file, code) in code() {
+        for (text, homes) in HOMES {
+            let at_home = homes.iter().any(|home| file.starts_with(home));
+            assert!(at_home || !code.contains(text), "{file} names {text}, whose home is {homes:?}");
+        }
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for (file, code) in code() {
+        let lines = code.lines().count();
+        assert!(lines <= 300, "{file} has {lines} lines without tests and comments: split it");
+    }
+}
