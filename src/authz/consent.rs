@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What stands behind the page: a flow of this browser, a person, and what may be asked of them.
 struct Asking {
     flow: Box<Flow>,
+    anchor: String,
     session: Session,
     callback: Callback,
     negotiated: Negotiated,
@@ -71,7 +72,7 @@ pub async fn post(
         Err(Elsewhere::Answer(response)) => return Ok(response),
         Err(Elsewhere::Page(error)) => return Err(error),
     };
-    if !csrf::matches(&app, &form_name(&id), asking.session.csrf_anchor(), params.get("csrf")?)? {
+    if !csrf::matches(&app, &form_name(&id, &asking.session), &asking.anchor, params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());
     }
     let allow = match params.get("decision")? {
@@ -139,8 +140,8 @@ impl<E: Into<PageError>> From<E> for Elsewhere {
 
 /// Finds flow, person and request; whatever is missing decides where the browser goes instead.
 async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewhere> {
-    let flow = match flow::find(app, id, jar).await? {
-        Found::Here { flow, .. } => flow,
+    let (flow, anchor) = match flow::find(app, id, jar).await? {
+        Found::Here { flow, anchor } => (flow, anchor),
         Found::Elsewhere => return Err(errors::other_browser().with_reference(reference::current()).into()),
         Found::Gone => return Err(Elsewhere::Answer(answered(app, id, jar).await?)),
     };
@@ -154,7 +155,7 @@ async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewher
     match judge(app, &flow.client, &callback, &params).await {
         Ok(negotiated) => {
             let granted_before = granted_before(app, &session, &flow.client).await?;
-            Ok(Asking { flow, session, callback, negotiated, granted_before })
+            Ok(Asking { flow, anchor, session, callback, negotiated, granted_before })
         }
         Err(error) => {
             flow::end(app, id).await?;
@@ -237,8 +238,10 @@ async fn granted_before(app: &App, session: &Session, client: &Client) -> Result
     Ok(grants.iter().filter(same_client).fold(Scopes::default(), |all, grant| all.union(&grant.scopes)))
 }
 
-fn form_name(id: &str) -> String {
-    format!("consent {id}")
+/// The form belongs to the flow's own cookie and to the person it was shown to: a sign-in in another tab does not
+/// spoil it, and somebody else's sign-in does.
+fn form_name(id: &str, session: &Session) -> String {
+    format!("consent {id} {}", session.user.user_id)
 }
 
 fn show(
@@ -248,7 +251,7 @@ fn show(
     problem: Option<ConsentProblem>,
     status: StatusCode,
 ) -> PageResult {
-    let Asking { flow, session, callback, negotiated, granted_before } = asking;
+    let Asking { flow, anchor, session, callback, negotiated, granted_before } = asking;
     let scopes =
         RESOURCE_SCOPES.iter().filter(|scope| negotiated.scopes.contains(scope)).map(|scope| ScopeView {
             name: (*scope).to_owned(),
@@ -258,7 +261,7 @@ fn show(
         });
     let page = ConsentPage {
         id: id.to_owned(),
-        csrf: csrf::token(app, &form_name(id), session.csrf_anchor())?,
+        csrf: csrf::token(app, &form_name(id, session), anchor)?,
         username: session.user.username.clone(),
         client: ClientView {
             name: DisplayName::of(flow.client.shown_name()),

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `GET /` | `home` |
 //! | `GET /.well-known/oauth-authorization-server[/mcp]` | `metadata` |
+//! | everything else below `/.well-known/`: 404 as JSON, for browser clients too | |
 //! | `GET /jwks` | `jwks` |
 //! | `POST /register` | `register` |
 //! | `GET /authorize` | `authorize` |
@@ -52,14 +53,14 @@ use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use http::StatusCode;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::web::page::ErrorPage;
-use crate::web::{assets, cors};
+use crate::web::{assets, cors, not_found, reference};
 
 /// How long an answer may take in all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -76,6 +77,7 @@ fn endpoints() -> Router<Arc<App>> {
     Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata::get))
         .route("/.well-known/oauth-authorization-server/{*path}", get(metadata::get_below))
+        .route("/.well-known/{*path}", any(not_found::fallback))
         .route("/jwks", get(jwks::get))
         .route("/register", post(register::post))
         .route("/token", post(token::post))
@@ -111,5 +113,5 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the error over")]
 fn form_refused(error: ProtectionError) -> http::Response<Body> {
     tracing::info!(detail = %error, "a form from elsewhere is refused");
-    ErrorPage::form_refused().into_response()
+    ErrorPage::form_refused().with_reference(reference::current()).into_response()
 }

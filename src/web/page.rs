@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::moment::wait_words;
+use super::reference;
 
 /// Sent with every page.
 ///
@@ -73,7 +74,7 @@ pub struct ErrorPage {
     pub message: String,
     /// What the person can do now.
     pub advice: String,
-    /// The id under which the logs and traces hold the details.
+    /// The id under which the logs and traces hold the details; the request's own where none is set.
     pub reference: Option<String>,
     /// Seconds until trying again makes sense, sent as `Retry-After`.
     pub retry_after: Option<u64>,
@@ -165,7 +166,8 @@ impl ErrorPage {
 }
 
 impl IntoResponse for ErrorPage {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.reference.get_or_insert_with(reference::current);
         let retry_after = self.retry_after;
         let mut response = Page(self.status, self).into_response();
         if let Some(seconds) = retry_after {
