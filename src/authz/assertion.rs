@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, dangerous, decode, decode_header};
 use serde::Deserialize;
 use serde_json::Value;
@@ -96,6 +96,10 @@ fn check_header(header: &Header) -> Result<(), Error> {
     if !matches!(typ, "jwt" | "client-authentication+jwt") {
         return Err(refused("its typ is that of another kind of token"));
     }
+    // RFC 7515 §4.1.11: an extension that must be understood, and we understand none.
+    if header.crit.is_some() {
+        return Err(refused("its crit names an extension that is not known here"));
+    }
     if ALGORITHMS.contains(&header.alg) {
         Ok(())
     } else {
@@ -110,10 +114,8 @@ async fn verify(
     header: &Header,
     address: &str,
 ) -> Result<Claims, Error> {
-    let by_value = client.metadata.jwks.as_ref().map(|jwks| serde_json::from_value::<JwkSet>(jwks.clone()));
-    if let Some(keys) = by_value {
-        let keys = keys.map_err(|error| refused("the client's jwks cannot be read").detail(error))?;
-        return try_keys(&keys, assertion, header);
+    if let Some(jwks) = &client.metadata.jwks {
+        return try_keys(&key_set(jwks).ok_or_else(no_key_set)?, assertion, header);
     }
     let uri = client.metadata.jwks_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
     let uri = uri.ok_or_else(|| refused("the client has no keys"))?;
@@ -139,35 +141,51 @@ async fn may_refetch(app: &App, uri: &Url, address: &str) -> Result<bool, Error>
 
 async fn fetch_keys(app: &App, uri: &Url, anew: bool, address: &str) -> Result<JwkSet, Error> {
     let wanted = Wanted { url: uri, accept: "application/json", limit_bytes: JWKS_LIMIT_BYTES };
-    let parse = |body: &str| serde_json::from_str::<JwkSet>(body).map_err(|error| error.to_string());
     let kept = fetched::kept(app, Purpose::KeySet, uri).await?;
     let document = match kept {
         Some(kept) if !anew && kept.freshness(app.now().0) == Freshness::Fresh => kept,
         kept => {
+            // Anybody can name a client, so it is not for them to decide how often a failing host is asked.
+            if !anew && !may_refetch(app, uri, address).await? {
+                return Err(away().detail("it was asked too often"));
+            }
             charge(app, address).await?;
-            let judge = |body: &str| parse(body).map(drop);
+            let judge = |body: &str| parse_keys(body).map(drop).ok_or_else(|| "it is no JWK set".to_owned());
             let renewed = fetched::renew(app, Purpose::KeySet, wanted, kept, judge).await?;
             renewed.map_err(|failure| match failure {
-                fetched::Failure::Fetch(error) => {
-                    temporarily_unavailable("the client's jwks_uri is out of reach for now")
-                        .detail(error.detail())
-                        .retry_after(60)
-                }
-                fetched::Failure::Invalid(reason) => {
-                    refused("the client's jwks_uri holds no key set").detail(reason)
-                }
+                fetched::Failure::Fetch(error) => away().detail(error.detail()),
+                fetched::Failure::Invalid(reason) => no_key_set().detail(reason),
             })?
         }
     };
-    parse(&document.body).map_err(|error| refused("the client's jwks_uri holds no key set").detail(error))
+    parse_keys(&document.body).ok_or_else(no_key_set)
 }
 
-/// Tries the keys that the header's `kid` names, or all that fit the algorithm. Nothing else in the header is
-/// looked at: a key that a token brings along proves nothing (RFC 8725 §3.5).
+fn parse_keys(body: &str) -> Option<JwkSet> {
+    key_set(&serde_json::from_str(body).ok()?)
+}
+
+/// Reads a JWK set. Keys of a kind that we do not know are left out, the others stay (RFC 7517 §5).
+fn key_set(members: &Value) -> Option<JwkSet> {
+    let keys = members.get("keys")?.as_array()?;
+    let keys = keys.iter().filter_map(|key| serde_json::from_value(key.clone()).ok());
+    Some(JwkSet { keys: keys.collect() })
+}
+
+/// Tries the keys that the header's `kid` names, or all, as far as they are for this algorithm and for signing
+/// (RFC 8725 §3.1). Nothing else in the header is looked at: a key that a token brings along proves nothing
+/// (RFC 8725 §3.5).
 fn try_keys(keys: &JwkSet, assertion: &str, header: &Header) -> Result<Claims, Error> {
-    let fits = |key: &&Jwk| match (&header.kid, &key.common.key_id) {
-        (Some(wanted), Some(has)) => wanted == has,
-        _ => true,
+    let fits = |key: &&Jwk| {
+        let named = match (&header.kid, &key.common.key_id) {
+            (Some(wanted), Some(has)) => wanted == has,
+            _ => true,
+        };
+        let of_the_algorithm = match key.common.key_algorithm {
+            None | Some(KeyAlgorithm::UNKNOWN_ALGORITHM) => true,
+            Some(algorithm) => algorithm == KeyAlgorithm::from(header.alg),
+        };
+        named && of_the_algorithm && key.common.public_key_use != Some(PublicKeyUse::Encryption)
     };
     let mut validation = Validation::new(header.alg);
     validation.validate_exp = false;
@@ -197,6 +215,14 @@ fn is_for(aud: &Value, issuer: &str) -> bool {
 #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^52")]
 fn as_seconds(seconds: i64) -> f64 {
     seconds as f64
+}
+
+fn away() -> Error {
+    temporarily_unavailable("the client's jwks_uri is out of reach for now").retry_after(60)
+}
+
+fn no_key_set() -> Error {
+    invalid_client("the client has no key set that can be read")
 }
 
 fn refused(why: &'static str) -> Error {

@@ -22,7 +22,8 @@ const MAX_LENGTH: usize = 2048;
 
 /// Looks a client up. `address` is whom a fetch would be done for.
 pub async fn find(app: &App, client_id: &str, address: &str) -> Result<Lookup, Error> {
-    if client_id.len() > MAX_LENGTH {
+    // OAuth 2.1 appendix A.1: printable ASCII. What else comes is nobody's id, and some databases take no NUL.
+    if client_id.len() > MAX_LENGTH || !client_id.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
         return Ok(Lookup::Unknown);
     }
     let client_id = ClientId::new(client_id);
