@@ -1,3 +1,5 @@
 //! The authorization server, seen from outside.
 
+mod authorize;
 mod dance;
+mod metadata;
