@@ -2,9 +2,13 @@
 
 mod access_token;
 mod ask;
+mod authorize;
 mod client_auth;
+mod consent;
 mod dance;
 mod key_host;
+mod login;
+mod metadata;
 mod private_key_jwt;
 mod refresh;
 mod revoke;
