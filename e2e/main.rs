@@ -1,4 +1,9 @@
 //! Behaviour over real HTTP. `README.md` beside this file says which test keeps which requirement.
 
+// Marked as tests, so that the lints treat helpers as they treat tests.
+#[cfg(test)]
 mod authz;
+#[cfg(test)]
+mod resource_server;
+#[cfg(test)]
 mod support;

@@ -12,7 +12,8 @@ CREATE INDEX clients_by_use ON clients (kind, last_used_at);
 
 -- Client ID metadata documents and key sets as fetched, with their HTTP lifetimes.
 CREATE TABLE fetched_documents (
-    url TEXT NOT NULL PRIMARY KEY,
+    -- What it is for, and its URL.
+    key TEXT NOT NULL PRIMARY KEY,
     cached TEXT NOT NULL,
     updated_at BIGINT NOT NULL
 );
@@ -48,6 +49,7 @@ CREATE TABLE authorization_codes (
     expires_at BIGINT NOT NULL,
     consumed_at BIGINT
 );
+CREATE INDEX authorization_codes_by_grant ON authorization_codes (grant_id);
 CREATE INDEX authorization_codes_by_expiry ON authorization_codes (expires_at);
 
 -- A grant's refresh tokens form one chain; the head is the row without rotated_at.

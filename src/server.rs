@@ -13,7 +13,6 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::authz;
@@ -21,16 +20,12 @@ use crate::mcp;
 use crate::web::page::ErrorPage;
 use crate::web::{not_found, reference};
 
-/// How long an answer of the authorization server may take in all.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a stop waits for requests that are being answered.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
 
 /// Every route. The layers, from the outside: reference and span, panics, headers; then each half's own.
 pub fn router(app: &Arc<App>) -> Router {
-    let authz = authz::router(app)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
-        .with_state(app.clone());
+    let authz = authz::router(app).with_state(app.clone());
     let probes = Router::new().route("/live", get(live)).route("/ready", get(ready)).with_state(app.clone());
     let mut router = authz.merge(mcp::router(app)).merge(probes).fallback(not_found::fallback);
     if app.config.public_url.is_https() {

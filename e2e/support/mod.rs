@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod mcp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::fetched;
+use super::client_document::charge;
+use super::fetched::{self, Purpose};
 use crate::app::App;
 use crate::ephemeral::{Key, Meter, Quota, Rate};
 use crate::oauth::client::Client;
@@ -30,6 +31,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const SKEW_SECONDS: i64 = 60;
 /// How often an unknown `kid` makes us fetch a key set anew.
 const REFETCH: Rate = Rate { burst: 3, per: Duration::from_secs(60) };
+const REFETCH_OF_ALL: Rate = Rate { burst: 30, per: Duration::from_secs(60) };
 
 #[derive(Deserialize)]
 struct Claims {
@@ -53,11 +55,12 @@ pub fn claimed_client(assertion: &str) -> Result<String, Error> {
     dangerous::insecure_decode::<Subject>(assertion).map(|data| data.claims.sub).map_err(malformed)
 }
 
-/// Checks the assertion of `client`, and that it is used for the first time.
-pub async fn check(app: &App, client: &Client, assertion: &str) -> Result<(), Error> {
+/// Checks the assertion of `client`, and that it is used for the first time. `address` is whom fetches of its keys
+/// are done for.
+pub async fn check(app: &App, client: &Client, assertion: &str, address: &str) -> Result<(), Error> {
     let header = decode_header(assertion).map_err(malformed)?;
     check_header(&header)?;
-    let claims = verify(app, client, assertion, &header).await?;
+    let claims = verify(app, client, assertion, &header, address).await?;
     let now = app.now();
     let seconds = as_seconds(now.unix_seconds());
     let issuer = app.config.public_url.issuer();
@@ -77,12 +80,17 @@ pub async fn check(app: &App, client: &Client, assertion: &str) -> Result<(), Er
         return Err(refused("it is not valid yet"));
     }
     let digest = SecretHash::of(&claims.jti);
-    let remembered = LONGEST + Duration::from_secs(2 * SKEW_SECONDS.unsigned_abs());
+    // Until it has expired by any tolerated clock.
+    let left = (claims.exp - seconds).max(0.0) + 2.0 * as_seconds(SKEW_SECONDS);
+    let remembered = Duration::from_secs_f64(left.min(LONGEST.as_secs_f64() * 2.0));
     let key = Key::AssertionJti(client.client_id.as_str(), digest.as_str());
     if app.ephemeral.once(key, remembered).await? { Ok(()) } else { Err(refused("its jti was used before")) }
 }
 
 fn check_header(header: &Header) -> Result<(), Error> {
+    if header.crit.is_some() {
+        return Err(refused("it has critical extensions, of which none is understood here"));
+    }
     let typ = header.typ.as_deref().unwrap_or("JWT").to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
     if !matches!(typ, "jwt" | "client-authentication+jwt") {
@@ -95,7 +103,13 @@ fn check_header(header: &Header) -> Result<(), Error> {
     }
 }
 
-async fn verify(app: &App, client: &Client, assertion: &str, header: &Header) -> Result<Claims, Error> {
+async fn verify(
+    app: &App,
+    client: &Client,
+    assertion: &str,
+    header: &Header,
+    address: &str,
+) -> Result<Claims, Error> {
     let by_value = client.metadata.jwks.as_ref().map(|jwks| serde_json::from_value::<JwkSet>(jwks.clone()));
     if let Some(keys) = by_value {
         let keys = keys.map_err(|error| refused("the client's jwks cannot be read").detail(error))?;
@@ -103,35 +117,44 @@ async fn verify(app: &App, client: &Client, assertion: &str, header: &Header) ->
     }
     let uri = client.metadata.jwks_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
     let uri = uri.ok_or_else(|| refused("the client has no keys"))?;
-    let keys = fetch_keys(app, &uri, false).await?;
+    let keys = fetch_keys(app, &uri, false, address).await?;
     let first = try_keys(&keys, assertion, header);
     let unknown = header.kid.as_deref().is_some_and(|kid| keys.find(kid).is_none());
-    if first.is_err() && unknown && may_refetch(app, &uri).await? {
-        return try_keys(&fetch_keys(app, &uri, true).await?, assertion, header);
+    if first.is_err() && unknown && may_refetch(app, &uri, address).await? {
+        return try_keys(&fetch_keys(app, &uri, true, address).await?, assertion, header);
     }
     first
 }
 
-async fn may_refetch(app: &App, uri: &Url) -> Result<bool, Error> {
-    let quota = app.ephemeral.quota(Meter::DocumentFetch(uri.as_str()), REFETCH).await?;
-    Ok(matches!(quota, Quota::Within { .. }))
+/// Counted by address first, so that a stranger cannot use up what a client's own key rotation needs.
+async fn may_refetch(app: &App, uri: &Url, address: &str) -> Result<bool, Error> {
+    let by_address = Meter::KeyRefetch(uri.as_str(), address);
+    let mine = app.ephemeral.quota(by_address, REFETCH).await?;
+    if matches!(mine, Quota::Exceeded { .. }) {
+        return Ok(false);
+    }
+    let all = app.ephemeral.quota(Meter::KeyRefetch(uri.as_str(), ""), REFETCH_OF_ALL).await?;
+    Ok(matches!(all, Quota::Within { .. }))
 }
 
-async fn fetch_keys(app: &App, uri: &Url, anew: bool) -> Result<JwkSet, Error> {
+async fn fetch_keys(app: &App, uri: &Url, anew: bool, address: &str) -> Result<JwkSet, Error> {
     let wanted = Wanted { url: uri, accept: "application/json", limit_bytes: JWKS_LIMIT_BYTES };
     let parse = |body: &str| serde_json::from_str::<JwkSet>(body).map_err(|error| error.to_string());
-    let kept = fetched::kept(app, uri).await?;
+    let kept = fetched::kept(app, Purpose::KeySet, uri).await?;
     let document = match kept {
         Some(kept) if !anew && kept.freshness(app.now().0) == Freshness::Fresh => kept,
         kept => {
-            fetched::renew(app, wanted, kept, |body| parse(body).map(drop)).await?.map_err(|failure| {
-                let away =
-                    temporarily_unavailable("the client's jwks_uri is out of reach for now").retry_after(60);
-                match failure {
-                    fetched::Failure::Fetch(error) => away.detail(error.detail()),
-                    fetched::Failure::Invalid(reason) => {
-                        refused("the client's jwks_uri holds no key set").detail(reason)
-                    }
+            charge(app, address).await?;
+            let judge = |body: &str| parse(body).map(drop);
+            let renewed = fetched::renew(app, Purpose::KeySet, wanted, kept, judge).await?;
+            renewed.map_err(|failure| match failure {
+                fetched::Failure::Fetch(error) => {
+                    temporarily_unavailable("the client's jwks_uri is out of reach for now")
+                        .detail(error.detail())
+                        .retry_after(60)
+                }
+                fetched::Failure::Invalid(reason) => {
+                    refused("the client's jwks_uri holds no key set").detail(reason)
                 }
             })?
         }

@@ -13,12 +13,13 @@ use super::clients::{self, Lookup};
 use super::error::AuthorizeError;
 use super::pages::errors;
 use super::request::{Asked, Negotiated, Prompt};
-use super::{consent, engine, flow};
+use super::{answer, consent, engine, flow};
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::ephemeral::{Meter, Quota};
 use crate::identity::session::{self, Session};
 use crate::oauth::client::{Client, ClientKind};
-use crate::oauth::error::invalid_request;
+use crate::oauth::error::{invalid_request, too_many_requests};
 use crate::oauth::redirect_uri::Destination;
 use crate::oauth::{Error, ErrorCode, RedirectUri};
 use crate::web::address::ClientAddress;
@@ -28,7 +29,7 @@ use crate::web::reference;
 use crate::web::text::DisplayName;
 
 /// The longest query that is parked, in bytes.
-const MAX_QUERY: usize = 16 * 1024;
+const MAX_QUERY: usize = 8 * 1024;
 
 /// Answers an authorization request.
 pub async fn get(
@@ -47,7 +48,7 @@ pub async fn get(
     let session = session::find(&app, &jar).await?;
     let prompt = Prompt::parse(&params).unwrap_or_default();
     let judged = judge(&app, &client, &callback, &params).await;
-    if prompt.none {
+    if prompt.none && (session.is_some() || may_be_answered_unseen(&client, callback.redirect_uri())) {
         let negotiated = judged.map_err(|error| AuthorizeError::Back(callback.clone(), error))?;
         return consent::silently(&app, &client, &callback, negotiated, session).await;
     }
@@ -57,6 +58,7 @@ pub async fn get(
         return Err(AuthorizeError::Back(callback, error));
     }
     let begun_at = app.now();
+    charge(&app, &address.0).await?;
     let (id, cookie) = flow::park(&app, &query, client).await?;
     let next = if signed_in(session.as_ref(), prompt, begun_at) {
         format!("/consent/{id}")
@@ -120,6 +122,22 @@ async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client
 /// user's own machine, and clients that an operator registered, are told at once.
 fn may_be_told_at_once(client: &Client, redirect_uri: &RedirectUri) -> bool {
     client.kind == ClientKind::Registered || redirect_uri.destination() != Destination::Web
+}
+
+/// Whether `prompt=none` may be answered although nobody is signed in. OAuth 2.1 §7.13.2 excepts it from signing
+/// in first; for a client that registered itself and leads to any website the exception would be the hole.
+fn may_be_answered_unseen(client: &Client, redirect_uri: &RedirectUri) -> bool {
+    may_be_told_at_once(client, redirect_uri) || answer::is_proven(client, redirect_uri)
+}
+
+async fn charge(app: &App, address: &str) -> Result<(), Error> {
+    match app.ephemeral.quota(Meter::Park(address), app.config.limits.authorize).await? {
+        Quota::Within { .. } => Ok(()),
+        Quota::Exceeded { retry_after } => {
+            Err(too_many_requests("too many authorization requests from this address, try again later")
+                .retry_after(retry_after.as_secs().max(1)))
+        }
+    }
 }
 
 /// What `prompt=none` answers when somebody would have to sign in.

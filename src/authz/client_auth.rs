@@ -144,12 +144,13 @@ async fn by_secret(
     method: AuthMethod,
     address: &str,
 ) -> Result<(ClientId, AuthMethod), Error> {
-    refuse_guessing(app, &client_id, address).await?;
     let client = registered(app, &client_id, address).await?;
     let right = client.secret_hash.as_ref().is_some_and(|hash| hash.matches(secret));
     if right && client.may_use(method) {
         return Ok((client.client_id, method));
     }
+    // The right secret is never refused for the wrong ones of others: it has 256 bits and cannot be guessed.
+    refuse_guessing(app, &client_id, address).await?;
     app.ephemeral.quota(Meter::ClientSecret(&client_id, address), FAILURES).await?;
     Err(invalid_client("the client's secret is wrong"))
 }
@@ -169,10 +170,8 @@ async fn by_assertion(
     if !client.may_use(AuthMethod::PrivateKeyJwt) {
         return Err(invalid_client("this client is not registered for private_key_jwt"));
     }
-    if let Err(error) = assertion::check(app, &client, assertion).await {
-        if !error.code.is_ours() {
-            app.ephemeral.quota(Meter::ClientSecret(&claimed, address), FAILURES).await?;
-        }
+    if let Err(error) = assertion::check(app, &client, assertion, address).await {
+        app.ephemeral.quota(Meter::ClientSecret(&claimed, address), FAILURES).await?;
         return Err(error);
     }
     Ok((client.client_id, AuthMethod::PrivateKeyJwt))

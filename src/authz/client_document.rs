@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::clients::Lookup;
-use super::fetched;
+use super::fetched::{self, Purpose};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::ephemeral::{Meter, Quota};
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
 use crate::oauth::error::{Error, too_many_requests};
-use crate::web::outbound::cached::Freshness;
+use crate::web::outbound::cached::{CacheBounds, Freshness};
 use crate::web::outbound::{FetchError, Wanted};
 
 /// The longest document, in bytes (draft §6.6).
@@ -51,8 +51,9 @@ pub fn is_document_url(client_id: &str) -> bool {
         plain == "." || plain == ".."
     };
     let Ok(url) = Url::parse(client_id) else { return false };
-    client_id.bytes().all(|b| b.is_ascii_graphic())
-        && !client_id.contains(['#', '\\'])
+    // One spelling for one document: another would share its cache.
+    url.as_str() == client_id
+        && !client_id.contains('#')
         && !path.split('/').any(dotted)
         && url.username().is_empty()
         && url.password().is_none()
@@ -70,7 +71,11 @@ pub fn parse(client_id: &ClientId, body: &str, schemes: &[String]) -> Result<Cli
             return Err(format!("it contains {secret}, which a public document must not"));
         }
     }
-    let rules = MetadataRules { private_use_schemes: schemes, default_auth_method: AuthMethod::None };
+    let rules = MetadataRules {
+        private_use_schemes: schemes,
+        default_auth_method: AuthMethod::None,
+        further_methods: true,
+    };
     let metadata = ClientMetadata::parse(&members, rules).map_err(|error| error.description.to_owned())?;
     if metadata.client_name.is_none() {
         return Err("it has no client_name".to_owned());
@@ -92,15 +97,19 @@ pub async fn find(app: &App, client_id: &ClientId, address: &str) -> Result<Look
     let Ok(url) = Url::parse(client_id.as_str()) else { return Ok(Lookup::Unknown) };
     let host = url.host_str().unwrap_or_default().to_owned();
     let wanted = Wanted { url: &url, accept: "application/json", limit_bytes: LIMIT_BYTES };
-    let kept = fetched::kept(app, &url).await?;
+    let kept = fetched::kept(app, Purpose::ClientDocument, &url).await?;
     if let Some(kept) = &kept
         && kept.freshness(app.now().0) == Freshness::Fresh
     {
         return Ok(known(app, client_id, &kept.body).unwrap_or_else(|reason| invalid(&host, reason)));
     }
-    charge(app, address).await?;
+    if let Err(busy) = charge(app, address).await {
+        let standing_in = kept.and_then(|kept| kept.standing_in(&CacheBounds::default(), app.now().0));
+        let older = standing_in.ok_or(busy)?;
+        return Ok(known(app, client_id, &older.body).unwrap_or_else(|reason| invalid(&host, reason)));
+    }
     let parses = |body: &str| parse(client_id, body, &app.config.clients.private_use_schemes).map(drop);
-    match fetched::renew(app, wanted, kept, parses).await? {
+    match fetched::renew(app, Purpose::ClientDocument, wanted, kept, parses).await? {
         Ok(document) => {
             Ok(known(app, client_id, &document.body).unwrap_or_else(|reason| invalid(&host, reason)))
         }
@@ -155,7 +164,8 @@ fn unreachable(client_id: &ClientId, host: String, error: &FetchError) -> Lookup
     Lookup::Document(DocumentProblem::Unreachable { host, reason: error.to_string() })
 }
 
-async fn charge(app: &App, address: &str) -> Result<(), Error> {
+/// Counts a fetch on behalf of `address`.
+pub async fn charge(app: &App, address: &str) -> Result<(), Error> {
     match app.ephemeral.quota(Meter::DocumentFetch(address), app.config.limits.document_fetch).await? {
         Quota::Within { .. } => Ok(()),
         Quota::Exceeded { retry_after } => {
@@ -193,6 +203,8 @@ mod tests {
             "https://u:p@client.example/c",
             "https://client.example\\c/d",
             "https://client.example/c d",
+            "https://CLIENT.example/c",
+            "https://client.example:443/c",
             "client_123",
         ] {
             assert!(!is_document_url(bad), "{bad}");

@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::identity::csrf;
 use crate::identity::session::{self, Session};
 use crate::oauth::client::Client;
-use crate::oauth::error::{Error, access_denied};
+use crate::oauth::error::{Error, access_denied, server_error};
 use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES};
 use crate::oauth::{ErrorCode, Scopes};
 use crate::storage::grants::Grant;
@@ -88,14 +88,16 @@ pub async fn post(
     if !answer::claim(&app, &id).await? {
         return Ok(answer_of_the_first_click(&app, &id).await?);
     }
-    match decide(&app, &id, &asking, allow.then_some(ticked)).await {
-        Ok(response) => Ok(response),
-        // Nothing was decided: the person may click again.
-        Err(error) => {
-            answer::release(&app, &id).await?;
-            Err(error.into())
-        }
-    }
+    let decision = allow.then_some(ticked);
+    let deciding = {
+        let (app, id) = (app.clone(), id.clone());
+        // A browser that goes away must not leave a decision half made.
+        app.tasks.clone().spawn(async move { decide(&app, &id, &asking, decision).await })
+    };
+    let location =
+        deciding.await.map_err(|error| server_error("the server made an error").detail(error))??;
+    let cookie = flow::cookie_for_a_while(&app, &id, &jar);
+    Ok((cookie.into_iter().fold(CookieJar::new(), CookieJar::add), redirect(&location)).into_response())
 }
 
 /// `prompt=none`: answers without asking, where that is safe. Never for a client whose identity cannot be proven
@@ -189,7 +191,21 @@ async fn answer_of_the_first_click(app: &App, id: &str) -> Result<Response, Erro
     Ok(redirect(&format!("/consent/{id}")))
 }
 
-async fn decide(app: &App, id: &str, asking: &Asking, allowed: Option<Scopes>) -> Result<Response, Error> {
+/// Makes the decision and remembers it; where it fails nothing was decided, and the person may click again.
+async fn decide(app: &App, id: &str, asking: &Asking, allowed: Option<Scopes>) -> Result<String, Error> {
+    let decided = make_decision(app, id, asking, allowed).await;
+    if decided.is_err() {
+        answer::release(app, id).await?;
+    }
+    decided
+}
+
+async fn make_decision(
+    app: &App,
+    id: &str,
+    asking: &Asking,
+    allowed: Option<Scopes>,
+) -> Result<String, Error> {
     let Asking { flow, session, callback, negotiated, .. } = asking;
     let (location, code) = match allowed {
         None => {
@@ -204,7 +220,7 @@ async fn decide(app: &App, id: &str, asking: &Asking, allowed: Option<Scopes>) -
     };
     answer::remember(app, id, flow, &location, code).await?;
     flow::end(app, id).await?;
-    Ok(redirect(&location))
+    Ok(location)
 }
 
 /// The scopes that were ticked among those asked for. `offline_access` has no box of its own: it adds nothing to

@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::callback::Callback;
+use crate::oauth::error::{invalid_request, temporarily_unavailable};
 use crate::oauth::{Error, ErrorCode};
 use crate::web::page::ErrorPage;
 use crate::web::reference;
@@ -136,5 +137,50 @@ pub fn log(error: &Error) {
         tracing::error!(code, description, detail, "our fault");
     } else {
         tracing::info!(code, description, detail, "refused");
+    }
+}
+
+/// Gives errors that were made below our handlers (a body too long, a wrong method, a time-out) the form that
+/// clients read.
+pub async fn in_json(response: Response) -> Response {
+    let (status, headers) = (response.status(), response.headers());
+    let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().ends_with(b"json"));
+    if !(status.is_client_error() || status.is_server_error()) || is_json {
+        return response;
+    }
+    let error = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => invalid_request("the body is too long"),
+        StatusCode::METHOD_NOT_ALLOWED => invalid_request("this method is not allowed here"),
+        status if status.is_server_error() => {
+            temporarily_unavailable("the server is busy, try again shortly").retry_after(2)
+        }
+        _ => invalid_request("the request cannot be read"),
+    };
+    let allow = headers.get(header::ALLOW).cloned();
+    let mut answer = JsonError { error, basic: false }.into_response();
+    *answer.status_mut() = status;
+    if let Some(allow) = allow {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    answer
+}
+
+/// Gives such errors a page where people look.
+pub async fn on_a_page(response: Response) -> Response {
+    let status = response.status();
+    let has_body = response.headers().contains_key(header::CONTENT_TYPE);
+    let html = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE if !html => {
+            let page = ErrorPage::bad_request("What was sent is too long.");
+            ErrorPage { status, ..page }.into_response()
+        }
+        StatusCode::SERVICE_UNAVAILABLE if !has_body => {
+            ErrorPage::unavailable(reference::current()).into_response()
+        }
+        _ => response,
     }
 }

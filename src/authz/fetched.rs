@@ -18,9 +18,28 @@ pub enum Failure {
     Invalid(String),
 }
 
+/// What a document is taken for. Copies are kept apart by it: what one kind of caller refuses must not make an
+/// old copy stand in for another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A client ID metadata document.
+    ClientDocument,
+    /// A client's key set.
+    KeySet,
+}
+
+impl Purpose {
+    fn key(self, url: &Url) -> String {
+        match self {
+            Self::ClientDocument => format!("client {url}"),
+            Self::KeySet => format!("keys {url}"),
+        }
+    }
+}
+
 /// The copy that is kept, fresh or not.
-pub async fn kept(app: &App, url: &Url) -> Result<Option<CachedDocument>, Error> {
-    let text = app.store.find_document(url.as_str()).await?;
+pub async fn kept(app: &App, purpose: Purpose, url: &Url) -> Result<Option<CachedDocument>, Error> {
+    let text = app.store.find_document(&purpose.key(url)).await?;
     // A copy that a later version wrote in another form is fetched anew.
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
@@ -29,6 +48,7 @@ pub async fn kept(app: &App, url: &Url) -> Result<Option<CachedDocument>, Error>
 /// failing origin, it does.
 pub async fn renew(
     app: &App,
+    purpose: Purpose,
     wanted: Wanted<'_>,
     copy: Option<CachedDocument>,
     judge: impl Fn(&str) -> Result<(), String>,
@@ -51,7 +71,7 @@ pub async fn renew(
     };
     if let Ok(text) = serde_json::to_string(&document) {
         let mut tx = app.store.write().await?;
-        documents::keep(&mut tx, wanted.url.as_str(), &text, now).await?;
+        documents::keep(&mut tx, &purpose.key(wanted.url), &text, now).await?;
         commit(tx).await?;
     }
     Ok(Ok(document))

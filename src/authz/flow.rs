@@ -21,6 +21,8 @@ use crate::web::cookies;
 /// How long a person may take.
 pub const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
+const AFTERWARDS: Duration = Duration::from_secs(300);
+
 /// What waits.
 #[derive(Serialize, Deserialize)]
 pub struct Flow {
@@ -89,6 +91,13 @@ pub async fn end(app: &App, id: &str) -> Result<(), Error> {
 pub fn anchor(app: &App, id: &str, jar: &CookieJar) -> Option<String> {
     let cookie = jar.get(&cookies::name(&app.config.public_url, &cookie_of(id)))?;
     Some(cookie.value().to_owned())
+}
+
+/// The cookie of a flow that was answered, kept just long enough for a reload: browsers would otherwise collect
+/// them until a proxy finds their headers too long.
+pub fn cookie_for_a_while(app: &App, id: &str, jar: &CookieJar) -> Option<Cookie<'static>> {
+    let secret = anchor(app, id, jar)?;
+    Some(cookies::make(&app.config.public_url, &cookie_of(id), secret, AFTERWARDS))
 }
 
 fn cookie_of(id: &str) -> String {

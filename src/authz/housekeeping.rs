@@ -11,7 +11,11 @@ const EVERY: Duration = Duration::from_secs(600);
 /// How long what is over is kept, so that a replay can still be told from garbage.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// How long a fetched document is kept without being confirmed.
-const DOCUMENTS_KEPT: Duration = Duration::from_secs(30 * 86_400);
+const DOCUMENTS_KEPT: Duration = Duration::from_secs(8 * 86_400);
+/// How many fetched documents are kept: strangers decide what is fetched.
+const MOST_DOCUMENTS: i64 = 10_000;
+/// How long a client that registered itself is kept when it never obtained a token.
+const NEVER_USED: Duration = Duration::from_secs(86_400);
 
 /// Keeps house until the application stops.
 pub async fn run(app: Arc<App>) {
@@ -42,8 +46,9 @@ pub async fn once(app: &App) -> Result<()> {
     commit(tx).await?;
     let mut tx = app.store.write().await?;
     documents::remove_old(&mut tx, now.minus(DOCUMENTS_KEPT)).await?;
+    documents::remove_beyond(&mut tx, MOST_DOCUMENTS).await?;
     let unused = now.minus(app.config.clients.unused_lifetime);
-    let removed = clients::remove_unused(&mut tx, unused, now).await?;
+    let removed = clients::remove_unused(&mut tx, unused, now.minus(NEVER_USED), now).await?;
     commit(tx).await?;
     if removed > 0 {
         tracing::info!(removed, "clients that nobody used were removed");

@@ -22,7 +22,7 @@ use crate::identity::throttle::Verdict;
 use crate::identity::{csrf, session, throttle};
 use crate::oauth::error::Error;
 use crate::storage::users::User;
-use crate::storage::{audit, commit};
+use crate::storage::{self, audit, commit};
 use crate::web::address::ClientAddress;
 use crate::web::cookies;
 use crate::web::page::{ErrorPage, Page};
@@ -91,7 +91,7 @@ enum Attempt {
 }
 
 async fn sign_in(
-    app: &App,
+    app: &Arc<App>,
     jar: &CookieJar,
     username: &str,
     password: &str,
@@ -101,23 +101,23 @@ async fn sign_in(
         return Ok(Attempt::Wrong(LoginProblem::WrongCredentials));
     };
     let mark = jar.get(&cookies::name(&app.config.public_url, KNOWN)).map(Cookie::value).unwrap_or_default();
-    let known = throttle::is_known_browser(app, mark, username)?;
-    if let Verdict::Wait(wait) = throttle::check(app, username, address, known).await? {
+    let origin = throttle::origin(app, mark, username, address)?;
+    if let Verdict::Wait(wait) = throttle::check(app, username, &origin).await? {
         return Ok(Attempt::Wrong(LoginProblem::TooManyTries { wait_seconds: wait.as_secs() + 1 }));
     }
     let user = app.store.find_user_by_name(username).await?;
     let right = password.matches(user.as_ref().map(|user| user.password_hash.clone())).await?;
     let attempt = match user {
         Some(user) if right && user.disabled_at.is_some() => {
-            record(app, &user, Outcome::Refused, "the account is disabled").await?;
+            record_later(app, &user, "the account is disabled");
             Attempt::Wrong(LoginProblem::AccountDisabled)
         }
         Some(user) if right => {
-            throttle::forgive(app, username, address).await?;
+            throttle::forgive(app, username, &origin).await?;
             Attempt::Right(Box::new(user))
         }
         Some(user) => {
-            record(app, &user, Outcome::Refused, "wrong password").await?;
+            record_later(app, &user, "wrong password");
             Attempt::Wrong(LoginProblem::WrongCredentials)
         }
         None => Attempt::Wrong(LoginProblem::WrongCredentials),
@@ -125,11 +125,22 @@ async fn sign_in(
     Ok(attempt)
 }
 
-async fn record(app: &App, user: &User, outcome: Outcome, detail: &str) -> Result<(), Error> {
-    let event = Event::new(Kind::SignIn, outcome).user(&user.user_id).detail(detail);
+/// Records a refusal after it was answered: a write that only known users cause would tell by its time which
+/// names exist.
+fn record_later(app: &Arc<App>, user: &User, why: &'static str) {
+    let event = Event::new(Kind::SignIn, Outcome::Refused).user(&user.user_id).detail(why);
+    let writer = app.clone();
+    app.tasks.spawn(async move {
+        if let Err(error) = record(&writer, &event).await {
+            tracing::error!(%error, "a refused sign-in was not recorded");
+        }
+    });
+}
+
+async fn record(app: &App, event: &Event) -> storage::Result<()> {
     let mut tx = app.store.write().await?;
-    audit::record(&mut tx, app.now(), &event).await?;
-    Ok(commit(tx).await?)
+    audit::record(&mut tx, app.now(), event).await?;
+    commit(tx).await
 }
 
 async fn welcome(app: &App, jar: &CookieJar, user: &User, purpose: &Purpose) -> Result<Response, Error> {

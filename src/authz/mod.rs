@@ -44,17 +44,24 @@ pub mod token;
 pub mod views;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::map_response;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use tower_http::csrf::CsrfLayer;
+use http::StatusCode;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
+use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::web::page::ErrorPage;
 use crate::web::{assets, cors};
 
+/// How long an answer may take in all.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The longest form or registration, in bytes.
 const BODY_LIMIT: usize = 16 * 1024;
 
@@ -72,15 +79,16 @@ fn endpoints() -> Router<Arc<App>> {
         .route("/register", post(register::post))
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
+        .layer(map_response(error::in_json))
         .layer(cors::open())
 }
 
 /// What people see. No CORS, and no form from another site.
 fn pages_router(app: &App) -> Router<Arc<App>> {
-    let forms = CsrfLayer::new();
+    let forms = CsrfLayer::new().with_rejection_response(form_refused);
     // A parsed origin is always a trusted one; without it the layer compares with `Host`.
     let forms = forms.clone().add_trusted_origin(app.config.public_url.issuer()).unwrap_or(forms);
-    let forms = forms.with_rejection_response(|_| ErrorPage::form_refused().into_response());
     Router::new()
         .route("/", get(home::get))
         .route("/authorize", get(authorize::get))
@@ -92,5 +100,14 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/signed-out", get(account::get_signed_out))
         .route("/setup", get(setup::get).post(setup::post))
         .layer(forms)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
+        .layer(map_response(error::on_a_page))
         .merge(assets::router())
+}
+
+/// The page for a form that came from elsewhere.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the error over")]
+fn form_refused(error: ProtectionError) -> http::Response<Body> {
+    tracing::info!(detail = %error, "a form from elsewhere is refused");
+    ErrorPage::form_refused().into_response()
 }

@@ -15,12 +15,15 @@ use crate::audit::{Event, Kind, Outcome};
 use crate::clock::Timestamp;
 use crate::ephemeral::{Meter, Quota};
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
-use crate::oauth::error::{Error, invalid_client_metadata, too_many_requests};
+use crate::oauth::error::{Error, invalid_client_metadata, temporarily_unavailable, too_many_requests};
 use crate::oauth::secret::ClientSecret;
 use crate::oauth::{ClientId, Scopes};
 use crate::storage::{audit, clients, commit};
 use crate::web::address::ClientAddress;
 use crate::web::not_found;
+
+/// How many clients may have registered themselves; those that are never used go after a day.
+const MOST_CLIENTS: i64 = 100_000;
 
 /// Registers a client.
 pub async fn post(
@@ -33,10 +36,16 @@ pub async fn post(
         return Ok(not_found::json().into_response());
     }
     charge(&app, &address.0).await?;
+    if app.store.count_dynamic_clients().await? >= MOST_CLIENTS {
+        return Err(temporarily_unavailable("too many clients are registered, try again later")
+            .retry_after(600)
+            .into());
+    }
     let members = read(&headers, &body)?;
     let rules = MetadataRules {
         private_use_schemes: &app.config.clients.private_use_schemes,
         default_auth_method: AuthMethod::ClientSecretBasic,
+        further_methods: false,
     };
     let metadata = ClientMetadata::parse(&members, rules)?;
     let secret = metadata.token_endpoint_auth_method.uses_secret().then(|| ClientSecret::issue(&app.random));

@@ -20,7 +20,7 @@ use crate::identity::{csrf, session};
 use crate::oauth::error::Error;
 use crate::oauth::secret::SetupToken;
 use crate::storage::users::{Recorded, Role};
-use crate::storage::{commit, setup_links};
+use crate::storage::{commit, setup_links, users};
 use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
 
@@ -63,6 +63,10 @@ pub async fn post(
     let user = account::prepare(&app, &name, password, Role::Agent).await?;
     let mut tx = app.store.write().await?;
     if !setup_links::redeem(&mut tx, &token.hash(), app.now()).await? {
+        return Err(used_up().into());
+    }
+    // A link that was printed before somebody made an account by hand is not good for a second one.
+    if users::exists(&mut tx).await? {
         return Err(used_up().into());
     }
     if account::record(&app, &mut tx, &user).await? == Recorded::Taken {

@@ -102,6 +102,7 @@ async fn add(app: &App, members: &Map<String, Value>, client_id: Option<String>)
     let rules = MetadataRules {
         private_use_schemes: &app.config.clients.private_use_schemes,
         default_auth_method: AuthMethod::ClientSecretBasic,
+        further_methods: false,
     };
     let metadata = ClientMetadata::parse(members, rules)?;
     let wanted = members.get("redirect_uris").and_then(Value::as_array).map_or(0, Vec::len);

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::identity::account::{self, Username};
 use crate::storage::users::{Recorded, Role, User as Account};
-use crate::storage::{audit, commit, users};
+use crate::storage::{audit, commit, grants, users};
 
 /// Manage local accounts.
 #[derive(Debug, Subcommand)]
@@ -36,11 +36,14 @@ pub(super) enum User {
         /// Whose account.
         username: String,
     },
-    /// Set an account's password and end its browser sessions.
+    /// Set an account's password; end its browser sessions and what its apps were granted.
     #[command(after_help = "Example:\n  mandate user password alice < password.txt")]
     Password {
         /// Whose password.
         username: String,
+        /// Leave the apps connected.
+        #[arg(long)]
+        keep_apps: bool,
         /// A file whose first line is the password.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
@@ -87,14 +90,17 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
             commit(tx).await?;
             say(&format!("Disabled {}. Its apps are refused from now on.", user.username));
         }
-        User::Password { username, password_file } => {
+        User::Password { username, keep_apps, password_file } => {
             let user = find(app, &username).await?;
             let hash = secret::new_password(password_file.as_deref())?.hash().await?;
             let mut tx = app.store.write().await?;
             users::set_password(&mut tx, &user.user_id, &hash).await?;
             audit::record(&mut tx, app.now(), &changed(&user, "new password")).await?;
+            let ended =
+                if keep_apps { 0 } else { grants::revoke_all(&mut tx, &user.user_id, app.now()).await? };
             commit(tx).await?;
             say(&format!("Set the password of {}. Its browser sessions have ended.", user.username));
+            say(&format!("Apps that lost their access: {ended}."));
         }
     }
     Ok(())

@@ -131,6 +131,7 @@ impl Default for Mcp {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
+    pub(super) authorizations_per_minute: u32,
     pub(super) registrations_per_hour: u32,
     pub(super) document_fetches_per_minute: u32,
 }
@@ -138,7 +139,11 @@ pub(super) struct Limits {
 // Hosted clients share few addresses, so the buckets are big: they stop floods, not users.
 impl Default for Limits {
     fn default() -> Self {
-        Self { registrations_per_hour: 1000, document_fetches_per_minute: 120 }
+        Self {
+            authorizations_per_minute: 120,
+            registrations_per_hour: 1000,
+            document_fetches_per_minute: 120,
+        }
     }
 }
 

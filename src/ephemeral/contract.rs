@@ -51,6 +51,8 @@ async fn a_key_is_claimed_by_one_of_many(store: Arc<dyn Ephemeral>, pass: &(dyn 
     assert_eq!(first.into_iter().filter(|first| *first).count(), 1);
     pass(MINUTE);
     assert!(store.once(key(), MINUTE).await.unwrap(), "a claim ends with its lifetime");
+    store.take(key()).await.unwrap();
+    assert!(store.once(key(), MINUTE).await.unwrap(), "a claim can be given back");
 }
 
 async fn a_burst_passes_and_then_the_rate_holds(store: &dyn Ephemeral, pass: &(dyn Fn(Duration) + Sync)) {
@@ -69,6 +71,8 @@ async fn a_burst_passes_and_then_the_rate_holds(store: &dyn Ephemeral, pass: &(d
         Quota::Within { remaining: 2 }
     ));
     pass(Duration::from_secs(20));
+    assert_eq!(store.quota(meter(), rate).await.unwrap(), Quota::Within { remaining: 0 });
+    store.refund(meter(), rate).await.unwrap();
     assert_eq!(store.quota(meter(), rate).await.unwrap(), Quota::Within { remaining: 0 });
     store.forget(meter()).await.unwrap();
     assert_eq!(store.peek(meter(), rate).await.unwrap(), Quota::Within { remaining: 2 });

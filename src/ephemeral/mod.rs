@@ -49,6 +49,10 @@ pub enum Meter<'a> {
     SignInAccount(&'a str),
     /// Failed client authentications, by client id and address.
     ClientSecret(&'a str, &'a str),
+    /// Authorization requests parked for one address.
+    Park(&'a str),
+    /// Key sets fetched anew for an unknown `kid`, by URL and address (empty: whichever the address).
+    KeyRefetch(&'a str, &'a str),
     /// Registrations from one address.
     Register(&'a str),
     /// Fetches of metadata documents on behalf of one address.
@@ -68,6 +72,8 @@ impl fmt::Display for Meter<'_> {
             Self::SignInAccount(account) => write!(f, "sign-in-account:{account}"),
             Self::SignInAddress(address) => write!(f, "sign-in-address:{address}"),
             Self::ClientSecret(client_id, address) => write!(f, "client-secret:{address}:{client_id}"),
+            Self::Park(address) => write!(f, "park:{address}"),
+            Self::KeyRefetch(url, address) => write!(f, "key-refetch:{address}:{url}"),
             Self::Register(address) => write!(f, "register:{address}"),
             Self::DocumentFetch(address) => write!(f, "document-fetch:{address}"),
             Self::Calls(class, client_id, user_id) => write!(f, "calls:{class}:{user_id}:{client_id}"),
@@ -123,7 +129,7 @@ pub trait Ephemeral: Send + Sync + fmt::Debug {
     /// What is kept under `key`.
     async fn find(&self, key: Key<'_>) -> Result<Option<String>>;
 
-    /// Takes what is kept under `key`: of many callers, one gets it.
+    /// Takes what is kept under `key`: of many callers, one gets it. Ends a claim of [`Self::once`], too.
     async fn take(&self, key: Key<'_>) -> Result<Option<String>>;
 
     /// Claims `key` for `lifetime`: `true` for the first caller, `false` for every later one.
@@ -134,6 +140,9 @@ pub trait Ephemeral: Send + Sync + fmt::Debug {
 
     /// What `quota` would say, without counting.
     async fn peek(&self, meter: Meter<'_>, rate: Rate) -> Result<Quota>;
+
+    /// Takes one counted event back.
+    async fn refund(&self, meter: Meter<'_>, rate: Rate) -> Result<()>;
 
     /// Forgets what was counted against `meter`.
     async fn forget(&self, meter: Meter<'_>) -> Result<()>;

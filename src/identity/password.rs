@@ -7,7 +7,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher};
 use tokio::sync::Semaphore;
 
-use crate::oauth::error::{Error, server_error};
+use crate::oauth::error::{Error, server_error, temporarily_unavailable};
 
 /// The fewest characters of a password (NIST SP 800-63B §3.1.1.2).
 pub const MIN_CHARACTERS: usize = 8;
@@ -15,8 +15,11 @@ pub const MIN_CHARACTERS: usize = 8;
 pub const MAX_BYTES: usize = 1024;
 /// How many hashes are computed at once: each takes 19 MiB and a core.
 const AT_ONCE: usize = 2;
+/// How many may wait for their turn, about two seconds' worth; whoever comes then is told to come back.
+const WAITING: usize = 64;
 
 static TURNS: OnceLock<Arc<Semaphore>> = OnceLock::new();
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE + WAITING);
 static DUMMY: OnceLock<String> = OnceLock::new();
 
 /// A password on its way to be hashed. Never printed.
@@ -83,6 +86,9 @@ pub async fn warm_up() -> Result<(), Error> {
 }
 
 async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let _place = PLACES.try_acquire().map_err(|_| {
+        temporarily_unavailable("too many people are signing in, try again shortly").retry_after(2)
+    })?;
     let turns = TURNS.get_or_init(|| Arc::new(Semaphore::new(AT_ONCE))).clone();
     let turn = turns.acquire_owned().await.map_err(fault)?;
     tokio::task::spawn_blocking(move || {

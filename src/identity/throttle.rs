@@ -1,10 +1,11 @@
 //! What slows guessing down without locking the rightful user out.
 //!
-//! Every try is counted before the password is looked at, so that parallel tries cannot overtake the count. Three
-//! meters of rising length make the waits grow for one account from one address: five tries are free, then one
-//! each 12 seconds, and after 20 in an hour one each 3 minutes. A meter on the address alone stops one host that
-//! tries many accounts. A meter on the account alone stops many hosts that try one account; it does not apply to
-//! a browser in which that account has signed in before, so its owner is never kept out by strangers.
+//! Every try is counted before the password is looked at, so that parallel tries cannot overtake the count, and a
+//! success is taken back. Three meters of rising length make the waits grow for one account from one address:
+//! five tries are free, then one each 12 seconds, and after 20 in an hour one each 3 minutes. A meter on the
+//! address alone stops one host that tries many accounts; one on the account alone stops many hosts that try one
+//! account. A browser in which that account has signed in before is counted by itself, whatever its address and
+//! whatever strangers do, so that its owner is never kept out by them.
 
 use std::time::Duration;
 
@@ -34,14 +35,20 @@ pub enum Verdict {
     Wait(Duration),
 }
 
-/// Counts a try to sign in as `username` from `address`.
-pub async fn check(app: &App, username: &str, address: &str, known_browser: bool) -> Result<Verdict, Error> {
+/// From where a try comes: a browser that the account knows, or an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A browser in which the account has signed in before, by the nonce of its mark.
+    KnownBrowser(String),
+    /// Any other, by its address.
+    Address(String),
+}
+
+/// Counts a try to sign in as `username`.
+pub async fn check(app: &App, username: &str, origin: &Origin) -> Result<Verdict, Error> {
     let account = account_key(username);
-    let pairs =
-        PAIR.iter().enumerate().map(|(tier, rate)| (Meter::SignInPair(tier, &account, address), *rate));
-    let address_alone = (Meter::SignInAddress(address), ADDRESS);
-    let account_alone = (!known_browser).then_some((Meter::SignInAccount(&account), ACCOUNT));
-    for (meter, rate) in pairs.chain([address_alone]).chain(account_alone) {
+    // The widest meter first: a flood that it stops leaves nothing in the narrower ones.
+    for (meter, rate) in meters(&account, origin) {
         if let Quota::Exceeded { retry_after } = app.ephemeral.quota(meter, rate).await? {
             return Ok(Verdict::Wait(retry_after));
         }
@@ -49,13 +56,29 @@ pub async fn check(app: &App, username: &str, address: &str, known_browser: bool
     Ok(Verdict::Try)
 }
 
-/// Forgets the tries of an account from an address after a success.
-pub async fn forgive(app: &App, username: &str, address: &str) -> Result<(), Error> {
+/// Takes back what was counted for a try that succeeded, and forgets the tries before it.
+pub async fn forgive(app: &App, username: &str, origin: &Origin) -> Result<(), Error> {
     let account = account_key(username);
-    for tier in 0..PAIR.len() {
-        app.ephemeral.forget(Meter::SignInPair(tier, &account, address)).await?;
+    for (meter, rate) in meters(&account, origin) {
+        match meter {
+            Meter::SignInPair(..) => app.ephemeral.forget(meter).await?,
+            shared => app.ephemeral.refund(shared, rate).await?,
+        }
     }
     Ok(())
+}
+
+fn meters<'a>(account: &'a str, origin: &'a Origin) -> Vec<(Meter<'a>, Rate)> {
+    let pairs = |from: &'a str| {
+        PAIR.iter().enumerate().map(move |(tier, rate)| (Meter::SignInPair(tier, account, from), *rate))
+    };
+    match origin {
+        Origin::KnownBrowser(nonce) => pairs(nonce).collect(),
+        Origin::Address(address) => {
+            let shared = [(Meter::SignInAddress(address), ADDRESS), (Meter::SignInAccount(account), ACCOUNT)];
+            shared.into_iter().chain(pairs(address)).collect()
+        }
+    }
 }
 
 /// What a browser keeps after a sign-in, so that it is known for this account later.
@@ -65,10 +88,14 @@ pub fn known_browser_mark(app: &App, username: &str) -> Result<String, Error> {
     Ok(format!("{nonce}.{tag}"))
 }
 
-/// Whether `mark` was made by [`known_browser_mark`] for this account.
-pub fn is_known_browser(app: &App, mark: &str, username: &str) -> Result<bool, Error> {
-    let Some((nonce, tag)) = mark.split_once('.') else { return Ok(false) };
-    Ok(equal(tag.as_bytes(), mark_tag(app, nonce, username)?.as_bytes()))
+/// Where a try comes from, judged by the browser's `mark` and its address.
+pub fn origin(app: &App, mark: &str, username: &str, address: &str) -> Result<Origin, Error> {
+    if let Some((nonce, tag)) = mark.split_once('.')
+        && equal(tag.as_bytes(), mark_tag(app, nonce, username)?.as_bytes())
+    {
+        return Ok(Origin::KnownBrowser(nonce.to_owned()));
+    }
+    Ok(Origin::Address(address.to_owned()))
 }
 
 fn mark_tag(app: &App, nonce: &str, username: &str) -> Result<String, Error> {

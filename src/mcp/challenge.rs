@@ -2,9 +2,10 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use rmcp::model::ErrorCode;
 use serde_json::json;
 
-use super::{metadata, operation};
+use super::{message, metadata, operation};
 use crate::app::App;
 use crate::oauth::Scopes;
 
@@ -48,7 +49,12 @@ impl Challenge {
             "scope": scope.to_string(),
             "resource_metadata": metadata,
         });
-        let mut response = (status, axum::Json(body)).into_response();
+        let mut response = if status == StatusCode::BAD_REQUEST {
+            // Clients of 2026-07-28 take any other 400 for a sign of an older server.
+            message::error(status, None, ErrorCode::INVALID_REQUEST, &description, Some(body))
+        } else {
+            (status, axum::Json(body)).into_response()
+        };
         // Scopes, our own sentences and our own URL: none can hold a quote or a line break.
         if let Ok(challenge) = HeaderValue::from_str(&challenge) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -11,6 +11,8 @@ use super::secret::SecretHash;
 
 /// How long a name may be, in characters; the rest is cut.
 const MAX_NAME: usize = 200;
+/// How long a key set by value may be, in bytes.
+const MAX_JWKS: usize = 8 * 1024;
 /// How many redirect URIs are kept.
 const MAX_REDIRECT_URIS: usize = 32;
 
@@ -116,6 +118,8 @@ pub struct MetadataRules<'a> {
     /// The auth method when none is named: `client_secret_basic` for registrations (RFC 7591 §2), `none` for
     /// documents, which cannot share a secret.
     pub default_auth_method: AuthMethod,
+    /// Whether `token_endpoint_auth_methods_supported` is looked at: metadata documents list further methods.
+    pub further_methods: bool,
 }
 
 impl ClientMetadata {
@@ -141,7 +145,11 @@ impl ClientMetadata {
             client_name: text(members, "client_name").map(|name| name.chars().take(MAX_NAME).collect()),
             redirect_uris: redirect_uris(members, rules.private_use_schemes)?,
             token_endpoint_auth_method,
-            further_auth_methods: further_auth_methods(members, token_endpoint_auth_method),
+            further_auth_methods: if rules.further_methods {
+                further_auth_methods(members, token_endpoint_auth_method)
+            } else {
+                Vec::new()
+            },
             client_uri: text(members, "client_uri").filter(|uri| is_https(uri)),
             application_type: text(members, "application_type")
                 .filter(|kind| kind == "native" || kind == "web"),
@@ -241,6 +249,9 @@ fn keys(members: &Map<String, Value>) -> Result<(Option<Value>, Option<String>),
         (Some(jwks), None) if !jwks.get("keys").is_some_and(Value::is_array) => {
             Err(invalid_client_metadata("jwks must be a JWK set: an object with an array named keys"))
         }
+        (Some(jwks), None) if jwks.to_string().len() > MAX_JWKS => {
+            Err(invalid_client_metadata("jwks must not be longer than 8 KB"))
+        }
         (None, Some(uri)) if !is_https(uri) => Err(invalid_client_metadata("jwks_uri must be an https URL")),
         _ => Ok((jwks, jwks_uri)),
     }
@@ -263,6 +274,7 @@ mod tests {
         let rules = MetadataRules {
             private_use_schemes: &schemes,
             default_auth_method: AuthMethod::ClientSecretBasic,
+            further_methods: false,
         };
         let Value::Object(members) = value else { panic!("an object") };
         ClientMetadata::parse(&members, rules)

@@ -1,6 +1,8 @@
 //! The audit log's rows: appended inside the transaction of what they record.
 
-use super::{Result, Tx, next_number};
+use sqlx::Row as _;
+
+use super::{Result, Store, Tx, next_number};
 use crate::audit::Event;
 use crate::clock::Timestamp;
 
@@ -26,4 +28,65 @@ pub async fn record(tx: &mut Tx, at: Timestamp, event: &Event) -> Result<()> {
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// An event as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Its place in the log, from 1, without gaps.
+    pub seq: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: String,
+    /// What came of it.
+    pub outcome: String,
+    /// On whose behalf.
+    pub user_id: Option<String>,
+    /// By which client.
+    pub client_id: Option<String>,
+    /// Under which grant.
+    pub grant_id: Option<String>,
+    /// The tool's name.
+    pub tool: Option<String>,
+    /// The tool's arguments, long texts reduced.
+    pub arguments: Option<String>,
+    /// The caller's key.
+    pub idempotency_key: Option<String>,
+    /// What ties it to the logs.
+    pub reference: Option<String>,
+    /// The reason of a refusal, or what the event is about.
+    pub detail: Option<String>,
+}
+
+fn parse(row: &sqlx::any::AnyRow) -> Result<AuditRow> {
+    Ok(AuditRow {
+        seq: row.try_get("seq")?,
+        at: Timestamp(row.try_get("at")?),
+        event: row.try_get("event")?,
+        outcome: row.try_get("outcome")?,
+        user_id: row.try_get("user_id")?,
+        client_id: row.try_get("client_id")?,
+        grant_id: row.try_get("grant_id")?,
+        tool: row.try_get("tool")?,
+        arguments: row.try_get("arguments")?,
+        idempotency_key: row.try_get("idempotency_key")?,
+        reference: row.try_get("reference")?,
+        detail: row.try_get("detail")?,
+    })
+}
+
+impl Store {
+    /// The events after place `after`, oldest first.
+    pub async fn list_audit_events(&self, after: i64, limit: u32) -> Result<Vec<AuditRow>> {
+        let rows = sqlx::query(
+            "SELECT seq, at, event, outcome, user_id, client_id, grant_id, tool, arguments, \
+             idempotency_key, reference, detail FROM audit_events WHERE seq > $1 ORDER BY seq LIMIT $2",
+        )
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(self.read())
+        .await?;
+        rows.iter().map(parse).collect()
+    }
 }

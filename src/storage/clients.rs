@@ -86,15 +86,23 @@ pub async fn remove(tx: &mut Tx, client_id: &ClientId) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Forgets clients that registered themselves, were last used before `before` and hold no live grant.
-pub async fn remove_unused(tx: &mut Tx, before: Timestamp, now: Timestamp) -> Result<u64> {
+/// Forgets clients that registered themselves, hold no live grant, and were last used before `before` or never
+/// since they registered before `registered_before`.
+pub async fn remove_unused(
+    tx: &mut Tx,
+    before: Timestamp,
+    registered_before: Timestamp,
+    now: Timestamp,
+) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM clients WHERE kind = 'dynamic' AND last_used_at < $1 AND NOT EXISTS (\
+        "DELETE FROM clients WHERE kind = 'dynamic' \
+         AND (last_used_at < $1 OR (last_used_at = created_at AND created_at < $3)) AND NOT EXISTS (\
          SELECT 1 FROM grants WHERE grants.client_id = clients.client_id AND grants.revoked_at IS NULL \
          AND grants.activated_at IS NOT NULL AND grants.expires_at > $2)",
     )
     .bind(before.0)
     .bind(now.0)
+    .bind(registered_before.0)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
@@ -111,6 +119,14 @@ impl Store {
         .fetch_optional(self.read())
         .await?;
         row.map(parse).transpose()
+    }
+
+    /// How many clients registered themselves.
+    pub async fn count_dynamic_clients(&self) -> Result<i64> {
+        let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM clients WHERE kind = 'dynamic'")
+            .fetch_one(self.read())
+            .await?;
+        Ok(count)
     }
 
     /// Every registered client, newest first.

@@ -35,8 +35,19 @@ pub async fn record(tx: &mut Tx, hash: &SecretHash, code: &CodeRow, now: Timesta
     Ok(())
 }
 
-/// Redeems a code: `true` for the one caller that gets it (OAuth 2.1 §4.1.3).
-pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<bool> {
+/// What became of an attempt to redeem a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redemption {
+    /// This caller has it, and no other.
+    Redeemed,
+    /// Somebody had it before.
+    Used,
+    /// Nobody had it in time.
+    Expired,
+}
+
+/// Redeems a code (OAuth 2.1 §4.1.3).
+pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<Redemption> {
     let done = sqlx::query(
         "UPDATE authorization_codes SET consumed_at = $2 \
          WHERE code_hash = $1 AND consumed_at IS NULL AND expires_at > $2",
@@ -45,7 +56,16 @@ pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<bo
     .bind(now.0)
     .execute(&mut **tx)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 1 {
+        return Ok(Redemption::Redeemed);
+    }
+    let used: Option<(i64,)> = sqlx::query_as(
+        "SELECT consumed_at FROM authorization_codes WHERE code_hash = $1 AND consumed_at IS NOT NULL",
+    )
+    .bind(hash.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(if used.is_some() { Redemption::Used } else { Redemption::Expired })
 }
 
 /// Removes codes that expired before `before`, and grants that were never taken up through them.

@@ -3,13 +3,13 @@
 use super::{Result, Store, Tx};
 use crate::clock::Timestamp;
 
-/// Keeps a fetched document, as the cache writes it, for its URL.
-pub async fn keep(tx: &mut Tx, url: &str, cached: &str, now: Timestamp) -> Result<()> {
+/// Keeps a fetched document, as the cache writes it, under a key that names its purpose and URL.
+pub async fn keep(tx: &mut Tx, key: &str, cached: &str, now: Timestamp) -> Result<()> {
     sqlx::query(
-        "INSERT INTO fetched_documents (url, cached, updated_at) VALUES ($1, $2, $3) \
-         ON CONFLICT (url) DO UPDATE SET cached = excluded.cached, updated_at = excluded.updated_at",
+        "INSERT INTO fetched_documents (key, cached, updated_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (key) DO UPDATE SET cached = excluded.cached, updated_at = excluded.updated_at",
     )
-    .bind(url)
+    .bind(key)
     .bind(cached)
     .bind(now.0)
     .execute(&mut **tx)
@@ -26,11 +26,23 @@ pub async fn remove_old(tx: &mut Tx, before: Timestamp) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
+/// Forgets the documents that were confirmed longest ago, beyond `most`.
+pub async fn remove_beyond(tx: &mut Tx, most: i64) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM fetched_documents WHERE key IN (\
+         SELECT key FROM fetched_documents ORDER BY updated_at DESC LIMIT 1000000 OFFSET $1)",
+    )
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 impl Store {
-    /// The document kept for this URL, as the cache wrote it.
-    pub async fn find_document(&self, url: &str) -> Result<Option<String>> {
-        let row: Option<(String,)> = sqlx::query_as("SELECT cached FROM fetched_documents WHERE url = $1")
-            .bind(url)
+    /// The document kept under this key, as the cache wrote it.
+    pub async fn find_document(&self, key: &str) -> Result<Option<String>> {
+        let row: Option<(String,)> = sqlx::query_as("SELECT cached FROM fetched_documents WHERE key = $1")
+            .bind(key)
             .fetch_optional(self.read())
             .await?;
         Ok(row.map(|(cached,)| cached))

@@ -175,6 +175,19 @@ pub async fn revoke(tx: &mut Tx, grant_id: &GrantId, because: &str, now: Timesta
     Ok(done.rows_affected() == 1)
 }
 
+/// Ends every grant of a user, for a new password. Returns how many.
+pub async fn revoke_all(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<u64> {
+    let done = sqlx::query(
+        "UPDATE grants SET revoked_at = $2, revoked_because = 'the password was changed' \
+         WHERE user_id = $1 AND revoked_at IS NULL AND activated_at IS NOT NULL AND expires_at > $2",
+    )
+    .bind(user_id.as_str())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Notes that a call was made, unless one was noted after `unless_after`.
 pub async fn touch(tx: &mut Tx, grant_id: &GrantId, now: Timestamp, unless_after: Timestamp) -> Result<()> {
     sqlx::query(

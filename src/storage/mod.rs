@@ -122,8 +122,17 @@ async fn sqlite_pool(url: &str, size: u32, pragmas: &'static str) -> std::result
 
 fn create_folder_of(path: &Path) -> std::result::Result<(), OpenError> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => std::fs::create_dir_all(folder)
+        // Password hashes are in there: a folder that we make is its owner's alone.
+        Some(folder) => private_folder(folder)
             .map_err(|error| OpenError::Unreadable(format!("{}: {error}", folder.display()))),
         None => Ok(()),
     }
+}
+
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }

@@ -33,7 +33,7 @@ impl Role {
 }
 
 /// A local account.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct User {
     /// Stands in `sub`.
     pub user_id: UserId,
@@ -56,6 +56,12 @@ pub enum Recorded {
     Yes,
     /// The username is taken.
     Taken,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User").field("user_id", &self.user_id).finish_non_exhaustive()
+    }
 }
 
 type Row = (String, String, String, String, i64, Option<i64>);
@@ -115,6 +121,12 @@ pub async fn disable(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<()
         .await?;
     sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user_id.as_str()).execute(&mut **tx).await?;
     Ok(())
+}
+
+/// Whether anybody has an account.
+pub async fn exists(tx: &mut Tx) -> Result<bool> {
+    let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut **tx).await?;
+    Ok(row.is_some())
 }
 
 impl Store {

@@ -1,7 +1,7 @@
 //! Whom a request comes from, as far as limits are concerned.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::HeaderMap;
@@ -9,6 +9,9 @@ use http::request::Parts;
 use ipnet::IpNet;
 
 use crate::app::App;
+
+/// Said once: it would be said with every request.
+static UNTRUSTED: Once = Once::new();
 
 /// The client's address, one text per host: IPv6 hosts own whole /64 networks, so those count as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,15 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        if let Some(peer) = peer
+            && parts.headers.contains_key("x-forwarded-for")
+            && !app.config.trusted_proxies.iter().any(|network| network.contains(&peer))
+        {
+            UNTRUSTED.call_once(|| {
+                tracing::warn!(%peer, "a proxy that trusted_proxies does not list sends X-Forwarded-For: every \
+                    request through it counts as one address");
+            });
+        }
         Ok(Self(peer.map_or_else(
             || "unknown".to_owned(),
             |peer| bucket(resolve(peer, &parts.headers, &app.config.trusted_proxies)),
@@ -37,13 +49,21 @@ fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let listed: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     let mut nearest = peer;
     for text in listed.iter().rev() {
-        let Ok(address) = text.parse::<IpAddr>() else { break };
+        let Some(address) = parse(text) else { break };
         nearest = address;
         if !trusts(address) {
             break;
         }
     }
     nearest
+}
+
+/// An address as proxies write it, some with a port.
+fn parse(text: &str) -> Option<IpAddr> {
+    let bare = |text: &str| text.parse().ok();
+    bare(text)
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| bare(text.strip_prefix('[')?.strip_suffix(']')?))
 }
 
 fn bucket(address: IpAddr) -> String {
@@ -77,6 +97,8 @@ mod tests {
             ("10.0.0.1", vec!["198.51.100.7, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
             ("10.0.0.1", vec!["198.51.100.7", "203.0.113.9"], "203.0.113.9"),
             ("10.0.0.1", vec!["spoofed, 10.0.0.3"], "10.0.0.3"),
+            ("10.0.0.1", vec!["203.0.113.9:4711"], "203.0.113.9"),
+            ("10.0.0.1", vec!["[2001:db8:1:2::9]:4711"], "2001:db8:1:2::/64"),
             ("10.0.0.1", vec![], "10.0.0.1"),
         ] {
             assert_eq!(resolved(peer, &forwarded), client, "{peer} {forwarded:?}");

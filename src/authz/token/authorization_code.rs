@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_request, server_error};
 use crate::oauth::secret::{AuthorizationCode, RefreshToken, SecretHash};
-use crate::storage::codes::CodeRow;
+use crate::storage::codes::{CodeRow, Redemption};
 use crate::storage::grants::Grant;
 use crate::storage::{audit, clients, codes, commit, grants, refresh_tokens};
 
@@ -35,6 +35,10 @@ impl<'a> CodeRedemption<'a> {
             return Err(unknown().detail("expired"));
         }
         let grant = self.app.store.find_grant(&row.grant_id).await?.ok_or_else(unknown)?;
+        let user = self.app.store.find_user(&grant.user_id).await?;
+        if user.is_none_or(|user| user.disabled_at.is_some()) {
+            return Err(unknown().detail("the user is disabled"));
+        }
         if grant.client.client_id != *self.presented.client_id {
             return Err(invalid_grant("the code was issued to another client"));
         }
@@ -69,7 +73,11 @@ impl<'a> CodeRedemption<'a> {
                 .grant(&grant.grant_id)
         };
         let mut tx = app.store.write().await?;
-        if !codes::redeem(&mut tx, hash, now).await? {
+        let redemption = codes::redeem(&mut tx, hash, now).await?;
+        if redemption == Redemption::Expired {
+            return Err(invalid_grant("the code is unknown or has expired"));
+        }
+        if redemption == Redemption::Used {
             grants::revoke(&mut tx, &grant.grant_id, "its code was presented twice", now).await?;
             audit::record(&mut tx, now, &event(Kind::CodeReplayed, Outcome::Refused)).await?;
             commit(tx).await?;
