@@ -8,12 +8,12 @@ use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use http::HeaderMap;
 
+use super::body::form;
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::account::{AccountNotice, AccountPage, AppView};
 use super::pages::scope_words::scope_words;
 use super::pages::signed_out::SignedOutPage;
-use super::token::form;
 use super::views;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};

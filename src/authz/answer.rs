@@ -28,10 +28,7 @@ const REPEATED_FOR: Duration = Duration::from_secs(60);
 /// Whether the identity of a client is proven, so that it may go unasked: its code can only reach a website of
 /// its own, and it either is that website (a document there) or must show its secret to use the code.
 pub fn is_proven(client: &Client, redirect_uri: &RedirectUri) -> bool {
-    let own_host = || {
-        let target = url::Url::parse(redirect_uri.as_str()).ok();
-        target.and_then(|url| url.host_str().map(str::to_owned)) == client.proven_host()
-    };
+    let own_host = || client.proven_host().is_some_and(|host| host == redirect_uri.shown_host());
     let proven = match client.kind {
         ClientKind::Document => own_host(),
         ClientKind::Registered => !client.may_use(crate::oauth::client::AuthMethod::None),

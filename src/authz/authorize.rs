@@ -48,12 +48,16 @@ pub async fn get(
     let session = session::find(&app, &jar).await?;
     let prompt = Prompt::parse(&params).unwrap_or_default();
     let judged = judge(&app, &client, &callback, &params).await;
-    if prompt.none && (session.is_some() || may_be_answered_unseen(&client, callback.redirect_uri())) {
+    let may_be_told = session.is_some() || may_be_told_at_once(&client, callback.redirect_uri());
+    if prompt.none {
+        if !may_be_told && !answer::is_proven(&client, callback.redirect_uri()) {
+            return Err(errors::nobody_signed_in().with_reference(reference::current()).into());
+        }
         let negotiated = judged.map_err(|error| AuthorizeError::Back(callback.clone(), error))?;
         return consent::silently(&app, &client, &callback, negotiated, session).await;
     }
     if let Err(error) = judged
-        && (session.is_some() || may_be_told_at_once(&client, callback.redirect_uri()))
+        && may_be_told
     {
         return Err(AuthorizeError::Back(callback, error));
     }
@@ -122,12 +126,6 @@ async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client
 /// user's own machine, and clients that an operator registered, are told at once.
 fn may_be_told_at_once(client: &Client, redirect_uri: &RedirectUri) -> bool {
     client.kind == ClientKind::Registered || redirect_uri.destination() != Destination::Web
-}
-
-/// Whether `prompt=none` may be answered although nobody is signed in. OAuth 2.1 §7.13.2 excepts it from signing
-/// in first; for a client that registered itself and leads to any website the exception would be the hole.
-fn may_be_answered_unseen(client: &Client, redirect_uri: &RedirectUri) -> bool {
-    may_be_told_at_once(client, redirect_uri) || answer::is_proven(client, redirect_uri)
 }
 
 async fn charge(app: &App, address: &str) -> Result<(), Error> {

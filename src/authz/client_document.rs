@@ -44,8 +44,8 @@ pub enum DocumentProblem {
 /// user name. Judged on the text, because parsing would tidy it.
 pub fn is_document_url(client_id: &str) -> bool {
     let Some(rest) = client_id.strip_prefix("https://") else { return false };
-    let path = rest.split_once('/').map(|(_, path)| path.split('?').next().unwrap_or_default());
-    let Some(path) = path.filter(|path| !path.is_empty()) else { return false };
+    let Some((authority, path)) = rest.split_once('/') else { return false };
+    let path = path.split('?').next().unwrap_or_default();
     let dotted = |segment: &str| {
         let plain = segment.to_ascii_lowercase().replace("%2e", ".");
         plain == "." || plain == ".."
@@ -54,9 +54,9 @@ pub fn is_document_url(client_id: &str) -> bool {
     // One spelling for one document: another would share its cache.
     url.as_str() == client_id
         && !client_id.contains('#')
+        && !authority.contains(['@', '?'])
+        && !path.is_empty()
         && !path.split('/').any(dotted)
-        && url.username().is_empty()
-        && url.password().is_none()
 }
 
 /// Checks a document against the id it was fetched for (draft §4, MCP client registration).
@@ -201,6 +201,8 @@ mod tests {
             "https://client.example/%2E%2e/c",
             "https://client.example/c#f",
             "https://u:p@client.example/c",
+            "https://@client.example/c",
+            "https://client.example?c/d",
             "https://client.example\\c/d",
             "https://client.example/c d",
             "https://CLIENT.example/c",

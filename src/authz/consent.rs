@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
+use super::body::form;
 use super::callback::{Callback, redirect};
 use super::error::{AuthorizeError, PageError, PageResult};
 use super::flow::{self, Flow, Found};
@@ -20,7 +21,6 @@ use super::pages::consent::{ClientView, ConsentPage, ConsentProblem, ScopeStandi
 use super::pages::errors;
 use super::pages::scope_words::scope_words;
 use super::request::{Negotiated, Prompt};
-use super::token::form;
 use super::views;
 use crate::app::App;
 use crate::identity::csrf;
@@ -72,7 +72,7 @@ pub async fn post(
         Err(Elsewhere::Answer(response)) => return Ok(response),
         Err(Elsewhere::Page(error)) => return Err(error),
     };
-    if !csrf::matches(&app, &asking.form_name(&id), &asking.anchor, params.get("csrf")?)? {
+    if !csrf::matches(&app, &form_name(&id, &asking.session), &asking.anchor, params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());
     }
     let allow = match params.get("decision")? {
@@ -238,12 +238,10 @@ async fn granted_before(app: &App, session: &Session, client: &Client) -> Result
     Ok(grants.iter().filter(same_client).fold(Scopes::default(), |all, grant| all.union(&grant.scopes)))
 }
 
-impl Asking {
-    /// One form per flow and person. Signing in again elsewhere in this browser leaves it usable; signing in as
-    /// somebody else does not: nobody allows on a page that was shown to another.
-    fn form_name(&self, id: &str) -> String {
-        format!("consent {id} {}", self.session.user.user_id)
-    }
+/// The form belongs to the flow's own cookie and to the person it was shown to: a sign-in in another tab does not
+/// spoil it, and somebody else's sign-in does.
+fn form_name(id: &str, session: &Session) -> String {
+    format!("consent {id} {}", session.user.user_id)
 }
 
 fn show(
@@ -263,7 +261,7 @@ fn show(
         });
     let page = ConsentPage {
         id: id.to_owned(),
-        csrf: csrf::token(app, &asking.form_name(id), anchor)?,
+        csrf: csrf::token(app, &form_name(id, session), anchor)?,
         username: session.user.username.clone(),
         client: ClientView {
             name: DisplayName::of(flow.client.shown_name()),

@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::callback::Callback;
-use crate::oauth::error::{invalid_request, temporarily_unavailable};
+use crate::oauth::error::temporarily_unavailable;
 use crate::oauth::{Error, ErrorCode};
 use crate::web::page::ErrorPage;
 use crate::web::reference;
@@ -100,6 +100,7 @@ impl IntoResponse for JsonError {
         let status = match error.code {
             ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
             ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
@@ -121,6 +122,12 @@ impl IntoResponse for JsonError {
     }
 }
 
+/// Answers a method that an endpoint does not have; `Allow` is added by the router.
+pub async fn method_not_allowed() -> Response {
+    let body = json!({ "error": "invalid_request", "error_description": "this method is not allowed here" });
+    no_store((StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response())
+}
+
 /// Marks an answer as never to be kept (OAuth 2.1 §3.2.3).
 pub fn no_store(mut response: Response) -> Response {
     let headers = response.headers_mut();
@@ -140,47 +147,22 @@ pub fn log(error: &Error) {
     }
 }
 
-/// Gives errors that were made below our handlers (a body too long, a wrong method, a time-out) the form that
-/// clients read.
-pub async fn in_json(response: Response) -> Response {
-    let (status, headers) = (response.status(), response.headers());
-    let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().ends_with(b"json"));
-    if !(status.is_client_error() || status.is_server_error()) || is_json {
-        return response;
-    }
-    let error = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => invalid_request("the body is too long"),
-        StatusCode::METHOD_NOT_ALLOWED => invalid_request("this method is not allowed here"),
-        status if status.is_server_error() => {
-            temporarily_unavailable("the server is busy, try again shortly").retry_after(2)
-        }
-        _ => invalid_request("the request cannot be read"),
-    };
-    let allow = headers.get(header::ALLOW).cloned();
-    let mut answer = JsonError { error, basic: false }.into_response();
-    *answer.status_mut() = status;
-    if let Some(allow) = allow {
-        answer.headers_mut().insert(header::ALLOW, allow);
-    }
-    answer
+/// A time-out, in the form that clients read.
+pub async fn late_in_json(response: Response) -> Response {
+    if is_late(&response) { JsonError::from(late()).into_response() } else { response }
 }
 
-/// Gives such errors a page where people look.
-pub async fn on_a_page(response: Response) -> Response {
-    let status = response.status();
-    let has_body = response.headers().contains_key(header::CONTENT_TYPE);
-    let html = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-    match status {
-        StatusCode::PAYLOAD_TOO_LARGE if !html => {
-            let page = ErrorPage::bad_request("What was sent is too long.");
-            ErrorPage { status, ..page }.into_response()
-        }
-        StatusCode::SERVICE_UNAVAILABLE if !has_body => {
-            ErrorPage::unavailable(reference::current()).into_response()
-        }
-        _ => response,
-    }
+/// A time-out, on a page.
+pub async fn late_on_a_page(response: Response) -> Response {
+    if is_late(&response) { page_of(&late()).into_response() } else { response }
+}
+
+/// The layer that ends what takes too long answers without a body.
+fn is_late(response: &Response) -> bool {
+    response.status() == StatusCode::SERVICE_UNAVAILABLE
+        && !response.headers().contains_key(header::CONTENT_TYPE)
+}
+
+fn late() -> Error {
+    temporarily_unavailable("the server is busy, try again shortly").detail("it took too long").retry_after(2)
 }

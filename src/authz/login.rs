@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use super::body::form;
 use super::callback::redirect;
 use super::error::PageResult;
 use super::flow::{self, Found};
 use super::pages::errors;
 use super::pages::login::{LoginPage, LoginProblem};
-use super::token::form;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::identity::password::Password;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `GET /` | `home` |
 //! | `GET /.well-known/oauth-authorization-server[/mcp]` | `metadata` |
+//! | everything else below `/.well-known/`: 404 as JSON, for browser clients too | |
 //! | `GET /jwks` | `jwks` |
 //! | `POST /register` | `register` |
 //! | `GET /authorize` | `authorize` |
@@ -21,6 +22,7 @@ pub mod account;
 pub mod answer;
 pub mod assertion;
 pub mod authorize;
+pub mod body;
 pub mod callback;
 pub mod client_auth;
 pub mod client_document;
@@ -51,14 +53,14 @@ use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use http::StatusCode;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::web::page::ErrorPage;
-use crate::web::{assets, cors};
+use crate::web::{assets, cors, not_found, reference};
 
 /// How long an answer may take in all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -75,12 +77,14 @@ fn endpoints() -> Router<Arc<App>> {
     Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata::get))
         .route("/.well-known/oauth-authorization-server/{*path}", get(metadata::get_below))
+        .route("/.well-known/{*path}", any(not_found::fallback))
         .route("/jwks", get(jwks::get))
         .route("/register", post(register::post))
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))
+        .method_not_allowed_fallback(error::method_not_allowed)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
-        .layer(map_response(error::in_json))
+        .layer(map_response(error::late_in_json))
         .layer(cors::open())
 }
 
@@ -101,7 +105,7 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/setup", get(setup::get).post(setup::post))
         .layer(forms)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
-        .layer(map_response(error::on_a_page))
+        .layer(map_response(error::late_on_a_page))
         .merge(assets::router())
 }
 
@@ -109,5 +113,5 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the error over")]
 fn form_refused(error: ProtectionError) -> http::Response<Body> {
     tracing::info!(detail = %error, "a form from elsewhere is refused");
-    ErrorPage::form_refused().into_response()
+    ErrorPage::form_refused().with_reference(reference::current()).into_response()
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use super::body::Body;
 use super::error::{JsonError, no_store};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
@@ -30,7 +30,7 @@ pub async fn post(
     State(app): State<Arc<App>>,
     address: ClientAddress,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, JsonError> {
     if !app.config.clients.dynamic_registration {
         return Ok(not_found::json().into_response());

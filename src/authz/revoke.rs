@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
+use super::body::{Body, form};
 use super::client_auth;
 use super::error::{JsonError, no_store};
-use super::token::form;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::oauth::GrantId;
@@ -25,7 +24,7 @@ pub async fn post(
     State(app): State<Arc<App>>,
     address: ClientAddress,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, JsonError> {
     let params = form(&headers, &body)?;
     let client = client_auth::authenticate(&app, &headers, &params, &address.0).await?;

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use http::{HeaderMap, StatusCode};
 
+use super::body::form;
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::setup::{SetupPage, SetupProblems};
-use super::token::form;
 use crate::app::App;
 use crate::identity::account::{self, Username};
 use crate::identity::password::{MIN_CHARACTERS, Password};

@@ -43,6 +43,8 @@ pub enum ErrorCode {
     InsufficientScope,
     /// OAuth 2.1 §4.1.2.1 with HTTP 429 (RFC 6585 §4): the caller asks too often.
     TooManyRequests,
+    /// OAuth 2.1 §3.2.4 with HTTP 413 (RFC 9110 §15.5.14): a body beyond the limit.
+    TooLarge,
     /// OAuth 2.1 §4.1.2.1: busy or away for now.
     TemporarilyUnavailable,
     /// OAuth 2.1 §4.1.2.1: our own fault.
@@ -53,7 +55,7 @@ impl ErrorCode {
     /// The code as it stands on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::InvalidRequest => "invalid_request",
+            Self::InvalidRequest | Self::TooLarge => "invalid_request",
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
@@ -155,6 +157,8 @@ constructors! {
     invalid_client_metadata => InvalidClientMetadata;
     /// `temporarily_unavailable`, with HTTP 429.
     too_many_requests => TooManyRequests;
+    /// `invalid_request`, with HTTP 413.
+    too_large => TooLarge;
     /// `temporarily_unavailable`.
     temporarily_unavailable => TemporarilyUnavailable;
     /// `server_error`.

@@ -1,4 +1,4 @@
-//! What does not exist: JSON below `/.well-known/`, where clients probe, a page everywhere else.
+//! What does not exist: JSON wherever clients probe for `.well-known`, a page everywhere else.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -17,5 +17,5 @@ pub fn json() -> Response {
 
 /// Answers for every route that does not exist.
 pub async fn fallback(uri: Uri) -> Response {
-    if uri.path().starts_with("/.well-known/") { json() } else { ErrorPage::not_found().into_response() }
+    if uri.path().contains("/.well-known/") { json() } else { ErrorPage::not_found().into_response() }
 }

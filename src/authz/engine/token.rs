@@ -25,6 +25,7 @@ use crate::authz::token::refresh_token::RefreshRotation;
 use crate::authz::token::{Issued, Presented};
 use crate::oauth::Scopes;
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_scope};
+use crate::oauth::scope::OFFLINE_ACCESS;
 use crate::storage::grants;
 
 /// The token request's redirect URI as the machine sees it. OAuth 2.1 §10.2 made the parameter optional and we
@@ -212,7 +213,11 @@ impl Issuer for Token<'_, RefreshRotation<'_>> {
     }
     async fn recover_refresh(&mut self, token: &str) -> Result<Option<Grant>, ()> {
         let found = self.work.find(token).await.map_err(|error| note(&self.fault, error))?;
-        to_grant(found).map(Some).map_err(|error| note(&self.fault, error))
+        // Clients add `offline_access` to whatever they ask for; it reaches nothing, so it is never too much
+        // (INTEROP G50). The rotation leaves it out again where it was not granted.
+        let mut grant = found.clone();
+        grant.scopes = grant.scopes.union(&Scopes::of([OFFLINE_ACCESS]));
+        to_grant(&grant).map(Some).map_err(|error| note(&self.fault, error))
     }
 }
 

@@ -32,6 +32,18 @@ pub fn redirect_uri_refused(client_name: &DisplayName) -> ErrorPage {
     )
 }
 
+/// `prompt=none` while nobody is signed in, for a website that nobody vouches for: it is not answered unseen, or any
+/// link to this server could lead anywhere (OAuth 2.1 §7.13.2).
+#[must_use]
+pub fn nobody_signed_in() -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::BAD_REQUEST,
+        "Nobody is signed in here",
+        "The app asked to be connected without a question, which works only while somebody is signed in.",
+        "Go back to the app and start connecting again. If you followed a link from somewhere else, close this page.",
+    )
+}
+
 /// The authorization request ran out, was answered, or never was.
 #[must_use]
 pub fn request_expired() -> ErrorPage {

@@ -147,6 +147,7 @@ fn error_pages() -> Vec<(&'static str, &'static str, String)> {
         ("error_client", "not known here", errors::unknown_client()),
         ("error_redirect_uri_hostile", "not safe", errors::redirect_uri_refused(&name)),
         ("error_expired", "has expired", errors::request_expired()),
+        ("error_unseen", "signed in", errors::nobody_signed_in()),
         ("error_browser", "another browser", errors::other_browser()),
         ("error_unreachable", "checked", errors::document_unreachable("cursor.com")),
         ("error_document", "describe", errors::document_refused("cursor.com")),

@@ -49,6 +49,10 @@ impl<'a> CodeRedemption<'a> {
         if self.presented.redirect_uri.is_some_and(|sent| sent != grant.redirect_uri.as_str()) {
             return Err(invalid_grant("redirect_uri is not the one of the authorization request"));
         }
+        let user = self.app.store.find_user(&grant.user_id).await?;
+        if user.is_none_or(|user| user.disabled_at.is_some()) {
+            return Err(unknown().detail("the user is disabled"));
+        }
         let (_, _, grant) = self.found.insert((hash, row, grant));
         Ok(grant)
     }

@@ -6,12 +6,12 @@ pub mod refresh_token;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use serde::Serialize;
 
+use super::body::{Body, form};
 use super::client_auth::{self, Authenticated};
 use super::engine;
 use super::error::{JsonError, no_store};
@@ -61,7 +61,7 @@ pub async fn post(
     State(app): State<Arc<App>>,
     address: ClientAddress,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, JsonError> {
     // 1. Read the form.
     let params = form(&headers, &body)?;
@@ -93,20 +93,6 @@ async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Iss
         "refresh_token" => engine::rotate(app, &presented).await,
         _ => Err(unsupported_grant_type("grant_type must be authorization_code or refresh_token")),
     }
-}
-
-/// Reads a form body. The media type may come as a list (INTEROP G53); anything but a form is refused.
-pub fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, Error> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = |one: &str| one.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_form = content_type
-        .unwrap_or_default()
-        .split(',')
-        .any(|one| essence(one) == "application/x-www-form-urlencoded");
-    if !is_form {
-        return Err(invalid_request("the body must be application/x-www-form-urlencoded"));
-    }
-    Params::parse(body)
 }
 
 /// Makes the answer: a signed access token (RFC 9068) beside its refresh token.

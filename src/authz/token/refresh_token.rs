@@ -93,6 +93,8 @@ impl<'a> RefreshRotation<'a> {
                 head
             }
         };
+        let asked = scopes.intersection(&grant.scopes);
+        let scopes = if asked.is_empty() { &grant.scopes } else { &asked };
         issue(self.app, grant, scopes, head.reveal(), self.app.now())
     }
 
