@@ -97,7 +97,11 @@ impl Server {
     /// Registers a client as an operator does; returns its secret, if its method needs one.
     pub(crate) async fn add_client(&self, client_id: &str, metadata: &Value) -> Option<String> {
         let schemes = &self.app.config.clients.private_use_schemes;
-        let rules = MetadataRules { private_use_schemes: schemes, default_auth_method: AuthMethod::None };
+        let rules = MetadataRules {
+            private_use_schemes: schemes,
+            default_auth_method: AuthMethod::None,
+            further_methods: true,
+        };
         let metadata = ClientMetadata::parse(metadata.as_object().unwrap(), rules).unwrap();
         let secret = metadata.token_endpoint_auth_method.uses_secret();
         let secret = secret.then(|| ClientSecret::issue(&self.app.random));
