@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::callback::Callback;
+use crate::oauth::error::invalid_request;
 use crate::oauth::{Error, ErrorCode};
 use crate::web::page::ErrorPage;
 use crate::web::reference;
@@ -118,6 +119,25 @@ impl IntoResponse for JsonError {
         }
         response
     }
+}
+
+/// What a client hears of a body over the limit, which the extractor refuses in plain text.
+pub async fn too_long_for_clients(response: Response) -> Response {
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE {
+        return response;
+    }
+    let mut answer = JsonError::from(invalid_request("the body is longer than 16 KB")).into_response();
+    *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    answer
+}
+
+/// What a person hears of a form over the limit.
+pub async fn too_long_for_people(response: Response) -> Response {
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE {
+        return response;
+    }
+    let page = ErrorPage::bad_request("What was typed is longer than this server takes.");
+    ErrorPage { status: StatusCode::PAYLOAD_TOO_LARGE, ..page }.into_response()
 }
 
 /// Marks an answer as never to be kept (OAuth 2.1 §3.2.3).

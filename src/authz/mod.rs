@@ -48,6 +48,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::map_response;
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use tower_http::csrf::CsrfLayer;
@@ -74,6 +75,7 @@ fn endpoints() -> Router<Arc<App>> {
         .route("/register", post(register::post))
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))
+        .layer(map_response(error::too_long_for_clients))
         .layer(cors::open())
 }
 
@@ -93,6 +95,7 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/logout", post(account::post_logout))
         .route("/signed-out", get(account::get_signed_out))
         .route("/setup", get(setup::get).post(setup::post))
+        .layer(map_response(error::too_long_for_people))
         .layer(forms)
         .merge(assets::router())
 }
