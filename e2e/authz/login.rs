@@ -254,6 +254,13 @@ async fn a_form_that_is_not_ours_is_refused_with_a_page() {
 }
 
 #[tokio::test]
+async fn a_form_without_bounds_is_refused_with_a_page() {
+    let server = Server::start().await;
+    let loaded = Browser::new(&server).post("/login", &[("username", &"x".repeat(16 * 1024))]).await;
+    loaded.assert_page(StatusCode::PAYLOAD_TOO_LARGE, "This request cannot be read");
+}
+
+#[tokio::test]
 async fn two_tabs_may_sign_in_one_after_the_other() {
     let server = Server::with_people().await;
     let client = Client::register(&server).await;
