@@ -15,10 +15,12 @@ CREATE TABLE tickets (
 CREATE INDEX tickets_by_reporter ON tickets (reporter_id, number);
 
 CREATE TABLE comments (
-    comment_id TEXT NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL PRIMARY KEY,
     ticket_number BIGINT NOT NULL REFERENCES tickets (number),
     author_id TEXT NOT NULL REFERENCES users (user_id),
     body TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
-CREATE INDEX comments_by_ticket ON comments (ticket_number, created_at, comment_id);
+CREATE INDEX comments_by_ticket ON comments (ticket_number, number);
+
+INSERT INTO counters (name, value) VALUES ('comment', 0);

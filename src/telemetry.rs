@@ -5,8 +5,9 @@ use tracing_subscriber::fmt;
 
 use crate::config::{ConfigError, Log};
 
-/// Always below `warn`: strangers can make the certificate check complain at will.
-const QUIET: &str = "rustls_platform_verifier=off,sqlx=warn";
+/// Always below `warn`: strangers can make the certificate check complain at will, and the MCP library tells of
+/// each request three times.
+const QUIET: &str = "rustls_platform_verifier=off,sqlx=warn,rmcp=warn";
 
 /// Starts logging.
 pub fn init(log: &Log) -> Result<(), ConfigError> {

@@ -255,6 +255,15 @@ async fn b3_13_unknown_and_removed_methods_are_404_in_the_modern_era() {
     for (method, params) in [
         ("nonsense", json!({})),
         ("ping", json!({})),
+        ("initialize", json!({})),
+        (
+            "initialize",
+            json!({
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": { "name": "t", "version": "1" },
+            }),
+        ),
         ("logging/setLevel", json!({ "level": "info" })),
         ("resources/subscribe", json!({ "uri": "ticket://T-1" })),
         ("resources/unsubscribe", json!({ "uri": "ticket://T-1" })),

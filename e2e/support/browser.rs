@@ -36,6 +36,41 @@ impl Loaded {
         self.body[start..end].to_owned()
     }
 
+    /// Whether it is a page of this status and title, with the headers that every page has, and leads nowhere.
+    #[track_caller]
+    pub(crate) fn assert_page(&self, status: StatusCode, title: &str) {
+        assert_eq!((self.status, self.location.as_str()), (status, ""), "{}", self.body);
+        assert_eq!(self.title(), format!("{title} · Mandate"));
+        let header = |name: &str| self.headers.get(name).map_or("", |value| value.to_str().unwrap());
+        for (name, value) in [
+            ("content-type", "text/html; charset=utf-8"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(header(name), value, "{name}");
+        }
+        let policy = header("content-security-policy");
+        assert!(
+            policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        assert!(!policy.contains("form-action") && !policy.contains("unsafe"), "{policy}");
+        assert!(!self.body.contains("<script") && !self.body.contains("src=\"http"), "{}", self.body);
+    }
+
+    /// The checkboxes of a consent page: each scope with whether it is ticked.
+    pub(crate) fn boxes(&self) -> Vec<(&str, bool)> {
+        let boxes = self.body.split("name=\"scope\" value=\"").skip(1);
+        boxes
+            .map(|rest| {
+                let tag = &rest[..rest.find('>').unwrap()];
+                (&rest[..rest.find('"').unwrap()], tag.contains(" checked"))
+            })
+            .collect()
+    }
+
     /// The parameters of the redirect's query.
     pub(crate) fn answer(&self) -> BTreeMap<String, String> {
         let url = Url::parse(&self.location).unwrap_or_else(|_| panic!("no redirect to a client: {self:?}"));

@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod mcp;
+pub(crate) mod origin;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +13,13 @@ use mandate::clock::{ManualClock, Timestamp};
 use mandate::config::{Config, PublicUrl};
 use mandate::identity::account::{self, Username};
 use mandate::identity::password::Password;
+use mandate::oauth::ClientId;
+use mandate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
+use mandate::oauth::secret::ClientSecret;
 use mandate::random::Random;
-use mandate::storage::Database;
-use mandate::storage::commit;
 use mandate::storage::users::{Role, User};
+use mandate::storage::{Database, clients, commit};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 /// Everybody's password.
@@ -88,6 +92,29 @@ impl Server {
         server.add_user("alice", Role::Agent).await;
         server.add_user("bob", Role::Requester).await;
         server
+    }
+
+    /// Registers a client as an operator does; returns its secret, if its method needs one.
+    pub(crate) async fn add_client(&self, client_id: &str, metadata: &Value) -> Option<String> {
+        let schemes = &self.app.config.clients.private_use_schemes;
+        let rules = MetadataRules {
+            private_use_schemes: schemes,
+            default_auth_method: AuthMethod::None,
+            further_methods: true,
+        };
+        let metadata = ClientMetadata::parse(metadata.as_object().unwrap(), rules).unwrap();
+        let secret = metadata.token_endpoint_auth_method.uses_secret();
+        let secret = secret.then(|| ClientSecret::issue(&self.app.random));
+        let client = Client {
+            client_id: ClientId::new(client_id),
+            kind: ClientKind::Registered,
+            metadata,
+            secret_hash: secret.as_ref().map(ClientSecret::hash),
+        };
+        let mut tx = self.app.store.write().await.unwrap();
+        assert!(clients::record(&mut tx, &client, START).await.unwrap());
+        commit(tx).await.unwrap();
+        secret.map(|secret| secret.reveal().to_owned())
     }
 
     /// The absolute URL of a path.

@@ -24,7 +24,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// Reads a form body. The media type may come as a list (INTEROP G53); anything but a form is refused.
+/// Reads a form body. The media type may come as a list; anything but a form is refused.
 pub fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, Error> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = |one: &str| one.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

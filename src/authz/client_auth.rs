@@ -180,7 +180,7 @@ async fn by_assertion(
 async fn registered(app: &App, client_id: &str, address: &str) -> Result<Client, Error> {
     match clients::find(app, client_id, address).await? {
         Lookup::Known(client) => Ok(*client),
-        // The client should forget its registration and make a new one (INTEROP G32).
+        // The client should forget its registration and make a new one.
         Lookup::Unknown => Err(invalid_client("the client is unknown: register again")),
         Lookup::Document(DocumentProblem::Unreachable { reason, .. }) => {
             let away = temporarily_unavailable("the client's metadata document is out of reach for now");

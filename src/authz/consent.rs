@@ -1,4 +1,4 @@
-//! `GET` and `POST /consent/{id}`: a person decides, for this one authorization (DESIGN §4.9).
+//! `GET` and `POST /consent/{id}`: a person decides, for this one authorization.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

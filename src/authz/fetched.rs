@@ -44,7 +44,7 @@ pub async fn kept(app: &App, purpose: Purpose, url: &Url) -> Result<Option<Cache
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
-/// Asks the origin. A body that `judge` refuses is never kept (A7.6); while an older copy may stand in for a
+/// Asks the origin. A body that `judge` refuses is never kept (draft §5.2); while an older copy may stand in for a
 /// failing origin, it does.
 pub async fn renew(
     app: &App,

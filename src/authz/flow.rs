@@ -3,7 +3,7 @@
 //! Its id is in the address, and a cookie of its own ties it to the browser that opened it, so that several flows
 //! live side by side in one browser and none can be finished in another. The query is kept as it came and
 //! checked again at each step; the client is kept as it was, so that a document that changes in between changes
-//! nothing (INTEROP G28).
+//! nothing.
 
 use std::time::Duration;
 

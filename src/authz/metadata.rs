@@ -20,7 +20,7 @@ pub async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
 }
 
 /// Answers with the path of the MCP endpoint inserted, as some clients ask; 404 for every other path, because
-/// that issuer does not exist (INTEROP G5, G7).
+/// that issuer does not exist.
 pub async fn get_below(
     State(app): State<Arc<App>>,
     Path(path): Path<String>,

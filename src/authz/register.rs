@@ -91,7 +91,7 @@ fn answer(client: &Client, secret: Option<&ClientSecret>, now: Timestamp) -> Val
     set("client_id_issued_at", json!(now.unix_seconds()));
     set("redirect_uris", json!(metadata.redirect_uris));
     set("token_endpoint_auth_method", json!(metadata.token_endpoint_auth_method.as_str()));
-    // Whatever was asked for, this is what there is (A6.8).
+    // Whatever was asked for, this is what there is.
     set("grant_types", json!(["authorization_code", "refresh_token"]));
     set("response_types", json!(["code"]));
     set("scope", json!(scope.unwrap_or_else(Scopes::known).to_string()));

@@ -72,7 +72,7 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Parses the issuer: https, or http on a loopback host (A0.1, RFC 8414 §2); an origin and nothing more.
+    /// Parses the issuer: https, or http on a loopback host (OAuth 2.1 §1.5, RFC 8414 §2); an origin and nothing more.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let wrong = |problem: &str| ConfigError::new("public_url", problem);
         let url = Url::parse(text)
@@ -138,7 +138,7 @@ pub struct Tokens {
     pub refresh_token_lifetime: Duration,
     /// How long a grant lives, used or not.
     pub grant_lifetime: Duration,
-    /// How long a rotated refresh token still yields its successor (DESIGN §4.4).
+    /// How long a rotated refresh token still yields its successor.
     pub refresh_grace: Duration,
     /// How long a code lives; at most ten minutes.
     pub code_lifetime: Duration,

@@ -81,7 +81,7 @@ async fn write(
             "idempotency_key: was used before with other arguments or another tool; use a new key for a new call"
                 .to_owned(),
         ),
-        Once::Run => deed.run(&mut tx, &Scene { principal, now, random: &app.random }).await?,
+        Once::Run => deed.run(&mut tx, &Scene { principal, now }).await?,
     };
     if let Outcome::Answer(answer) = &outcome {
         if let Some(keyed) = &keyed {

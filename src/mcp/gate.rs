@@ -14,30 +14,23 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use rmcp::model::{ErrorCode, ProtocolVersion};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use serde_json::{Value, json};
 
 use super::challenge::Challenge;
-use super::message::{self, Message};
+use super::message::Message;
 use super::operation::Operation;
 use super::principal::{NoPrincipal, Principal, Principals};
 use super::refusal::Refusal;
-use super::server::{self, Server};
+use super::server::Server;
 use super::site::Site;
+use super::tools::Tool;
 use super::trail::Trail;
-use super::{cors, tools::Tool};
+use super::{cors, intake};
 use crate::app::App;
 use crate::ephemeral::{Meter, Quota};
 use crate::oauth::Error;
 use crate::web::reference;
-
-/// The largest body, in bytes.
-const LARGEST_BODY: usize = 1 << 20;
-/// How many characters of what a caller sent are repeated to them.
-const REPEATED: usize = 64;
 
 /// Leave for one principal to do one operation, once. Only the gate makes it.
 #[derive(Clone, Debug)]
@@ -93,7 +86,7 @@ impl Gate {
             // The gate has looked at both, with better rules.
             .disable_allowed_hosts()
             .disable_allowed_origins()
-            .with_max_request_body_bytes(LARGEST_BODY);
+            .with_max_request_body_bytes(intake::LARGEST_BODY);
         let service = StreamableHttpService::new(
             move || Ok(server.clone()),
             Arc::new(NeverSessionManager::default()),
@@ -115,15 +108,13 @@ impl Gate {
             _ => return Err(Refusal::Method),
         }
         let (parts, body) = request.into_parts();
-        if declared_length(&parts).is_some_and(|length| length > LARGEST_BODY) {
-            return Err(Refusal::TooLarge);
-        }
+        intake::check_length(&parts)?;
         let principal = match self.principals.of(&parts).await {
             Ok(principal) => principal,
             Err(why) => return Err(self.unauthenticated(why).await),
         };
-        check_content_type(&parts)?;
-        let body = read(body).await?;
+        intake::check_content_type(&parts)?;
+        let body = intake::read(body).await?;
         let message = Message::parse(&body).map_err(|(why, id)| Refusal::Protocol {
             status: StatusCode::BAD_REQUEST,
             id,
@@ -131,7 +122,7 @@ impl Gate {
             message: why.to_string(),
             data: None,
         })?;
-        check_version(&parts, &message)?;
+        intake::check_version(&parts, &message)?;
         let operation = Operation::of(&message, &self.app.config.mcp);
         self.check_scopes(&principal, operation).await?;
         self.check_quota(&principal, operation, &message).await?;
@@ -140,7 +131,7 @@ impl Gate {
         let response = self.pass(parts, body, permit.clone()).await;
         match permit.fault.get() {
             Some(error) => Err(Refusal::Fault(message.id, error.clone())),
-            None => in_json(response, message.id.as_ref()).await,
+            None => intake::in_json(response, message.id.as_ref()).await,
         }
     }
 
@@ -204,86 +195,4 @@ pub(super) async fn answer(State(gate): State<Arc<Gate>>, request: Request) -> R
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     cors::allow(&mut response, origin);
     response
-}
-
-fn declared_length(parts: &Parts) -> Option<usize> {
-    parts.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    match Limited::new(body, LARGEST_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        Err(_) => Err(Refusal::Protocol {
-            status: StatusCode::BAD_REQUEST,
-            id: None,
-            code: ErrorCode::PARSE_ERROR,
-            message: "the body broke off".into(),
-            data: None,
-        }),
-    }
-}
-
-fn check_content_type(parts: &Parts) -> Result<(), Refusal> {
-    let named = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = named.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    Err(Refusal::Protocol {
-        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        id: None,
-        code: ErrorCode::INVALID_REQUEST,
-        message: "send Content-Type: application/json".into(),
-        data: None,
-    })
-}
-
-/// A version that only the header names must be one that is served (MCP 2025-11-25 transports, "Protocol
-/// Version Header"). What a message of 2026-07-28 says itself is compared by the MCP library, and `initialize`
-/// negotiates.
-fn check_version(parts: &Parts, message: &Message) -> Result<(), Refusal> {
-    if message.has_own_version() || message.method == "initialize" {
-        return Ok(());
-    }
-    let Some(header) = parts.headers.get("mcp-protocol-version") else { return Ok(()) };
-    let named = header.to_str().unwrap_or_default();
-    if server::VERSIONS.iter().any(|version| version.as_str() == named) {
-        return Ok(());
-    }
-    let supported: Vec<&str> = server::VERSIONS.iter().map(ProtocolVersion::as_str).collect();
-    let requested: String = named.chars().take(REPEATED).collect();
-    Err(Refusal::Protocol {
-        status: StatusCode::BAD_REQUEST,
-        id: message.id.clone(),
-        code: ErrorCode::UNSUPPORTED_PROTOCOL_VERSION,
-        message: "Unsupported protocol version".into(),
-        data: Some(json!({ "requested": requested, "supported": supported })),
-    })
-}
-
-/// Where the MCP library refuses in plain text, the sentence goes out as a JSON-RPC error instead: clients of
-/// 2026-07-28 take any other 4xx for a sign of an older server.
-async fn in_json(response: Response, id: Option<&Value>) -> Result<Response, Refusal> {
-    let status = response.status();
-    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if status.is_success() || content_type.is_some_and(|name| name.starts_with(b"application/json")) {
-        return Ok(response);
-    }
-    let text = response.into_body().collect().await.map(http_body_util::Collected::to_bytes);
-    let text = String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();
-    if status.is_server_error() {
-        return Err(Refusal::Fault(
-            id.cloned(),
-            crate::oauth::error::server_error("the server made an error").detail(text),
-        ));
-    }
-    // Only its parser answers 415 here: the type was checked before.
-    let (status, text) = match status {
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            (StatusCode::BAD_REQUEST, "the body is not a message that MCP knows".to_owned())
-        }
-        other => (other, text),
-    };
-    Ok(message::error(status, id, ErrorCode::INVALID_REQUEST, &text, None))
 }

@@ -86,10 +86,9 @@ impl Message {
         Ok(Self { id, method, params })
     }
 
-    /// Whether the message says its protocol version itself, as those of 2026-07-28 must.
-    pub(super) fn has_own_version(&self) -> bool {
-        let meta = self.params.get("_meta");
-        meta.is_some_and(|meta| meta.get("io.modelcontextprotocol/protocolVersion").is_some())
+    /// The protocol version that the message names itself, as those of 2026-07-28 must.
+    pub(super) fn version(&self) -> Option<&Value> {
+        self.params.get("_meta")?.get("io.modelcontextprotocol/protocolVersion")
     }
 }
 

@@ -1,8 +1,8 @@
 //! The resource server: the MCP endpoint and the metadata that leads clients to sign in.
 //!
-//! Owns what happens to a request between its arrival and a ticket: who may come in ([`gate`]), on whose behalf
-//! ([`principal`]), what a refusal says ([`challenge`]), how MCP is spoken ([`server`]) and how one tool is run
-//! ([`call`]). Does not own tokens and grants (those are written by the authorization server and only read
+//! Owns what happens to a request between its arrival and a ticket: who may come in (`gate.rs`), on whose behalf
+//! (`principal.rs`), what a refusal says (`challenge.rs`), how MCP is spoken (`server.rs`) and how one tool is run
+//! (`call.rs`). Does not own tokens and grants (those are written by the authorization server and only read
 //! here, through storage and keys), nor tickets and who may see which (those are [`crate::tickets`]'s).
 //!
 //! | route | methods | file |
@@ -16,6 +16,7 @@ mod call;
 mod challenge;
 mod cors;
 mod gate;
+mod intake;
 mod message;
 mod metadata;
 mod once;

@@ -90,7 +90,7 @@ impl Refusal {
     }
 }
 
-/// 405 without a challenge, so that no client takes it for a reason to sign in (INTEROP G15).
+/// 405 without a challenge, so that no client takes it for a reason to sign in.
 fn method_not_allowed() -> Response {
     let mut response = message::error(
         StatusCode::METHOD_NOT_ALLOWED,

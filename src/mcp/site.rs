@@ -20,6 +20,8 @@ pub(super) struct Site {
     hosts: Vec<(String, u16)>,
     /// Serialised origins.
     origins: Vec<String>,
+    /// Whether pages of this machine may call, from whatever port: the public URL is on loopback itself.
+    admits_loopback: bool,
     default_port: u16,
 }
 
@@ -36,7 +38,8 @@ pub(super) enum NotHere {
 
 impl Site {
     /// The public URL's host and origin, and the configured origins. With a public URL on loopback, every name
-    /// of this machine with the port that is listened on counts as ours.
+    /// of this machine with the port that is listened on counts as ours, and pages of this machine may call: the
+    /// tools that people develop with are such pages, and what a foreign name is made to resolve to stays foreign.
     pub(super) fn new(config: &Config) -> Self {
         let issuer = config.public_url.issuer();
         let default_port = if config.public_url.is_https() { 443 } else { 80 };
@@ -46,15 +49,15 @@ impl Site {
         let host = public.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
         let port = public.as_ref().and_then(Url::port_or_known_default).unwrap_or(default_port);
         let mut hosts = vec![(host.clone(), port)];
-        if LOOPBACK.contains(&host.as_str()) {
+        let admits_loopback = LOOPBACK.contains(&host.as_str());
+        if admits_loopback {
             for name in LOOPBACK {
                 for port in [port, config.listen.port()] {
                     hosts.push((name.to_owned(), port));
-                    origins.push(format!("http://{name}:{port}"));
                 }
             }
         }
-        Self { hosts, origins, default_port }
+        Self { hosts, origins, admits_loopback, default_port }
     }
 
     /// Checks where a request wants to go and comes from. Yields the origin, if it has one.
@@ -65,11 +68,14 @@ impl Site {
         let mut origins = parts.headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => Ok(None),
-            (Some(origin), None) if self.origins.iter().any(|ours| origin == ours.as_str()) => {
-                Ok(Some(origin.clone()))
-            }
+            (Some(origin), None) if self.admits(origin) => Ok(Some(origin.clone())),
             _ => Err(NotHere::Origin),
         }
+    }
+
+    fn admits(&self, origin: &HeaderValue) -> bool {
+        self.origins.iter().any(|ours| origin == ours.as_str())
+            || (self.admits_loopback && origin.to_str().is_ok_and(is_loopback_origin))
     }
 
     /// HTTP/2 has `:authority` in place of the Host header.
@@ -84,6 +90,15 @@ impl Site {
             self.hosts.iter().any(|(our_host, our_port)| *our_host == host && *our_port == port)
         })
     }
+}
+
+fn is_loopback_origin(origin: &str) -> bool {
+    let Some(rest) = origin.strip_prefix("http://") else { return false };
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    LOOPBACK.contains(&host) && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -127,6 +142,24 @@ mod tests {
         }
         for host in ["localhost", "127.0.0.1:81", "evil.example:8080", "localhost.evil.example:8080"] {
             assert_eq!(check(&site, host, &[]), Err(NotHere::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn on_loopback_pages_of_this_machine_may_call_and_no_others() {
+        let site = site("http://localhost:9999");
+        for origin in ["http://localhost:6274", "http://127.0.0.1:1", "http://[::1]:80", "http://localhost"] {
+            assert_eq!(check(&site, "localhost:9999", &[origin]), Ok(()), "{origin}");
+        }
+        for origin in [
+            "https://localhost:6274",
+            "http://localhost.evil.example:6274",
+            "http://evil.example",
+            "http://localhost:x",
+            "http://localhost:1:2",
+            "null",
+        ] {
+            assert_eq!(check(&site, "localhost:9999", &[origin]), Err(NotHere::Origin), "{origin}");
         }
     }
 

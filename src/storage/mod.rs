@@ -1,6 +1,6 @@
 //! Durable facts. One SQL text for every database; what lives here is statements, not decisions.
 //!
-//! The two databases are told apart by sqlx's `Any` driver: STACK measurements showed it as fast as an enum of
+//! The two databases are told apart by sqlx's `Any` driver: measured, it is as fast as an enum of
 //! native pools, and it leaves one pool type and no macro at each query. Its price is that columns are TEXT and
 //! BIGINT only, which the migrations keep to. A transaction is opened only by [`Store::write`]. State changes
 //! are one conditional `UPDATE … RETURNING`, never read-then-write.

@@ -65,12 +65,11 @@ impl Opened {
 
     async fn comment(&self, sight: &Sight, ticket: TicketId, text: &str) -> Option<Status> {
         let mut tx = self.store.write().await.unwrap();
-        let comment_id = format!("{ticket}-{text}");
         let body = Body::parse(text).unwrap();
-        let new = NewComment { comment_id: &comment_id, ticket, author_id: &id("bob"), body: &body };
-        let status = store::add_comment(&mut tx, sight, new, NOW).await.unwrap();
+        let new = NewComment { ticket, author_id: &id("bob"), body: &body };
+        let commented = store::add_comment(&mut tx, sight, new, NOW).await.unwrap();
         commit(tx).await.unwrap();
-        status
+        commented.map(|commented| commented.status)
     }
 
     async fn close(&self, sight: &Sight, ticket: TicketId, resolution: &str) -> Closing {

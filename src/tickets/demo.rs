@@ -141,10 +141,9 @@ async fn go_on(
     let mut at = opened;
     for (turn, comment) in matter.comments.iter().enumerate() {
         at = at.plus(Duration::from_mins(47));
-        let comment_id = format!("comment_demo_{number:03}_{turn}");
         let body = made(Body::parse(matter.filled(comment, way)))?;
         let author_id = if turn % 2 == 0 { agent } else { cast.reporter };
-        let new = NewComment { comment_id: &comment_id, ticket: cast.ticket, author_id, body: &body };
+        let new = NewComment { ticket: cast.ticket, author_id, body: &body };
         store::add_comment(tx, &everything, new, at).await?;
     }
     at = at.plus(Duration::from_hours(3));

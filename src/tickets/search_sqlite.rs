@@ -149,13 +149,12 @@ pub(super) async fn index(tx: &mut Tx, id: TicketId) -> Result<()> {
             .bind(id.number())
             .fetch_one(&mut **tx)
             .await?;
-    let comments: Vec<(String,)> = sqlx::query_as(
-        "SELECT body FROM comments WHERE ticket_number = $1 ORDER BY created_at, comment_id LIMIT $2",
-    )
-    .bind(id.number())
-    .bind(COMMENTS_INDEXED)
-    .fetch_all(&mut **tx)
-    .await?;
+    let comments: Vec<(String,)> =
+        sqlx::query_as("SELECT body FROM comments WHERE ticket_number = $1 ORDER BY number LIMIT $2")
+            .bind(id.number())
+            .bind(COMMENTS_INDEXED)
+            .fetch_all(&mut **tx)
+            .await?;
     let title = words(&format!("{id} {title}"));
     let mut text = vec![title.join(" "), marked(&title), words(&body).join(" ")];
     text.extend(comments.iter().map(|(comment,)| words(comment).join(" ")));

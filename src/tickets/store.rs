@@ -27,14 +27,21 @@ pub struct NewTicket<'a> {
 /// A comment to be added.
 #[derive(Clone, Copy, Debug)]
 pub struct NewComment<'a> {
-    /// A new id.
-    pub comment_id: &'a str,
     /// On which ticket.
     pub ticket: TicketId,
     /// Who writes it.
     pub author_id: &'a UserId,
     /// The text.
     pub body: &'a Body,
+}
+
+/// What became of a comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commented {
+    /// The comment's number.
+    pub number: i64,
+    /// Where its ticket stands: as before.
+    pub status: Status,
 }
 
 /// What became of closing a ticket.
@@ -81,7 +88,7 @@ pub(super) fn ticket(row: &AnyRow) -> Result<Ticket> {
 
 fn comment(row: &AnyRow) -> Result<Comment> {
     Ok(Comment {
-        comment_id: row.try_get("comment_id")?,
+        number: row.try_get("number")?,
         author: row.try_get("username")?,
         body: excerpt(row)?,
         created_at: Timestamp(row.try_get("created_at")?),
@@ -113,14 +120,13 @@ pub async fn record(tx: &mut Tx, new: NewTicket<'_>, now: Timestamp) -> Result<T
     Ok(TicketId::of(number))
 }
 
-/// Adds a comment. Yields the ticket's status, which a comment does not change, or `None` when there is no
-/// such ticket in sight.
+/// Adds a comment. `None` when there is no such ticket in sight.
 pub async fn add_comment(
     tx: &mut Tx,
     sight: &Sight,
     new: NewComment<'_>,
     now: Timestamp,
-) -> Result<Option<Status>> {
+) -> Result<Option<Commented>> {
     let status: Option<(String,)> = sqlx::query_as(concat!(
         "UPDATE tickets SET updated_at = $3 WHERE number = $1 AND ",
         in_sight!(),
@@ -132,11 +138,13 @@ pub async fn add_comment(
     .fetch_optional(&mut **tx)
     .await?;
     let Some((status,)) = status else { return Ok(None) };
+    let status = Status::parse(&status).ok_or_else(|| unknown("tickets.status", &status))?;
+    let number = next_number(tx, "comment").await?;
     sqlx::query(
-        "INSERT INTO comments (comment_id, ticket_number, author_id, body, created_at) \
+        "INSERT INTO comments (number, ticket_number, author_id, body, created_at) \
          VALUES ($1, $2, $3, $4, $5)",
     )
-    .bind(new.comment_id)
+    .bind(number)
     .bind(new.ticket.number())
     .bind(new.author_id.as_str())
     .bind(new.body.as_str())
@@ -144,7 +152,7 @@ pub async fn add_comment(
     .execute(&mut **tx)
     .await?;
     search_sqlite::index(tx, new.ticket).await?;
-    Status::parse(&status).map(Some).ok_or_else(|| unknown("tickets.status", &status))
+    Ok(Some(Commented { number, status }))
 }
 
 /// Closes a ticket. The first resolution stands: closing it again changes nothing.
@@ -224,10 +232,10 @@ pub async fn list_comments(
         .fetch_one(store.read())
         .await?;
     let rows = sqlx::query(
-        "SELECT comments.comment_id, users.username, substr(comments.body, 1, $1) AS excerpt, \
+        "SELECT comments.number, users.username, substr(comments.body, 1, $1) AS excerpt, \
          length(comments.body) AS body_length, comments.created_at \
          FROM comments JOIN users ON users.user_id = comments.author_id WHERE comments.ticket_number = $2 \
-         ORDER BY comments.created_at DESC, comments.comment_id DESC LIMIT $3",
+         ORDER BY comments.number DESC LIMIT $3",
     )
     .bind(characters(excerpt))
     .bind(ticket.id.number())

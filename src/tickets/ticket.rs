@@ -197,8 +197,8 @@ pub struct Ticket {
 /// A comment on a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
-    /// Its id, unique to it.
-    pub comment_id: String,
+    /// Its number, unique to it and greater than that of every earlier comment.
+    pub number: i64,
     /// The username of whoever wrote it.
     pub author: String,
     /// The text, or its beginning.

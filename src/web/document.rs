@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::oauth::secret::SecretHash;
 
-/// How long others may keep it, in seconds: short, so that a changed setting is seen soon (INTEROP G11).
+/// How long others may keep it, in seconds: short, so that a changed setting is seen soon.
 const MAX_AGE: u32 = 300;
 
 /// Answers with the document, or 304 when the caller has it already.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::page::ErrorPage;
 
-/// The JSON answer. Not to be kept: a client must not remember that something was missing (INTEROP G11).
+/// The JSON answer. Not to be kept: a client must not remember that something was missing.
 pub fn json() -> Response {
     let body = json!({ "error": "not_found", "error_description": "there is nothing here" });
     let mut response = (StatusCode::NOT_FOUND, Json(body)).into_response();

@@ -213,8 +213,8 @@ impl Issuer for Token<'_, RefreshRotation<'_>> {
     }
     async fn recover_refresh(&mut self, token: &str) -> Result<Option<Grant>, ()> {
         let found = self.work.find(token).await.map_err(|error| note(&self.fault, error))?;
-        // Clients add `offline_access` to whatever they ask for; it reaches nothing, so it is never too much
-        // (INTEROP G50). The rotation leaves it out again where it was not granted.
+        // Clients add `offline_access` to whatever they ask for; it reaches nothing, so it is never too much.
+        // The rotation leaves it out again where it was not granted.
         let mut grant = found.clone();
         grant.scopes = grant.scopes.union(&Scopes::of([OFFLINE_ACCESS]));
         to_grant(&grant).map(Some).map_err(|error| note(&self.fault, error))

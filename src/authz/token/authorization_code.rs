@@ -42,7 +42,7 @@ impl<'a> CodeRedemption<'a> {
         if grant.client.client_id != *self.presented.client_id {
             return Err(invalid_grant("the code was issued to another client"));
         }
-        // What the client was when the user allowed it decides how it must prove itself (INTEROP G28).
+        // What the client was when the user allowed it decides how it must prove itself.
         if !grant.client.may_use(self.presented.method) {
             return Err(invalid_client("the client must authenticate with its registered method"));
         }

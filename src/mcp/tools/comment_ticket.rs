@@ -69,24 +69,18 @@ impl Deed for AddComment {
 
     async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, StorageError> {
         let sight = Sight::of(scene.principal.role, &scene.principal.user_id);
-        let comment_id = format!("comment_{}", scene.random.id());
-        let new = NewComment {
-            comment_id: &comment_id,
-            ticket: self.id,
-            author_id: &scene.principal.user_id,
-            body: &self.body,
-        };
-        let Some(status) = store::add_comment(tx, &sight, new, scene.now).await? else {
+        let new = NewComment { ticket: self.id, author_id: &scene.principal.user_id, body: &self.body };
+        let Some(commented) = store::add_comment(tx, &sight, new, scene.now).await? else {
             return Ok(not_found(self.id));
         };
         let mut text = format!("Commented on {}.", self.id);
-        if status == Status::Closed {
+        if commented.status == Status::Closed {
             text.push_str(" The ticket is closed and stays closed.");
         }
         let structured = json!({
             "id": self.id.to_string(),
-            "comment_id": comment_id,
-            "status": status.as_str(),
+            "comment_id": view::comment_id(commented.number),
+            "status": commented.status.as_str(),
             "created_at": scene.now.rfc3339(),
         });
         Ok(Outcome::Answer(Answer { structured, text }))

@@ -17,7 +17,6 @@ use super::principal::Principal;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::config::Mcp;
-use crate::random::Random;
 use crate::storage::{StorageError, Tx};
 
 pub(super) use arguments::{Arguments, Problems};
@@ -96,8 +95,6 @@ pub(super) struct Scene<'a> {
     pub(super) principal: &'a Principal,
     /// When.
     pub(super) now: Timestamp,
-    /// For new ids.
-    pub(super) random: &'a Random,
 }
 
 /// Every tool, in the order in which they are listed.

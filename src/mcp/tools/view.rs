@@ -36,7 +36,7 @@ pub(in crate::mcp) fn ticket_with_comments(found: &Ticket, count: u64, comments:
         .iter()
         .map(|comment| {
             json!({
-                "id": comment.comment_id,
+                "id": comment_id(comment.number),
                 "author": comment.author,
                 "body": comment.body.text,
                 "body_truncated": comment.body.is_cut,
@@ -49,6 +49,11 @@ pub(in crate::mcp) fn ticket_with_comments(found: &Ticket, count: u64, comments:
         members.insert("comments".into(), json!(comments));
     }
     value
+}
+
+/// A comment's id.
+pub(super) fn comment_id(number: i64) -> String {
+    format!("C-{number}")
 }
 
 /// The properties of [`ticket`].

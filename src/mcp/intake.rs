@@ -1,0 +1,125 @@
+//! The form of a request and of an answer: sizes, media types, versions. What MCP's library would refuse in its
+//! own words is refused here in JSON-RPC, or put into it.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use rmcp::model::{ErrorCode, ProtocolVersion};
+use serde_json::{Value, json};
+
+use super::message::{self, Message};
+use super::refusal::Refusal;
+use super::server;
+use crate::oauth::error::server_error;
+
+/// The largest body, in bytes.
+pub(super) const LARGEST_BODY: usize = 1 << 20;
+/// How long a body may take to arrive.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+/// How many characters of what a caller sent are repeated to them.
+const REPEATED: usize = 64;
+
+/// Checks the declared size of the body, before anything is read of it.
+pub(super) fn check_length(parts: &Parts) -> Result<(), Refusal> {
+    let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match declared.and_then(|length| length.parse::<usize>().ok()) {
+        Some(length) if length > LARGEST_BODY => Err(Refusal::TooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the body, which may lie about its size and take its time.
+pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
+    let reading = Limited::new(body, LARGEST_BODY).collect();
+    let broken = |status, message: &str| Refusal::Protocol {
+        status,
+        id: None,
+        code: ErrorCode::PARSE_ERROR,
+        message: message.into(),
+        data: None,
+    };
+    match tokio::time::timeout(READ_WITHIN, reading).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
+        Ok(Err(_)) => Err(broken(StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(_) => Err(broken(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+    }
+}
+
+/// Checks that the body says it is JSON.
+pub(super) fn check_content_type(parts: &Parts) -> Result<(), Refusal> {
+    let named = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = named.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Refusal::Protocol {
+        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        id: None,
+        code: ErrorCode::INVALID_REQUEST,
+        message: "send Content-Type: application/json".into(),
+        data: None,
+    })
+}
+
+/// A version that only the header names must be one that is served (MCP 2025-11-25 transports, "Protocol
+/// Version Header"). What a message of 2026-07-28 names itself is compared by the MCP library, and `initialize`
+/// negotiates; but messages of 2026-07-28 know no `initialize`.
+pub(super) fn check_version(parts: &Parts, message: &Message) -> Result<(), Refusal> {
+    let initialize = message.method == "initialize";
+    match message.version() {
+        Some(version) if initialize && version.as_str() >= Some(ProtocolVersion::V_2026_07_28.as_str()) => {
+            return Err(Refusal::Protocol {
+                status: StatusCode::NOT_FOUND,
+                id: message.id.clone(),
+                code: ErrorCode::METHOD_NOT_FOUND,
+                message: "Method not found".into(),
+                data: None,
+            });
+        }
+        Some(_) => return Ok(()),
+        None if initialize => return Ok(()),
+        None => {}
+    }
+    let Some(header) = parts.headers.get("mcp-protocol-version") else { return Ok(()) };
+    let named = header.to_str().unwrap_or_default();
+    if server::VERSIONS.iter().any(|version| version.as_str() == named) {
+        return Ok(());
+    }
+    let supported: Vec<&str> = server::VERSIONS.iter().map(ProtocolVersion::as_str).collect();
+    let requested: String = named.chars().take(REPEATED).collect();
+    Err(Refusal::Protocol {
+        status: StatusCode::BAD_REQUEST,
+        id: message.id.clone(),
+        code: ErrorCode::UNSUPPORTED_PROTOCOL_VERSION,
+        message: "Unsupported protocol version".into(),
+        data: Some(json!({ "requested": requested, "supported": supported })),
+    })
+}
+
+/// Where the MCP library refuses in plain text, the sentence goes out as a JSON-RPC error instead: clients of
+/// 2026-07-28 take any other 4xx for a sign of an older server.
+pub(super) async fn in_json(response: Response, id: Option<&Value>) -> Result<Response, Refusal> {
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if status.is_success() || content_type.is_some_and(|name| name.starts_with(b"application/json")) {
+        return Ok(response);
+    }
+    let text = response.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+    let text = String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();
+    if status.is_server_error() {
+        return Err(Refusal::Fault(id.cloned(), server_error("the server made an error").detail(text)));
+    }
+    // Only its parser answers 415 here: the type was checked before.
+    let (status, text) = match status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (StatusCode::BAD_REQUEST, "the body is not a message that MCP knows".to_owned())
+        }
+        other => (other, text),
+    };
+    Ok(message::error(status, id, ErrorCode::INVALID_REQUEST, &text, None))
+}
