@@ -73,11 +73,23 @@ impl Place {
 
     /// Changes the database behind the binary's back.
     async fn change_database(&self, statement: &'static str) {
-        sqlx::any::install_default_drivers();
-        let url = format!("sqlite://{}", self.path("data/mandate.db").display());
-        let pool = sqlx::AnyPool::connect(&url).await.unwrap();
+        let pool = self.database().await;
         pool.execute(statement).await.unwrap();
         pool.close().await;
+    }
+
+    /// The kinds of the audit log's events, oldest first.
+    async fn audited(&self) -> Vec<String> {
+        let pool = self.database().await;
+        let rows = sqlx::query_as("SELECT event FROM audit_events ORDER BY seq").fetch_all(&pool).await;
+        pool.close().await;
+        rows.unwrap().into_iter().map(|(event,): (String,)| event).collect()
+    }
+
+    async fn database(&self) -> sqlx::AnyPool {
+        sqlx::any::install_default_drivers();
+        let url = format!("sqlite://{}", self.path("data/mandate.db").display());
+        sqlx::AnyPool::connect(&url).await.unwrap()
     }
 }
 
@@ -385,6 +397,7 @@ async fn accounts_are_managed_on_the_store_of_the_running_server() {
     place.done(&["user", "password", "dave"], "a third long password\n");
     place.done(&["user", "disable", "carol"], "");
     assert!(row(&place.done(&["user", "list"], ""), "carol").contains("disabled"));
+    assert_eq!(place.audited().await, ["account_changed"; 4], "two added, a password, a disabling");
     for command in ["disable", "password"] {
         let sentence = place.refused(&["user", command, "nobody"], "a long enough password\n");
         assert!(sentence.contains("nobody") && sentence.contains("user list"), "{sentence}");
@@ -425,6 +438,7 @@ async fn clients_are_managed_on_the_store_of_the_running_server() {
     assert!(place.refused(&[&keys[..], &uri].concat(), "").contains("jwks"));
     place.done(&["client", "remove", &client_id], "");
     assert_eq!(with(&secret).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(place.audited().await, ["client_registered", "client_registered", "client_removed"]);
     let sentence = place.refused(&["client", "remove", &client_id], "");
     assert!(sentence.contains(&client_id) && sentence.contains("client list"), "{sentence}");
 }
