@@ -122,12 +122,16 @@ struct Running {
 impl Running {
     /// Starts, and waits for the last line of the greeting.
     fn start(place: &Place, arguments: &[&str]) -> Self {
-        let mut child = place
-            .command(&[&["serve"], arguments].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::wait_for(place.command(&[&["serve"], arguments].concat()).stderr(Stdio::null()))
+    }
+
+    /// As [`Self::start`], with its log going there.
+    fn start_with_log(place: &Place, log: Stdio) -> Self {
+        Self::wait_for(place.command(&["serve"]).stderr(log))
+    }
+
+    fn wait_for(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
         while !said.contains("mcpServers") {
@@ -271,6 +275,20 @@ fn sigterm_lets_a_request_finish_and_exits_0() {
 fn sigterm_right_after_the_greeting_exits_0() {
     let place = Place::new();
     let running = Running::start(&place, &[]);
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_any_more_stops_neither_requests_nor_the_stop() {
+    let place = Place::new();
+    let mut running = Running::start_with_log(&place, Stdio::piped());
+    drop(running.child.stderr.take());
+    let form = [("client_id", "client_unknown")];
+    for _ in 0..2 {
+        let refused = http().post(place.url("/token")).form(&form).send().await.unwrap();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "a refusal is logged");
+    }
     running.terminate();
     assert_eq!(running.exit_code(), Some(0));
 }
