@@ -95,7 +95,6 @@ async fn a_setup_link_cannot_be_guessed() {
 #[tokio::test]
 async fn each_field_says_what_is_wrong_with_it_and_the_link_still_works() {
     let server = Server::start().await;
-    server.add_user("taken", mandate::storage::users::Role::Requester).await;
     let link = link(&server).await;
     let mut browser = Browser::new(&server);
     let page = browser.get(&link).await;
@@ -103,7 +102,6 @@ async fn each_field_says_what_is_wrong_with_it_and_the_link_still_works() {
     for (username, password, again, problems) in [
         ("", PASSWORD, PASSWORD, vec![name]),
         ("a b", PASSWORD, PASSWORD, vec![name]),
-        ("taken", PASSWORD, PASSWORD, vec![name]),
         ("carol", "short", "short", vec![short]),
         ("carol", PASSWORD, "another password", vec![differ]),
         ("<script>", "short", "other", vec![name, short, differ]),
@@ -149,4 +147,15 @@ async fn two_people_at_one_link_make_one_account() {
     statuses.sort();
     assert_eq!(statuses, [StatusCode::SEE_OTHER, StatusCode::GONE]);
     assert_eq!(server.app.store.list_users().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_is_worth_nothing_once_there_is_an_account() {
+    let server = Server::start().await;
+    let link = link(&server).await;
+    let mut browser = Browser::new(&server);
+    let page = browser.get(&link).await;
+    server.add_user("alice", mandate::storage::users::Role::Agent).await;
+    browser.get(&link).await.assert_page(StatusCode::GONE, GONE);
+    send(&mut browser, &page, "mallory", PASSWORD, PASSWORD).await.assert_page(StatusCode::GONE, GONE);
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
-use super::body::form;
+use super::body::PageForm;
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::setup::{SetupPage, SetupProblems};
@@ -44,13 +43,7 @@ pub async fn get(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Page
 }
 
 /// Makes the account and signs in with it.
-pub async fn post(
-    State(app): State<Arc<App>>,
-    jar: CookieJar,
-    headers: HeaderMap,
-    body: Bytes,
-) -> PageResult {
-    let params = form(&headers, &body)?;
+pub async fn post(State(app): State<Arc<App>>, jar: CookieJar, PageForm(params): PageForm) -> PageResult {
     let token = live_token(&app, &params).await?;
     if !csrf::matches(&app, "setup", token.reveal(), params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());
@@ -81,7 +74,7 @@ pub async fn post(
 
 async fn live_token(app: &App, params: &Params) -> Result<SetupToken, PageError> {
     let token = params.get("token")?.and_then(SetupToken::presented).ok_or_else(used_up)?;
-    if app.store.is_setup_link_live(&token.hash(), app.now()).await? {
+    if app.store.is_setup_link_live(&token.hash(), app.now()).await? && app.store.has_no_users().await? {
         Ok(token)
     } else {
         Err(used_up().into())
