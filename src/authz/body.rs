@@ -1,11 +1,12 @@
-//! The body of a request to the endpoints that clients call. What cannot be read is refused in their own form:
-//! JSON that is never stored (OAuth 2.1 §3.2.4).
+//! The body of a request. What cannot be read is refused in the form that its sender reads: JSON that is never stored
+//! for clients (OAuth 2.1 §3.2.4), a page for people.
 
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, StatusCode, header};
 
-use super::error::JsonError;
+use super::error::{JsonError, PageError};
 use crate::oauth::error::{Error, invalid_request, too_large};
 use crate::web::params::Params;
 
@@ -16,11 +17,27 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = JsonError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let read = Bytes::from_request(request, state).await;
-        read.map(Self).map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => too_large("the body is too long").into(),
-            _ => invalid_request("the body cannot be read").detail(rejection).into(),
-        })
+        Ok(Self(Bytes::from_request(request, state).await.map_err(refused)?))
+    }
+}
+
+/// The form of a page.
+pub struct PageForm(pub Params);
+
+impl<S: Send + Sync> FromRequest<S> for PageForm {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let headers = request.headers().clone();
+        let body = Bytes::from_request(request, state).await.map_err(refused)?;
+        Ok(Self(form(&headers, &body)?))
+    }
+}
+
+fn refused(rejection: BytesRejection) -> Error {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large("the body is too long"),
+        _ => invalid_request("the body cannot be read").detail(rejection),
     }
 }
 

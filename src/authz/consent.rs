@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
-use super::body::form;
+use super::body::PageForm;
 use super::callback::{Callback, redirect};
 use super::error::{AuthorizeError, PageError, PageResult};
 use super::flow::{self, Flow, Found};
@@ -63,10 +62,8 @@ pub async fn post(
     State(app): State<Arc<App>>,
     jar: CookieJar,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    PageForm(params): PageForm,
 ) -> PageResult {
-    let params = form(&headers, &body)?;
     let asking = match asking(&app, &jar, &id).await {
         Ok(asking) => asking,
         Err(Elsewhere::Answer(response)) => return Ok(response),

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
-use super::body::form;
+use super::body::PageForm;
 use super::callback::redirect;
 use super::error::PageResult;
 use super::flow::{self, Found};
@@ -63,10 +62,8 @@ pub async fn post(
     State(app): State<Arc<App>>,
     jar: CookieJar,
     address: ClientAddress,
-    headers: HeaderMap,
-    body: Bytes,
+    PageForm(params): PageForm,
 ) -> PageResult {
-    let params = form(&headers, &body)?;
     let purpose = purpose(&app, &jar, params.get("flow")?).await?;
     if !csrf::matches(&app, "login", &purpose.anchor, params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());
