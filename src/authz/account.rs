@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
+use http::HeaderMap;
 
-use super::body::PageForm;
+use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::account::{AccountNotice, AccountPage, AppView};
@@ -52,8 +53,10 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): R
 pub async fn post_revoke(
     State(app): State<Arc<App>>,
     jar: CookieJar,
-    PageForm(params): PageForm,
+    headers: HeaderMap,
+    Typed(body): Typed,
 ) -> PageResult {
+    let params = form(&headers, &body)?;
     let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/login")) };
     let csrf = csrf::matches(&app, FORM, session.csrf_anchor(), params.get("csrf")?)?;
     if !csrf {
@@ -72,8 +75,10 @@ pub async fn post_revoke(
 pub async fn post_logout(
     State(app): State<Arc<App>>,
     jar: CookieJar,
-    PageForm(params): PageForm,
+    headers: HeaderMap,
+    Typed(body): Typed,
 ) -> PageResult {
+    let params = form(&headers, &body)?;
     let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/signed-out")) };
     if !csrf::matches(&app, FORM, session.csrf_anchor(), params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());

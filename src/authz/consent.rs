@@ -7,11 +7,11 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
-use super::body::PageForm;
+use super::body::{Typed, form};
 use super::callback::{Callback, redirect};
 use super::error::{AuthorizeError, PageError, PageResult};
 use super::flow::{self, Flow, Found};
@@ -62,8 +62,10 @@ pub async fn post(
     State(app): State<Arc<App>>,
     jar: CookieJar,
     Path(id): Path<String>,
-    PageForm(params): PageForm,
+    headers: HeaderMap,
+    Typed(body): Typed,
 ) -> PageResult {
+    let params = form(&headers, &body)?;
     let asking = match asking(&app, &jar, &id).await {
         Ok(asking) => asking,
         Err(Elsewhere::Answer(response)) => return Ok(response),

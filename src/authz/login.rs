@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::body::PageForm;
+use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::PageResult;
 use super::flow::{self, Found};
@@ -62,8 +62,10 @@ pub async fn post(
     State(app): State<Arc<App>>,
     jar: CookieJar,
     address: ClientAddress,
-    PageForm(params): PageForm,
+    headers: HeaderMap,
+    Typed(body): Typed,
 ) -> PageResult {
+    let params = form(&headers, &body)?;
     let purpose = purpose(&app, &jar, params.get("flow")?).await?;
     if !csrf::matches(&app, "login", &purpose.anchor, params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());

@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
-use super::body::PageForm;
+use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::setup::{SetupPage, SetupProblems};
@@ -43,7 +43,13 @@ pub async fn get(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Page
 }
 
 /// Makes the account and signs in with it.
-pub async fn post(State(app): State<Arc<App>>, jar: CookieJar, PageForm(params): PageForm) -> PageResult {
+pub async fn post(
+    State(app): State<Arc<App>>,
+    jar: CookieJar,
+    headers: HeaderMap,
+    Typed(body): Typed,
+) -> PageResult {
+    let params = form(&headers, &body)?;
     let token = live_token(&app, &params).await?;
     if !csrf::matches(&app, "setup", token.reveal(), params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());
@@ -59,13 +65,8 @@ pub async fn post(State(app): State<Arc<App>>, jar: CookieJar, PageForm(params):
         return Err(used_up().into());
     }
     // A link that was printed before somebody made an account by hand is not good for a second one.
-    if users::exists(&mut tx).await? {
+    if users::exists(&mut tx).await? || account::record(&app, &mut tx, &user).await? == Recorded::Taken {
         return Err(used_up().into());
-    }
-    if account::record(&app, &mut tx, &user).await? == Recorded::Taken {
-        drop(tx);
-        let problem = Some("This username is taken. Choose another one.".to_owned());
-        return show(&app, &token, typed, SetupProblems { username: problem, ..SetupProblems::default() });
     }
     let cookie = session::begin(&app, &mut tx, &jar, &user).await?;
     commit(tx).await?;

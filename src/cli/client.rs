@@ -187,6 +187,8 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
             "there is no client {client_id}; `mandate client list` shows them all"
         )));
     }
+    let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id);
+    audit::record(&mut tx, app.now(), &event).await?;
     commit(tx).await?;
     say(&format!("Removed {client_id}."));
     Ok(())
