@@ -148,3 +148,14 @@ async fn two_people_at_one_link_make_one_account() {
     assert_eq!(statuses, [StatusCode::SEE_OTHER, StatusCode::GONE]);
     assert_eq!(server.app.store.list_users().await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_link_is_worth_nothing_once_there_is_an_account() {
+    let server = Server::start().await;
+    let link = link(&server).await;
+    let mut browser = Browser::new(&server);
+    let page = browser.get(&link).await;
+    server.add_user("alice", mandate::storage::users::Role::Agent).await;
+    browser.get(&link).await.assert_page(StatusCode::GONE, GONE);
+    send(&mut browser, &page, "mallory", PASSWORD, PASSWORD).await.assert_page(StatusCode::GONE, GONE);
+}

@@ -75,7 +75,7 @@ pub async fn post(
 
 async fn live_token(app: &App, params: &Params) -> Result<SetupToken, PageError> {
     let token = params.get("token")?.and_then(SetupToken::presented).ok_or_else(used_up)?;
-    if app.store.is_setup_link_live(&token.hash(), app.now()).await? {
+    if app.store.is_setup_link_live(&token.hash(), app.now()).await? && app.store.has_no_users().await? {
         Ok(token)
     } else {
         Err(used_up().into())
