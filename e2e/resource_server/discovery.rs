@@ -1,4 +1,4 @@
-//! Protected resource metadata (RFC 9728; REQUIREMENTS B1, INTEROP G5, G6, G12).
+//! Protected resource metadata (RFC 9728; B1, G5, G6, G12).
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
