@@ -1,6 +1,7 @@
 //! The resource server, seen from outside: discovery, the gate, MCP in both eras, and the tools.
 
 mod audit;
+mod cancel;
 mod challenge;
 mod discovery;
 mod faults;
