@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod authz;
 #[cfg(test)]
+mod binary;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod support;

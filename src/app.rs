@@ -64,7 +64,7 @@ pub enum StartError {
     )]
     Signing(#[from] KeyError),
     /// Outgoing requests cannot be made.
-    #[error("outbound: {0}")]
+    #[error("outbound.extra_ca_file: {0}; write the path of a readable PEM file, or leave the key out")]
     Outbound(String),
 }
 

@@ -21,6 +21,8 @@ pub enum Kind {
     GrantRevoked,
     /// A client registered itself.
     ClientRegistered,
+    /// An operator removed a client.
+    ClientRemoved,
     /// An account was made, disabled or given a password.
     AccountChanged,
     /// A tool was called.
@@ -39,6 +41,7 @@ impl Kind {
             Self::RefreshReused => "refresh_reused",
             Self::GrantRevoked => "grant_revoked",
             Self::ClientRegistered => "client_registered",
+            Self::ClientRemoved => "client_removed",
             Self::AccountChanged => "account_changed",
             Self::ToolCall => "tool_call",
         }

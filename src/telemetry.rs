@@ -14,7 +14,13 @@ pub fn init(log: &Log) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", log.filter)).map_err(|error| {
         ConfigError::new("log", format!("{error}; write it like info or info,mandate=debug"))
     })?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // Whoever read the log may be gone. To complain of that on the same pipe would panic, and take the
+        // request or the stop that logs with it.
+        .log_internal_errors(false);
     let started = if log.json { lines.json().try_init() } else { lines.with_ansi(false).try_init() };
     started.map_err(|error| ConfigError::new("log", error.to_string()))
 }

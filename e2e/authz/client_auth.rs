@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -79,9 +80,10 @@ async fn a_secret_may_come_in_the_header_or_in_the_form_whichever_was_registered
 async fn both_halves_of_basic_are_decoded_as_forms() {
     let server = Server::start().await;
     let one = Confidential::register(&server, "client_secret_basic").await;
-    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let encode = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
     let header = basic(&encode(one.id()), &encode(&one.secret));
     with_header(&server, &header, &[("client_id", one.id())]).await.refused(400, "invalid_grant");
+    assert!(encode(&one.secret).contains('%'), "or this says nothing");
     let twice = basic(one.id(), &encode(&encode(&one.secret)));
     with_header(&server, &twice, &[]).await.refused(401, "invalid_client");
 }

@@ -135,7 +135,7 @@ async fn strangers_anywhere_never_lock_the_rightful_user_out() {
     for number in 0..60 {
         answers.push(guess(&mut stranger, number).await);
     }
-    let (looked_at, put_off) = answers.split_at(49);
+    let (looked_at, put_off) = answers.split_at(50);
     assert!(looked_at.iter().all(|status| *status == StatusCode::UNPROCESSABLE_ENTITY), "{answers:?}");
     assert!(put_off.iter().all(|status| *status == StatusCode::TOO_MANY_REQUESTS), "{answers:?}");
     own.cookies.remove("mandate-session");
@@ -251,6 +251,13 @@ async fn a_form_that_is_not_ours_is_refused_with_a_page() {
     loaded.assert_page(StatusCode::FORBIDDEN, "This form can no longer be used");
     browser.cookies = cookies;
     assert_eq!(browser.post("/login", &with(own)).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_form_without_bounds_is_refused_with_a_page() {
+    let server = Server::start().await;
+    let loaded = Browser::new(&server).post("/login", &[("username", &"x".repeat(16 * 1024))]).await;
+    loaded.assert_page(StatusCode::PAYLOAD_TOO_LARGE, "This request cannot be read");
 }
 
 #[tokio::test]

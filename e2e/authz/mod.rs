@@ -1,16 +1,20 @@
 //! The authorization server, seen from outside.
 
 mod access_token;
+mod account;
 mod ask;
 mod authorize;
 mod client_auth;
 mod consent;
 mod dance;
+mod documents;
 mod key_host;
 mod login;
 mod metadata;
 mod private_key_jwt;
 mod refresh;
+mod register;
 mod revoke;
+mod setup;
 mod signer;
 mod token;

@@ -502,9 +502,9 @@ async fn a_document_that_lists_none_beside_its_key_may_use_either() {
     assert_eq!(status, StatusCode::OK, "{tokens}");
     let refresh =
         [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().unwrap())];
-    let signed = present(&server, &signer.sign(&claims(id, &server, "1")), &refresh).await;
-    signed.granted();
-    let refresh = [("grant_type", "refresh_token"), ("refresh_token", signed.text_of("refresh_token"))];
+    let renewed = present(&server, &signer.sign(&claims(id, &server, "1")), &refresh).await;
+    renewed.granted();
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", renewed.text_of("refresh_token"))];
     let secret = [&refresh[..], &[("client_id", id), ("client_secret", "x")]].concat();
     token(&server, &secret).await.refused(401, "invalid_client");
 }

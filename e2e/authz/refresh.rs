@@ -229,7 +229,7 @@ async fn each_use_starts_the_idle_time_anew_and_an_idle_token_dies() {
 async fn a_grant_ends_at_its_own_time_however_much_it_is_used() {
     let server = super::ask::people_on(|config| config.tokens.grant_lifetime = 2 * DAY).await;
     let connected = Connected::to(&server).await;
-    server.clock.advance(2 * DAY - Duration::from_secs(600));
+    server.clock.advance(Duration::from_secs(2 * 86_400 - 600));
     let last = connected.again(&connected.tokens).await;
     assert_eq!(last.body["expires_in"].as_u64(), Some(600), "never beyond the grant's end");
     server.clock.advance(Duration::from_secs(600));

@@ -374,9 +374,9 @@ async fn of_32_redeemers_one_wins() {
     let answers = join_all((0..32).map(|_| redeem(&client, &server, &code, &[]))).await;
     let (won, lost): (Vec<&Answer>, Vec<_>) = answers.iter().partition(|answer| answer.status.is_success());
     assert_eq!(won.len(), 1);
-    lost.iter().for_each(|answer| {
+    for answer in lost {
         answer.refused(400, "invalid_grant");
-    });
+    }
     // The others were replays with everything right, so what the winner got has ended too.
     assert_eq!(call(&server, won[0].text_of("access_token")).await, 401);
 }
@@ -388,7 +388,7 @@ async fn every_token_is_for_our_resource_whichever_way_it_is_named() {
     let resource = server.at("/mcp");
     let (slash, query, root) = (server.at("/mcp/"), server.at("/mcp?v=1"), server.at("/"));
     let upper = resource.replace("http://localhost", "HTTP://LOCALHOST");
-    let names: [&[&str]; 8] = [
+    let ways: [&[&str]; 8] = [
         &[],
         &[&resource],
         &[&resource, &resource],
@@ -398,13 +398,13 @@ async fn every_token_is_for_our_resource_whichever_way_it_is_named() {
         &[&server.url],
         &[&upper, &resource],
     ];
-    for named in names {
+    for named in ways {
         let code = code(&mut browser, &client, &[]).await;
         let named: Vec<_> = named.iter().map(|value| ("resource", *value)).collect();
-        let answer = redeem(&client, &server, &code, &named).await;
-        answer.granted();
-        let refreshed = refresh(&client, &server, answer.text_of("refresh_token"), &named).await;
-        for answer in [&answer, refreshed.granted()] {
+        let first = redeem(&client, &server, &code, &named).await;
+        first.granted();
+        let second = refresh(&client, &server, first.text_of("refresh_token"), &named).await;
+        for answer in [&first, second.granted()] {
             assert_eq!(claims(&answer.body["access_token"])["aud"], resource.as_str(), "{named:?}");
         }
     }

@@ -70,7 +70,7 @@ impl Origin {
         json!({
             "client_id": self.at(path),
             "client_name": "Document client",
-            "redirect_uris": [self.at("/cb"), "http://localhost/callback"],
+            "redirect_uris": [self.at("/cb"), "http://127.0.0.1/callback", "http://localhost/callback"],
         })
     }
 

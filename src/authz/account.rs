@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use http::HeaderMap;
 
-use super::body::form;
+use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::account::{AccountNotice, AccountPage, AppView};
@@ -55,7 +54,7 @@ pub async fn post_revoke(
     State(app): State<Arc<App>>,
     jar: CookieJar,
     headers: HeaderMap,
-    body: Bytes,
+    Typed(body): Typed,
 ) -> PageResult {
     let params = form(&headers, &body)?;
     let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/login")) };
@@ -77,7 +76,7 @@ pub async fn post_logout(
     State(app): State<Arc<App>>,
     jar: CookieJar,
     headers: HeaderMap,
-    body: Bytes,
+    Typed(body): Typed,
 ) -> PageResult {
     let params = form(&headers, &body)?;
     let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/signed-out")) };

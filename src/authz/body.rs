@@ -1,27 +1,41 @@
-//! The body of a request to the endpoints that clients call. What cannot be read is refused in their own form:
-//! JSON that is never stored (OAuth 2.1 §3.2.4).
+//! The body of a request, within a limit. What cannot be read is refused in the form of whoever sent it: JSON that
+//! is never stored for clients (OAuth 2.1 §3.2.4), a page for people.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, StatusCode, header};
 
-use super::error::JsonError;
+use super::error::{JsonError, PageError};
 use crate::oauth::error::{Error, invalid_request, too_large};
 use crate::web::params::Params;
 
-/// A whole body within the limit.
+/// What a client sent, whole.
 pub struct Body(pub Bytes);
+
+/// What a person sent, whole.
+pub struct Typed(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = JsonError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let read = Bytes::from_request(request, state).await;
-        read.map(Self).map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => too_large("the body is too long").into(),
-            _ => invalid_request("the body cannot be read").detail(rejection).into(),
-        })
+        Ok(Self(read(request, state).await?))
     }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Typed {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(read(request, state).await?))
+    }
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Error> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large("the body is too long"),
+        _ => invalid_request("the body cannot be read").detail(rejection),
+    })
 }
 
 /// Reads a form body. The media type may come as a list; anything but a form is refused.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
@@ -12,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
-use super::body::form;
+use super::body::{Typed, form};
 use super::callback::{Callback, redirect};
 use super::error::{AuthorizeError, PageError, PageResult};
 use super::flow::{self, Flow, Found};
@@ -64,7 +63,7 @@ pub async fn post(
     jar: CookieJar,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Typed(body): Typed,
 ) -> PageResult {
     let params = form(&headers, &body)?;
     let asking = match asking(&app, &jar, &id).await {

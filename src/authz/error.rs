@@ -73,6 +73,10 @@ pub fn page_of(error: &Error) -> ErrorPage {
     match error.code {
         ErrorCode::ServerError => ErrorPage::fault(reference::current()),
         ErrorCode::TemporarilyUnavailable => ErrorPage::unavailable(reference::current()),
+        ErrorCode::TooLarge => {
+            let page = ErrorPage::bad_request("What was typed is longer than this server takes.");
+            ErrorPage { status: StatusCode::PAYLOAD_TOO_LARGE, ..page }.with_reference(reference::current())
+        }
         ErrorCode::TooManyRequests => ErrorPage::too_many_requests(error.retry_after.unwrap_or(60)),
         _ => ErrorPage::bad_request(error.description).with_reference(reference::current()),
     }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::body::form;
+use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::PageResult;
 use super::flow::{self, Found};
@@ -64,7 +63,7 @@ pub async fn post(
     jar: CookieJar,
     address: ClientAddress,
     headers: HeaderMap,
-    body: Bytes,
+    Typed(body): Typed,
 ) -> PageResult {
     let params = form(&headers, &body)?;
     let purpose = purpose(&app, &jar, params.get("flow")?).await?;

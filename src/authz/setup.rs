@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use http::{HeaderMap, StatusCode};
 
-use super::body::form;
+use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::setup::{SetupPage, SetupProblems};
@@ -48,7 +47,7 @@ pub async fn post(
     State(app): State<Arc<App>>,
     jar: CookieJar,
     headers: HeaderMap,
-    body: Bytes,
+    Typed(body): Typed,
 ) -> PageResult {
     let params = form(&headers, &body)?;
     let token = live_token(&app, &params).await?;
@@ -66,13 +65,8 @@ pub async fn post(
         return Err(used_up().into());
     }
     // A link that was printed before somebody made an account by hand is not good for a second one.
-    if users::exists(&mut tx).await? {
+    if users::exists(&mut tx).await? || account::record(&app, &mut tx, &user).await? == Recorded::Taken {
         return Err(used_up().into());
-    }
-    if account::record(&app, &mut tx, &user).await? == Recorded::Taken {
-        drop(tx);
-        let problem = Some("This username is taken. Choose another one.".to_owned());
-        return show(&app, &token, typed, SetupProblems { username: problem, ..SetupProblems::default() });
     }
     let cookie = session::begin(&app, &mut tx, &jar, &user).await?;
     commit(tx).await?;
@@ -81,7 +75,7 @@ pub async fn post(
 
 async fn live_token(app: &App, params: &Params) -> Result<SetupToken, PageError> {
     let token = params.get("token")?.and_then(SetupToken::presented).ok_or_else(used_up)?;
-    if app.store.is_setup_link_live(&token.hash(), app.now()).await? {
+    if app.store.is_setup_link_live(&token.hash(), app.now()).await? && app.store.has_no_users().await? {
         Ok(token)
     } else {
         Err(used_up().into())

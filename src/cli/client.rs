@@ -12,7 +12,7 @@ use crate::audit::{Event, Kind, Outcome};
 use crate::oauth::client::{self, AuthMethod, ClientKind, ClientMetadata, MetadataRules};
 use crate::oauth::secret::ClientSecret;
 use crate::oauth::{ClientId, UserId};
-use crate::storage::{audit, clients, commit};
+use crate::storage::{audit, clients, commit, grants};
 
 /// Manage clients that are registered by hand.
 #[derive(Debug, Subcommand)]
@@ -44,7 +44,7 @@ pub(super) enum Client {
     /// List the registered clients, those that registered themselves included.
     #[command(after_help = "Example:\n  mandate client list")]
     List,
-    /// Remove a client. What users granted it is refused from its next token on.
+    /// Remove a client. What users granted it is refused from the next call on.
     #[command(after_help = "Example:\n  mandate client remove client_4fB1")]
     Remove {
         /// Which.
@@ -187,7 +187,10 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
             "there is no client {client_id}; `mandate client list` shows them all"
         )));
     }
+    let ended = grants::revoke_all_of(&mut tx, client_id, app.now()).await?;
+    let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id);
+    audit::record(&mut tx, app.now(), &event).await?;
     commit(tx).await?;
-    say(&format!("Removed {client_id}."));
+    say(&format!("Removed {client_id}. Grants that ended with it: {ended}."));
     Ok(())
 }

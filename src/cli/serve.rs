@@ -37,9 +37,10 @@ pub(super) async fn run(command: &Serve, config: Config) -> Result<(), Failure> 
     let setup_link =
         if app.store.has_no_users().await? { Some(setup::issue_link(&app).await?) } else { None };
     password::warm_up().await?;
+    // Before anybody is told that the server is ready, and may tell it to stop.
+    app.tasks.spawn(stop_on_signal(app.clone())?);
     greet(&app, command.demo, &accounts, setup_link.as_deref());
     app.tasks.spawn(housekeeping::run(app.clone()));
-    app.tasks.spawn(stop_on_signal(app.clone())?);
     server::serve(app, listener)
         .await
         .map_err(|error| Failure::Said(format!("the server failed: {error}")))?;

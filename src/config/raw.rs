@@ -161,9 +161,21 @@ pub(super) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
     if let Some(path) = file {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::new("--config", format!("{}: {error}", path.display())))?;
-        layers = layers.add_source(File::from_str(&text, FileFormat::Toml));
+        let file = File::from_str(&text, FileFormat::Toml);
+        // Built alone first, so that what is no TOML is said of the file.
+        Layers::builder().add_source(file.clone()).build().map_err(|error| {
+            ConfigError::new("--config", format!("{}: {}", path.display(), one_line(&error.to_string())))
+        })?;
+        layers = layers.add_source(file);
     }
     layers.add_source(environment).build().and_then(Layers::try_deserialize).map_err(explain)
+}
+
+/// A parser's message without the lines that draw the place: its first line says where, its last one what.
+fn one_line(message: &str) -> String {
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first}: {last}"))
 }
 
 fn explain(error: LayerError) -> ConfigError {

@@ -47,9 +47,13 @@ pub enum Origin {
 /// Counts a try to sign in as `username`.
 pub async fn check(app: &App, username: &str, origin: &Origin) -> Result<Verdict, Error> {
     let account = account_key(username);
-    // The widest meter first: a flood that it stops leaves nothing in the narrower ones.
-    for (meter, rate) in meters(&account, origin) {
-        if let Quota::Exceeded { retry_after } = app.ephemeral.quota(meter, rate).await? {
+    let meters = meters(&account, origin);
+    for (position, (meter, rate)) in meters.iter().enumerate() {
+        if let Quota::Exceeded { retry_after } = app.ephemeral.quota(meter.clone(), *rate).await? {
+            // A try that is not looked at costs nothing: impatience is no guess.
+            for (counted, rate) in meters.iter().take(position) {
+                app.ephemeral.refund(counted.clone(), *rate).await?;
+            }
             return Ok(Verdict::Wait(retry_after));
         }
     }
@@ -68,6 +72,7 @@ pub async fn forgive(app: &App, username: &str, origin: &Origin) -> Result<(), E
     Ok(())
 }
 
+/// The address first: a flood that its meter stops leaves nothing in the others.
 fn meters<'a>(account: &'a str, origin: &'a Origin) -> Vec<(Meter<'a>, Rate)> {
     let pairs = |from: &'a str| {
         PAIR.iter().enumerate().map(move |(tier, rate)| (Meter::SignInPair(tier, account, from), *rate))
@@ -75,8 +80,8 @@ fn meters<'a>(account: &'a str, origin: &'a Origin) -> Vec<(Meter<'a>, Rate)> {
     match origin {
         Origin::KnownBrowser(nonce) => pairs(nonce).collect(),
         Origin::Address(address) => {
-            let shared = [(Meter::SignInAddress(address), ADDRESS), (Meter::SignInAccount(account), ACCOUNT)];
-            shared.into_iter().chain(pairs(address)).collect()
+            let (first, last) = (Meter::SignInAddress(address), Meter::SignInAccount(account));
+            [(first, ADDRESS)].into_iter().chain(pairs(address)).chain([(last, ACCOUNT)]).collect()
         }
     }
 }

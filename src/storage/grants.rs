@@ -188,6 +188,19 @@ pub async fn revoke_all(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result
     Ok(done.rows_affected())
 }
 
+/// Ends every grant of a client that is removed. Returns how many.
+pub async fn revoke_all_of(tx: &mut Tx, client_id: &ClientId, now: Timestamp) -> Result<u64> {
+    let done = sqlx::query(
+        "UPDATE grants SET revoked_at = $2, revoked_because = 'the client was removed' \
+         WHERE client_id = $1 AND revoked_at IS NULL",
+    )
+    .bind(client_id.as_str())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Notes that a call was made, unless one was noted after `unless_after`.
 pub async fn touch(tx: &mut Tx, grant_id: &GrantId, now: Timestamp, unless_after: Timestamp) -> Result<()> {
     sqlx::query(

@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::keys::{derive, open_with, seal_with};
 use crate::oauth::Scopes;
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_request, server_error};
+use crate::oauth::scope::RESOURCE_SCOPES;
 use crate::oauth::secret::RefreshToken;
 use crate::storage::grants::Grant;
 use crate::storage::refresh_tokens::RefreshTokenRow;
@@ -94,7 +95,9 @@ impl<'a> RefreshRotation<'a> {
             }
         };
         let asked = scopes.intersection(&grant.scopes);
-        let scopes = if asked.is_empty() { &grant.scopes } else { &asked };
+        // `offline_access` alone asks for no less than everything: it reaches nothing itself.
+        let reaches = !asked.intersection(&Scopes::of(RESOURCE_SCOPES)).is_empty();
+        let scopes = if reaches { &asked } else { &grant.scopes };
         issue(self.app, grant, scopes, head.reveal(), self.app.now())
     }
 

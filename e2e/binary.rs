@@ -1,0 +1,485 @@
+//! The real binary: what it says at start, how it stops, how it refuses to start, and the commands that share its
+//! store.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use reqwest::StatusCode;
+use sqlx::Executor as _;
+use tempfile::TempDir;
+
+use crate::support::http;
+
+/// A port that nobody listens on. From below the range out of which systems give ports to connections, and each
+/// one once, so that nobody else takes it before the binary does.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 20_000).unwrap();
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A folder of its own and the settings that point the binary at it.
+struct Place {
+    folder: TempDir,
+    port: u16,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), port: free_port() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.port)
+    }
+
+    /// The binary with these arguments, in an environment that says nothing else.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mandate"));
+        command.args(arguments).env_clear().current_dir(self.folder.path());
+        command.env("MANDATE_LISTEN", format!("127.0.0.1:{}", self.port));
+        command.env("MANDATE_PUBLIC_URL", self.url(""));
+        command
+    }
+
+    /// Runs a command to its end with this on its standard input.
+    fn run(&self, arguments: &[&str], input: &str) -> Output {
+        ended(&mut self.command(arguments), input)
+    }
+
+    /// Runs a command that must do its work; returns what it says.
+    fn done(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must fail; returns its one sentence.
+    fn refused(&self, arguments: &[&str], input: &str) -> String {
+        complaint(&self.run(arguments, input))
+    }
+
+    /// Changes the database behind the binary's back.
+    async fn change_database(&self, statement: &'static str) {
+        let pool = self.database().await;
+        pool.execute(statement).await.unwrap();
+        pool.close().await;
+    }
+
+    /// The kinds of the audit log's events, oldest first.
+    async fn audited(&self) -> Vec<String> {
+        let pool = self.database().await;
+        let rows = sqlx::query_as("SELECT event FROM audit_events ORDER BY seq").fetch_all(&pool).await;
+        pool.close().await;
+        rows.unwrap().into_iter().map(|(event,): (String,)| event).collect()
+    }
+
+    async fn database(&self) -> sqlx::AnyPool {
+        sqlx::any::install_default_drivers();
+        let url = format!("sqlite://{}", self.path("data/mandate.db").display());
+        sqlx::AnyPool::connect(&url).await.unwrap()
+    }
+}
+
+fn ended(command: &mut Command, input: &str) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that asks nothing may have ended already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// The sentence with which a command failed: one line, no stack, no debug output.
+#[track_caller]
+fn complaint(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    let last = text.trim_end().lines().last().unwrap_or_default().to_owned();
+    assert!(last.starts_with("mandate: "), "{text}");
+    assert_eq!(text.matches("mandate: ").count(), 1, "{text}");
+    assert!(!text.contains("panicked") && !text.contains("RUST_BACKTRACE"), "{text}");
+    last["mandate: ".len()..].to_owned()
+}
+
+/// A serving binary; ended with the test.
+struct Running {
+    child: Child,
+    said: String,
+}
+
+impl Running {
+    /// Starts, and waits for the last line of the greeting.
+    fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::wait_for(place.command(&[&["serve"], arguments].concat()).stderr(Stdio::null()))
+    }
+
+    /// As [`Self::start`], with its log going there.
+    fn start_with_log(place: &Place, log: Stdio) -> Self {
+        Self::wait_for(place.command(&["serve"]).stderr(log))
+    }
+
+    fn wait_for(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("mcpServers") {
+            assert_ne!(lines.read_line(&mut said).unwrap(), 0, "it ended: {said}");
+        }
+        Self { child, said }
+    }
+
+    /// Sends SIGTERM.
+    fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Its exit code, once it has ended.
+    fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// The word after `label`, up to the next blank.
+    fn word_after(&self, label: &str) -> &str {
+        let (_, rest) =
+            self.said.split_once(label).unwrap_or_else(|| panic!("no {label:?} in {}", self.said));
+        rest.split_whitespace().next().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn status(url: &str) -> StatusCode {
+    http().get(url).send().await.unwrap().status()
+}
+
+#[tokio::test]
+async fn the_demo_says_what_there_is_and_serves_it() {
+    let place = Place::new();
+    let running = Running::start(&place, &["--demo"]);
+    for expected in [
+        "Mandate",
+        &place.url("/account"),
+        &place.url("/mcp"),
+        "alice",
+        "bob",
+        "SQLite",
+        "mandate.db",
+        "in process",
+    ] {
+        assert!(running.said.contains(expected), "{expected} in {}", running.said);
+    }
+    for client in ["claude mcp add", "code --add-mcp", "mcp.json"] {
+        assert!(running.said.contains(client), "{client}");
+    }
+    assert!(!running.said.contains("/setup"), "there are accounts already: {}", running.said);
+    assert_eq!(status(&place.url("/ready")).await, StatusCode::OK);
+    assert_eq!(status(&place.url("/.well-known/oauth-authorization-server")).await, StatusCode::OK);
+    let unauthenticated = http().post(place.url("/mcp")).body("{}").send().await.unwrap();
+    assert_eq!(unauthenticated.status(), StatusCode::UNAUTHORIZED);
+    assert!(place.path("data/mandate.db").exists() && place.path("data/mandate.key").exists());
+    // The same two users with the same passwords the next time.
+    let password = running.word_after("alice    password ").to_owned();
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+    let again = Running::start(&place, &["--demo"]);
+    assert_eq!(again.word_after("alice    password "), password);
+}
+
+#[tokio::test]
+async fn a_demo_password_signs_in() {
+    let place = Place::new();
+    let running = Running::start(&place, &["--demo"]);
+    for username in ["alice", "bob"] {
+        let page = http().get(place.url("/login")).send().await.unwrap();
+        let cookies: Vec<_> = page.headers().get_all("set-cookie").iter().collect();
+        let cookie = cookies.iter().map(|value| value.to_str().unwrap().split(';').next().unwrap());
+        let cookie = cookie.collect::<Vec<_>>().join("; ");
+        let body = page.text().await.unwrap();
+        let csrf = body.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let password = running.word_after(&format!("{username:<8} password "));
+        let form = [("csrf", csrf.as_str()), ("username", username), ("password", password)];
+        let request = http().post(place.url("/login")).header("cookie", cookie).form(&form);
+        let answer = request.header("sec-fetch-site", "same-origin").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{username}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_gets_a_setup_link_that_opens_a_page() {
+    let place = Place::new();
+    let running = Running::start(&place, &[]);
+    let link = running.said.split_whitespace().find(|word| word.contains("/setup")).unwrap();
+    assert!(link.starts_with(&place.url("/setup")), "{link}");
+    assert!(!running.said.contains("password "), "{}", running.said);
+    let page = http().get(link).send().await.unwrap();
+    assert!(page.status().is_success() || page.status().is_redirection(), "{page:?}");
+    drop(running);
+    place.done(&["user", "add", "root", "--role", "agent"], "a long enough password\n");
+    let running = Running::start(&place, &[]);
+    assert!(!running.said.contains("/setup"), "{}", running.said);
+}
+
+#[test]
+fn sigterm_lets_a_request_finish_and_exits_0() {
+    let place = Place::new();
+    let running = Running::start(&place, &[]);
+    let address: SocketAddr = ([127, 0, 0, 1], place.port).into();
+    // Under way: the head and half of the body have arrived.
+    let mut under_way = TcpStream::connect(address).unwrap();
+    let body = "grant_type=refresh_token&client_id=client_unknown";
+    let (first, rest) = body.split_at(20);
+    let head = format!(
+        "POST /token HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    under_way.write_all(head.as_bytes()).unwrap();
+    // 100 Continue is sent when a handler reads the body: now the request is surely being answered.
+    let mut lines = BufReader::new(under_way.try_clone().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    assert!(line.contains("100 Continue"), "{line}");
+    under_way.write_all(first.as_bytes()).unwrap();
+    running.terminate();
+    // It has heard when nobody new is let in.
+    while TcpStream::connect(address).is_ok() {
+        std::thread::yield_now();
+    }
+    under_way.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    lines.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("HTTP/1.1 401") && answer.contains("invalid_client"), "{answer}");
+    assert_eq!(running.exit_code(), Some(0));
+}
+
+#[test]
+fn sigterm_right_after_the_greeting_exits_0() {
+    let place = Place::new();
+    let running = Running::start(&place, &[]);
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_any_more_stops_neither_requests_nor_the_stop() {
+    let place = Place::new();
+    let mut running = Running::start_with_log(&place, Stdio::piped());
+    drop(running.child.stderr.take());
+    let form = [("client_id", "client_unknown")];
+    for _ in 0..2 {
+        let refused = http().post(place.url("/token")).form(&form).send().await.unwrap();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "a refusal is logged");
+    }
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+}
+
+#[test]
+fn a_wrong_setting_ends_the_start_with_its_key_and_the_cure() {
+    let place = Place::new();
+    for (variable, value, key, cure) in [
+        ("MANDATE_PUBLIC_URL", "tickets.example", "public_url", "https://"),
+        ("MANDATE_PUBLIC_URL", "http://tickets.example", "public_url", "https"),
+        ("MANDATE_PUBLIC_URL", "https://t.example/mcp", "public_url", "without path"),
+        ("MANDATE_LISTEN", "8080", "listen", "127.0.0.1:8080"),
+        ("MANDATE_LISTEN", "192.0.2.1:8080", "listen", "address of this machine"),
+        ("MANDATE_DATABASE_URL", "mysql://x", "database_url", "sqlite://"),
+        ("MANDATE_LOG_FORMAT", "xml", "log_format", "text, json"),
+        ("MANDATE_TOKENS__SIGNING_ALGORITHM", "HS256", "tokens.signing_algorithm", "ES256"),
+        ("MANDATE_TOKENS__CODE_LIFETIME", "1h", "tokens.code_lifetime", "ten minutes"),
+        ("MANDATE_TOKENS__ACCESS_TOKEN_LIFETIME", "soon", "tokens.access_token_lifetime", "1h"),
+        ("MANDATE_MCP__WRITES", "perhaps", "mcp.writes", "boolean"),
+        ("MANDATE_MCP__READS_PER_MINUTE", "0", "mcp.reads_per_minute", "at least 1"),
+        ("MANDATE_TRUSTED_PROXIES", "proxy", "trusted_proxies", "10.0.0.0/8"),
+        ("MANDATE_OUTBOUND__ALLOWED_HOSTS", "https://x/", "outbound.allowed_hosts", "host:port"),
+        ("MANDATE_OUTBOUND__EXTRA_CA_FILE", "/nowhere.pem", "outbound.extra_ca_file: ", "leave the key out"),
+        ("MANDATE_CLIENTS__PRELOADED_DOCUMENTS", "/nowhere", "clients.preloaded_documents", "/nowhere"),
+        ("MANDATE_PUBLIC_ULR", "http://localhost", "public_ulr", "public_url"),
+        ("MANDATE_MCP__WRITE", "false", "write", "writes"),
+    ] {
+        let sentence = complaint(&ended(place.command(&["serve"]).env(variable, value), ""));
+        assert!(sentence.contains(key) && sentence.contains(cure), "{variable}={value}: {sentence}");
+        assert!(sentence.len() < 500, "{sentence}");
+    }
+}
+
+#[test]
+fn a_wrong_file_ends_the_start_with_its_key_and_the_cure() {
+    let place = Place::new();
+    let file = place.path("mandate.toml");
+    for (text, key, cure) in [
+        ("public_ulr = \"http://localhost\"", "public_ulr", "public_url"),
+        ("[tokens]\nlifetime = \"1h\"", "lifetime", "access_token_lifetime"),
+        ("[mcp]\nwrites = \"perhaps\"", "mcp.writes", "boolean"),
+        ("listen = 8080", "listen", "127.0.0.1:8080"),
+        ("listen = ", "mandate.toml", "line 1"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let mut command = place.command(&["serve", "--config", "mandate.toml"]);
+        let sentence = complaint(&ended(command.env_remove("MANDATE_LISTEN"), ""));
+        assert!(sentence.contains(key) && sentence.contains(cure), "{text}: {sentence}");
+    }
+    let sentence = place.refused(&["serve", "--config", "missing.toml"], "");
+    assert!(sentence.contains("missing.toml"), "{sentence}");
+    // A variable wins over the file.
+    std::fs::write(&file, "public_url = \"nonsense\"").unwrap();
+    place.done(&["--config", "mandate.toml", "user", "list"], "");
+}
+
+#[test]
+fn a_port_in_use_ends_the_start() {
+    let place = Place::new();
+    let _other = TcpListener::bind(("127.0.0.1", place.port)).unwrap();
+    let sentence = place.refused(&["serve"], "");
+    assert!(sentence.starts_with("listen: ") && sentence.contains("another port"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_used_ends_the_start() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("data")).unwrap();
+    std::fs::write(
+        place.path("data/mandate.db"),
+        "this is no database, it is a text of some length".repeat(50),
+    )
+    .unwrap();
+    let garbage = place.refused(&["serve"], "");
+    std::fs::remove_file(place.path("data/mandate.db")).unwrap();
+    std::fs::create_dir(place.path("data/mandate.db")).unwrap();
+    let folder = place.refused(&["serve"], "");
+    std::fs::remove_dir(place.path("data/mandate.db")).unwrap();
+    place.done(&["user", "list"], "");
+    place
+        .change_database(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'later', TRUE, x'00', 0)",
+        )
+        .await;
+    let newer = place.refused(&["serve"], "");
+    for (sentence, what) in
+        [(garbage, "cannot be opened"), (folder, "cannot be opened"), (newer, "newer version")]
+    {
+        assert!(sentence.starts_with("database_url: ") && sentence.contains(what), "{sentence}");
+    }
+}
+
+#[test]
+fn a_key_file_of_another_database_ends_the_start() {
+    let place = Place::new();
+    place.done(&["user", "list"], "");
+    std::fs::write(place.path("data/mandate.key"), format!("{}\n", "A".repeat(43))).unwrap();
+    let other = place.refused(&["serve"], "");
+    std::fs::write(place.path("data/mandate.key"), "short").unwrap();
+    let short = place.refused(&["serve"], "");
+    for sentence in [other, short] {
+        assert!(sentence.starts_with("secret_key_file: "), "{sentence}");
+    }
+}
+
+#[tokio::test]
+async fn accounts_are_managed_on_the_store_of_the_running_server() {
+    let place = Place::new();
+    let _running = Running::start(&place, &[]);
+    let said = place.done(&["user", "add", "carol", "--role", "agent"], "a long enough password\n");
+    assert!(said.contains("carol") && said.contains("agent"), "{said}");
+    std::fs::write(place.path("password.txt"), "another long password\nnot this line\n").unwrap();
+    place.done(&["user", "add", "dave", "--password-file", "password.txt"], "");
+    let listed = place.done(&["user", "list"], "");
+    let row =
+        |listed: &str, name: &str| listed.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(row(&listed, "carol").contains("agent") && row(&listed, "carol").contains("active"), "{listed}");
+    assert!(row(&listed, "dave").contains("requester"), "{listed}");
+    assert!(place.refused(&["user", "add", "Carol"], "a long enough password\n").contains("already"));
+    assert!(place.refused(&["user", "add", "erin"], "short\n").to_lowercase().contains("password"));
+    place.refused(&["user", "add", "erin"], "");
+    place.refused(&["user", "add", "a b/c"], "a long enough password\n");
+    place.done(&["user", "password", "dave"], "a third long password\n");
+    place.done(&["user", "disable", "carol"], "");
+    assert!(row(&place.done(&["user", "list"], ""), "carol").contains("disabled"));
+    assert_eq!(place.audited().await, ["account_changed"; 4], "two added, a password, a disabling");
+    for command in ["disable", "password"] {
+        let sentence = place.refused(&["user", command, "nobody"], "a long enough password\n");
+        assert!(sentence.contains("nobody") && sentence.contains("user list"), "{sentence}");
+    }
+    assert_eq!(status(&place.url("/ready")).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn clients_are_managed_on_the_store_of_the_running_server() {
+    let place = Place::new();
+    let _running = Running::start(&place, &[]);
+    let uri = ["--redirect-uri", "https://reports.example/cb"];
+    let added = place.done(&[&["client", "add", "--name", "Reports"], &uri[..]].concat(), "");
+    let value =
+        |label: &str| added.split_once(label).unwrap().1.split_whitespace().next().unwrap().to_owned();
+    let (client_id, secret) = (value("client_id: "), value("client_secret: "));
+    let form = [("grant_type", "refresh_token"), ("refresh_token", "x")];
+    let with = async |secret: &str| {
+        let request = http().post(place.url("/token")).basic_auth(&client_id, Some(secret)).form(&form);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(with(&secret).await, StatusCode::BAD_REQUEST, "known at once, without a restart");
+    assert_eq!(with("wrong").await, StatusCode::UNAUTHORIZED);
+    let named = ["client", "add", "--name", "App", "--client-id", "app", "--auth-method", "none"];
+    let public = place.done(&[&named[..], &["--redirect-uri", "http://127.0.0.1/cb"]].concat(), "");
+    assert!(public.contains("client_id: app") && !public.contains("secret"), "{public}");
+    assert!(place.refused(&[&named[..], &uri].concat(), "").contains("already"));
+    let listed = place.done(&["client", "list"], "");
+    assert!(listed.contains(&client_id) && listed.contains("Reports") && listed.contains("app"), "{listed}");
+    assert!(!listed.contains(&secret));
+    for uri in ["javascript:alert(1)", "http://reports.example/cb", "https://x.example/#f", "x"] {
+        let sentence = place.refused(&["client", "add", "--name", "X", "--redirect-uri", uri], "");
+        assert!(sentence.contains("https"), "{sentence}");
+    }
+    let bad_id = ["client", "add", "--name", "X", "--client-id", "user_1"];
+    assert!(place.refused(&[&bad_id[..], &uri].concat(), "").contains("--client-id"));
+    let keys = ["client", "add", "--name", "X", "--auth-method", "private_key_jwt"];
+    assert!(place.refused(&[&keys[..], &uri].concat(), "").contains("jwks"));
+    place.done(&["client", "remove", &client_id], "");
+    assert_eq!(with(&secret).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(place.audited().await, ["client_registered", "client_registered", "client_removed"]);
+    let sentence = place.refused(&["client", "remove", &client_id], "");
+    assert!(sentence.contains(&client_id) && sentence.contains("client list"), "{sentence}");
+}
+
+#[test]
+fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argument() {
+    let place = Place::new();
+    for command in [
+        &[][..],
+        &["serve"],
+        &["user", "add"],
+        &["user", "list"],
+        &["user", "disable"],
+        &["user", "password"],
+        &["client", "add"],
+        &["client", "list"],
+        &["client", "remove"],
+    ] {
+        let help = place.done(&[command, &["--help"]].concat(), "");
+        assert!(help.contains("Example:"), "{command:?}: {help}");
+        for option in ["--password ", "--secret ", "--token ", "--client-secret "] {
+            assert!(!help.contains(option), "{command:?}: {help}");
+        }
+    }
+    assert!(!place.path("data").exists(), "help opens nothing");
+}
