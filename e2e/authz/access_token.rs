@@ -1,4 +1,4 @@
-//! Access tokens (RFC 9068; REQUIREMENTS A5, INTEROP G49, G55, G56), verified with what is published.
+//! Access tokens (RFC 9068; A5, G49, G55, G56), verified with what is published.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Client authentication by secret and by name (OAuth 2.1 §2.4; REQUIREMENTS A4.3–A4.6).
+//! Client authentication by secret and by name (OAuth 2.1 §2.4; A4.3–A4.6).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Consent (A3.17, A3.18, DESIGN §4.9): what the page says, what a decision does, and that doing it twice is harmless.
+//! Consent (A3.17, A3.18): what the page says, what a decision does, and that doing it twice is harmless.
 
 use std::time::Duration;
 

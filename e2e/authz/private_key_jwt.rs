@@ -1,4 +1,4 @@
-//! Client authentication by a signed assertion (RFC 7523 §3, rfc7523bis; REQUIREMENTS A4.13, INTEROP G24).
+//! Client authentication by a signed assertion (RFC 7523 §3, rfc7523bis; A4.13, G24).
 
 use std::time::Duration;
 

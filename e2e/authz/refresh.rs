@@ -1,4 +1,4 @@
-//! The grant type `refresh_token` (OAuth 2.1 §4.3; REQUIREMENTS A4.10, DESIGN §4.4): rotation that forgives races
+//! The grant type `refresh_token` (OAuth 2.1 §4.3; A4.10): rotation that forgives races
 //! and punishes theft.
 
 use std::sync::Arc;

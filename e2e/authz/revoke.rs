@@ -1,4 +1,4 @@
-//! `POST /revoke` (RFC 7009; REQUIREMENTS A8, INTEROP G58).
+//! `POST /revoke` (RFC 7009; A8, G58).
 
 use reqwest::StatusCode;
 use serde_json::json;

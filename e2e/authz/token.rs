@@ -1,4 +1,4 @@
-//! `POST /token` and the grant type `authorization_code` (OAuth 2.1 §3.2, §4.1.3; REQUIREMENTS A4.1–A4.9).
+//! `POST /token` and the grant type `authorization_code` (OAuth 2.1 §3.2, §4.1.3; A4.1–A4.9).
 
 use std::time::Duration;
 

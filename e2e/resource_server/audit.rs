@@ -1,4 +1,4 @@
-//! What is recorded: each write and each refusal (DESIGN §4.8).
+//! What is recorded: each write and each refusal.
 
 use std::time::Duration;
 

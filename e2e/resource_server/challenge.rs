@@ -1,4 +1,4 @@
-//! Who is let in and what the others are told (REQUIREMENTS B2, D14; INTEROP G55, G59–G64).
+//! Who is let in and what the others are told (B2, G55, G59–G64).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Our own faults are 503 or 500 with a reference, never "invalid" (DESIGN §6; REQUIREMENTS D35).
+//! Our own faults are 503 or 500 with a reference, never "invalid".
 
 use std::time::Duration;
 

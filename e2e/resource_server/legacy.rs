@@ -1,4 +1,4 @@
-//! MCP 2025-11-25 and 2025-06-18 on the same endpoint, without sessions (REQUIREMENTS B5).
+//! MCP 2025-11-25 and 2025-06-18 on the same endpoint, without sessions (B5).
 
 use mandate::storage::users::Role;
 use reqwest::StatusCode;

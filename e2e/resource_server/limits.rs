@@ -1,4 +1,4 @@
-//! Rate limits (DESIGN §1; INTEROP G68).
+//! Rate limits (G68).
 
 use std::time::Duration;
 

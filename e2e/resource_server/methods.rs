@@ -1,4 +1,4 @@
-//! MCP 2026-07-28 (REQUIREMENTS B4).
+//! MCP 2026-07-28 (B4).
 
 use mandate::storage::users::Role;
 use reqwest::StatusCode;

@@ -1,14 +1,19 @@
 //! The resource server, seen from outside: discovery, the gate, MCP in both eras, and the tools.
 
+mod absent;
 mod audit;
+mod cancel;
 mod challenge;
 mod discovery;
 mod faults;
+mod headers;
 mod legacy;
 mod limits;
 mod methods;
 mod once;
+mod order;
 mod origin;
+mod schemas;
 mod tools;
 mod transport;
 mod visibility;

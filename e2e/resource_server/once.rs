@@ -1,4 +1,4 @@
-//! A write happens once for an idempotency key (DESIGN §4.7; INTEROP G69).
+//! A write happens once for an idempotency key (G69).
 
 use std::time::Duration;
 

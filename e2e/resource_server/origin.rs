@@ -1,4 +1,4 @@
-//! Host, Origin and CORS (REQUIREMENTS B2.12, B2.13, B3.1; INTEROP G12–G14, G66).
+//! Host, Origin and CORS (B2.12, B2.13, B3.1, G12–G14, G66).
 
 use mandate::storage::users::Role;
 use reqwest::{Method, StatusCode};

@@ -1,4 +1,4 @@
-//! What the tools take and give (DESIGN §1; REQUIREMENTS B4.5, B4.6, B4.14).
+//! What the tools take and give (B4.5, B4.6, B4.14).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

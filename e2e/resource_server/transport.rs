@@ -1,4 +1,4 @@
-//! Streamable HTTP (REQUIREMENTS B3, B5.9; INTEROP G4, G15).
+//! Streamable HTTP (B3, B5.9, G4, G15).
 
 use mandate::storage::users::Role;
 use reqwest::{Method, StatusCode};

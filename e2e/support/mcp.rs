@@ -153,9 +153,14 @@ impl<'a> Mcp<'a> {
         Self::modern(server, &mint(server, user_id, "client_1", scope).await.token)
     }
 
+    /// The `Authorization` header of this client.
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
     /// A request to the endpoint with this client's headers and token, without a body.
     pub(crate) fn post(&self) -> RequestBuilder {
-        post(self.server).header(AUTHORIZATION, format!("Bearer {}", self.token))
+        post(self.server).header(AUTHORIZATION, self.bearer())
     }
 
     /// A message of this client's revision.

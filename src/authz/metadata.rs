@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::assertion::ALGORITHMS;
 use crate::app::App;
 use crate::oauth::client::AuthMethod;
-use crate::oauth::scope::KNOWN_SCOPES;
+use crate::oauth::scope::{KNOWN_SCOPES, TICKETS_WRITE};
 use crate::web::document;
 use crate::web::not_found;
 
@@ -38,13 +38,16 @@ fn metadata(app: &App) -> Value {
     let url = |path: &str| app.config.public_url.join(path);
     let methods: Vec<&str> = AuthMethod::ALL.into_iter().map(AuthMethod::as_str).collect();
     let algorithms: Vec<String> = ALGORITHMS.iter().map(|algorithm| format!("{algorithm:?}")).collect();
+    // The same as the resource's, because some clients read only one of the two lists.
+    let has_use = |scope: &&str| app.config.mcp.writes || *scope != TICKETS_WRITE;
+    let scopes: Vec<&str> = KNOWN_SCOPES.into_iter().filter(has_use).collect();
     let mut metadata = json!({
         "issuer": app.config.public_url.issuer(),
         "authorization_endpoint": url("/authorize"),
         "token_endpoint": url("/token"),
         "revocation_endpoint": url("/revoke"),
         "jwks_uri": url("/jwks"),
-        "scopes_supported": KNOWN_SCOPES,
+        "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],

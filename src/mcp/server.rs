@@ -79,6 +79,22 @@ fn cached(context: &Context, ttl: u64) -> (Option<u64>, Option<CacheScope>) {
     if is_modern(context) { (Some(ttl), Some(CacheScope::Private)) } else { (None, None) }
 }
 
+/// Since 2026-07-28 a client that goes away has cancelled its request (MCP patterns/cancellation): what is not
+/// committed is rolled back. Before, a lost connection said nothing about the request, so the call is finished.
+async fn unless_cancelled<T>(
+    context: &Context,
+    calling: impl Future<Output = Result<T, ErrorData>>,
+) -> Result<T, ErrorData> {
+    if !is_modern(context) {
+        return calling.await;
+    }
+    tokio::select! {
+        biased;
+        done = calling => done,
+        () = context.ct.cancelled() => Err(ErrorData::internal_error("the client went away", None)),
+    }
+}
+
 fn permit(context: &Context) -> Result<&Permit, ErrorData> {
     let parts = context.extensions.get::<http::request::Parts>();
     parts
@@ -147,7 +163,8 @@ impl ServerHandler for Server {
             tool = name,
             reference = permit.reference(),
         );
-        let mut result = call::call(&self.app, permit, request).instrument(span).await?;
+        let calling = call::call(&self.app, permit, request).instrument(span);
+        let mut result = unless_cancelled(&context, calling).await?;
         sign(&mut result.meta, &context);
         Ok(result.into())
     }
