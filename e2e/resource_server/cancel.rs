@@ -1,4 +1,4 @@
-//! Going away is cancelling, since 2026-07-28 (B3.17; MCP patterns/cancellation); before, it was not (B5.7).
+//! Going away is cancelling since 2026-07-28 (MCP streamable-http, "Cancellation"; B3.17); before, it was not (B5.7).
 
 use std::pin::pin;
 use std::sync::Arc;

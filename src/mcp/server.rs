@@ -79,8 +79,9 @@ fn cached(context: &Context, ttl: u64) -> (Option<u64>, Option<CacheScope>) {
     if is_modern(context) { (Some(ttl), Some(CacheScope::Private)) } else { (None, None) }
 }
 
-/// Since 2026-07-28 a client that goes away has cancelled its request (MCP patterns/cancellation): what is not
-/// committed is rolled back. Before, a lost connection said nothing about the request, so the call is finished.
+/// Since 2026-07-28 a client that goes away has cancelled its request (MCP streamable-http, "Cancellation"):
+/// what is not committed is rolled back. Before, a lost connection said nothing about the request, so the call
+/// is finished.
 async fn unless_cancelled<T>(
     context: &Context,
     calling: impl Future<Output = Result<T, ErrorData>>,
