@@ -570,3 +570,19 @@ async fn no_secret_stands_in_the_database() {
         assert!(!stored.contains(&secret), "{secret}");
     }
 }
+
+#[tokio::test]
+async fn without_writing_tools_nobody_is_asked_to_allow_writing() {
+    let server = Server::start_with(|config| config.mcp.writes = false).await;
+    server.add_user("alice", mandate::storage::users::Role::Agent).await;
+    let client = Client::register(&server).await;
+    for scope in ["", "tickets:read tickets:write"] {
+        let mut browser = Browser::new(&server);
+        let (_, page) = browser.open_consent(&client.authorize(&[("scope", scope)]), "alice").await;
+        assert!(page.body.contains("value=\"tickets:read\""));
+        assert!(!page.body.contains("tickets:write"), "{scope:?}");
+    }
+    let mut browser = Browser::signed_in(&server, "alice").await;
+    let answer = browser.get(&client.authorize(&[("scope", "tickets:write")])).await.answer();
+    assert_eq!(answer["error"], "invalid_scope");
+}

@@ -46,7 +46,7 @@ struct Purpose {
     new_anchor: Option<Cookie<'static>>,
 }
 
-/// Shows the page. Somebody who is signed in goes on, unless they want to switch accounts.
+/// Shows the page. Somebody who is signed in and came for no app goes to their account, unless they want to switch.
 pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): RawQuery) -> PageResult {
     let params = Params::parse(query.unwrap_or_default().as_bytes())?;
     let purpose = purpose(&app, &jar, params.get("flow")?).await?;

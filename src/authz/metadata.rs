@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::assertion::ALGORITHMS;
 use crate::app::App;
+use crate::oauth::Scopes;
 use crate::oauth::client::AuthMethod;
-use crate::oauth::scope::{KNOWN_SCOPES, TICKETS_WRITE};
+use crate::oauth::scope::{OFFLINE_ACCESS, offered};
 use crate::web::document;
 use crate::web::not_found;
 
@@ -39,8 +40,8 @@ fn metadata(app: &App) -> Value {
     let methods: Vec<&str> = AuthMethod::ALL.into_iter().map(AuthMethod::as_str).collect();
     let algorithms: Vec<String> = ALGORITHMS.iter().map(|algorithm| format!("{algorithm:?}")).collect();
     // The same as the resource's, because some clients read only one of the two lists.
-    let has_use = |scope: &&str| app.config.mcp.writes || *scope != TICKETS_WRITE;
-    let scopes: Vec<&str> = KNOWN_SCOPES.into_iter().filter(has_use).collect();
+    let scopes = offered(app.config.mcp.writes).union(&Scopes::of([OFFLINE_ACCESS]));
+    let scopes: Vec<&str> = scopes.iter().collect();
     let mut metadata = json!({
         "issuer": app.config.public_url.issuer(),
         "authorization_endpoint": url("/authorize"),

@@ -3,7 +3,7 @@
 use crate::oauth::client::Client;
 use crate::oauth::error::{Error, invalid_request, invalid_scope};
 use crate::oauth::pkce::CodeChallenge;
-use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES};
+use crate::oauth::scope::OFFLINE_ACCESS;
 use crate::oauth::{ErrorCode, RedirectUri, Resource, Scopes};
 use crate::web::params::Params;
 
@@ -96,18 +96,18 @@ impl<'a> Asked<'a> {
     /// What may be asked of the user. Unknown scopes are dropped and the granted set is reported (OAuth 2.1
     /// §1.4.1). Without `scope`, or with `offline_access` alone, every scope of the resource is asked for, and
     /// the user decides. The `scope` sent at registration plays no part: clients outgrow it.
-    pub fn negotiate(&self, requested: Option<Scopes>) -> Result<Negotiated, Error> {
+    /// `offered` are the resource's scopes that there is a use for.
+    pub fn negotiate(&self, requested: Option<Scopes>, offered: Scopes) -> Result<Negotiated, Error> {
         let code_challenge = CodeChallenge::parse(self.code_challenge, self.code_challenge_method)?;
-        let ours = Scopes::of(RESOURCE_SCOPES);
         let requested = requested.filter(|scopes| !scopes.is_empty());
         let scopes = match requested {
-            None => ours,
+            None => offered,
             Some(requested) => {
-                let kept = requested.intersection(&Scopes::known());
+                let kept = requested.intersection(&offered.union(&Scopes::of([OFFLINE_ACCESS])));
                 if kept.is_empty() {
                     return Err(invalid_scope("none of the scopes is known here"));
                 }
-                if kept == Scopes::of([OFFLINE_ACCESS]) { kept.union(&ours) } else { kept }
+                if kept == Scopes::of([OFFLINE_ACCESS]) { kept.union(&offered) } else { kept }
             }
         };
         Ok(Negotiated { scopes, code_challenge })

@@ -16,6 +16,12 @@ pub const RESOURCE_SCOPES: [&str; 2] = [TICKETS_READ, TICKETS_WRITE];
 /// The scopes that our AS knows: its metadata lists these.
 pub const KNOWN_SCOPES: [&str; 3] = [OFFLINE_ACCESS, TICKETS_READ, TICKETS_WRITE];
 
+/// The scopes of our resource that there is a use for: without writing tools, none is for writing.
+pub fn offered(writes: bool) -> Scopes {
+    let resource = Scopes::of(RESOURCE_SCOPES);
+    if writes { resource } else { resource.difference(&Scopes::of([TICKETS_WRITE])) }
+}
+
 /// How long a `scope` parameter may be, in bytes.
 const MAX_LENGTH: usize = 2048;
 

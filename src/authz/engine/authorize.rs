@@ -18,6 +18,7 @@ use super::{contradiction, fail, note, to_scope};
 use crate::app::App;
 use crate::authz::request::{Asked, Negotiated};
 use crate::oauth::error::{Error, invalid_scope};
+use crate::oauth::scope::offered;
 use crate::oauth::{ErrorCode, Scopes};
 
 /// Runs the authorization machine up to consent: what is asked for, if it may be asked for.
@@ -94,7 +95,9 @@ impl Registrar for Authorize<'_> {
         client: BoundClient<'c>,
         scope: Option<Scope>,
     ) -> Result<PreGrant, RegistrarError> {
-        let negotiated = self.asked.negotiate(scope.map(|scope| Scopes::of(scope.iter())));
+        let negotiated = self
+            .asked
+            .negotiate(scope.map(|scope| Scopes::of(scope.iter())), offered(self.app.config.mcp.writes));
         let negotiated = negotiated.map_err(|error| refuse(&self.fault, error))?;
         let scope = to_scope(&negotiated.scopes).map_err(|error| refuse(&self.fault, error))?;
         // A second negotiation cannot happen: the machine asks once.
