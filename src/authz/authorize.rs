@@ -16,10 +16,10 @@ use super::request::{Asked, Negotiated, Prompt};
 use super::{answer, consent, engine, flow};
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::ephemeral::{Meter, Quota};
+use crate::ephemeral::Meter;
 use crate::identity::session::{self, Session};
 use crate::oauth::client::{Client, ClientKind};
-use crate::oauth::error::{invalid_request, too_many_requests};
+use crate::oauth::error::invalid_request;
 use crate::oauth::redirect_uri::Destination;
 use crate::oauth::{Error, ErrorCode, RedirectUri};
 use crate::web::address::ClientAddress;
@@ -129,13 +129,8 @@ fn may_be_told_at_once(client: &Client, redirect_uri: &RedirectUri) -> bool {
 }
 
 async fn charge(app: &App, address: &str) -> Result<(), Error> {
-    match app.ephemeral.quota(Meter::Park(address), app.config.limits.authorize).await? {
-        Quota::Within { .. } => Ok(()),
-        Quota::Exceeded { retry_after } => {
-            Err(too_many_requests("too many authorization requests from this address, try again later")
-                .retry_after(retry_after.as_secs().max(1)))
-        }
-    }
+    let quota = app.ephemeral.quota(Meter::Park(address), app.config.limits.authorize).await?;
+    quota.or_refuse("too many authorization requests from this address, try again later")
 }
 
 /// What `prompt=none` answers when somebody would have to sign in.

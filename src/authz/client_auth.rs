@@ -9,12 +9,10 @@ use super::client_document::{DocumentProblem, is_document_url};
 use super::clients::{self, Lookup};
 use super::error::JsonError;
 use crate::app::App;
-use crate::ephemeral::{Meter, Quota, Rate};
+use crate::ephemeral::{Meter, Rate};
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client};
-use crate::oauth::error::{
-    Error, invalid_client, invalid_request, temporarily_unavailable, too_many_requests,
-};
+use crate::oauth::error::{Error, invalid_client, invalid_request, temporarily_unavailable};
 use crate::web::params::Params;
 
 /// The only accepted `client_assertion_type` (RFC 7523 §2.2).
@@ -193,13 +191,8 @@ async fn registered(app: &App, client_id: &str, address: &str) -> Result<Client,
 }
 
 async fn refuse_guessing(app: &App, client_id: &str, address: &str) -> Result<(), Error> {
-    match app.ephemeral.peek(Meter::ClientSecret(client_id, address), FAILURES).await? {
-        Quota::Within { .. } => Ok(()),
-        Quota::Exceeded { retry_after } => {
-            Err(too_many_requests("too many failed authentications of this client")
-                .retry_after(retry_after.as_secs().max(1)))
-        }
-    }
+    let quota = app.ephemeral.peek(Meter::ClientSecret(client_id, address), FAILURES).await?;
+    quota.or_refuse("too many failed authentications of this client")
 }
 
 #[cfg(test)]

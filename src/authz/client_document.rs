@@ -11,10 +11,10 @@ use super::clients::Lookup;
 use super::fetched::{self, Purpose};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
-use crate::ephemeral::{Meter, Quota};
+use crate::ephemeral::Meter;
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
-use crate::oauth::error::{Error, too_many_requests};
+use crate::oauth::error::Error;
 use crate::web::outbound::cached::{CacheBounds, Freshness};
 use crate::web::outbound::{FetchError, Wanted};
 
@@ -166,13 +166,8 @@ fn unreachable(client_id: &ClientId, host: String, error: &FetchError) -> Lookup
 
 /// Counts a fetch on behalf of `address`.
 pub async fn charge(app: &App, address: &str) -> Result<(), Error> {
-    match app.ephemeral.quota(Meter::DocumentFetch(address), app.config.limits.document_fetch).await? {
-        Quota::Within { .. } => Ok(()),
-        Quota::Exceeded { retry_after } => {
-            Err(too_many_requests("too many new clients from this address, try again later")
-                .retry_after(retry_after.as_secs().max(1)))
-        }
-    }
+    let quota = app.ephemeral.quota(Meter::DocumentFetch(address), app.config.limits.document_fetch).await?;
+    quota.or_refuse("too many new clients from this address, try again later")
 }
 
 #[cfg(test)]

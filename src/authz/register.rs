@@ -13,9 +13,9 @@ use super::error::{JsonError, no_store};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::clock::Timestamp;
-use crate::ephemeral::{Meter, Quota};
+use crate::ephemeral::Meter;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
-use crate::oauth::error::{Error, invalid_client_metadata, temporarily_unavailable, too_many_requests};
+use crate::oauth::error::{Error, invalid_client_metadata, temporarily_unavailable};
 use crate::oauth::secret::ClientSecret;
 use crate::oauth::{ClientId, Scopes};
 use crate::storage::{audit, clients, commit};
@@ -119,11 +119,6 @@ fn answer(client: &Client, secret: Option<&ClientSecret>, now: Timestamp) -> Val
 }
 
 async fn charge(app: &App, address: &str) -> Result<(), Error> {
-    match app.ephemeral.quota(Meter::Register(address), app.config.limits.register).await? {
-        Quota::Within { .. } => Ok(()),
-        Quota::Exceeded { retry_after } => {
-            Err(too_many_requests("too many registrations from this address, try again later")
-                .retry_after(retry_after.as_secs().max(1)))
-        }
-    }
+    let quota = app.ephemeral.quota(Meter::Register(address), app.config.limits.register).await?;
+    quota.or_refuse("too many registrations from this address, try again later")
 }

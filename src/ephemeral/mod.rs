@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::oauth::error::{Error, temporarily_unavailable};
+use crate::oauth::error::{Error, temporarily_unavailable, too_many_requests};
 
 /// Every key there is, with what it holds and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +104,18 @@ pub enum Quota {
         /// How long until one more is allowed.
         retry_after: Duration,
     },
+}
+
+impl Quota {
+    /// Refuses with `description` and the wait, in whole seconds of at least one, when it is exceeded.
+    pub fn or_refuse(self, description: &'static str) -> std::result::Result<(), Error> {
+        match self {
+            Self::Within { .. } => Ok(()),
+            Self::Exceeded { retry_after } => {
+                Err(too_many_requests(description).retry_after(retry_after.as_secs().max(1)))
+            }
+        }
+    }
 }
 
 /// The store of perishable state cannot do what was asked: away, or full. Fails closed.
