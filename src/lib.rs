@@ -12,6 +12,10 @@ pub const RESOURCE_NAME: &str = "Tickets";
 
 #[cfg(test)]
 mod architecture;
+#[cfg(test)]
+#[path = "../e2e/support/services/mod.rs"]
+#[expect(dead_code, reason = "what only the tests in e2e/ use")]
+mod services;
 
 pub mod app;
 pub mod audit;

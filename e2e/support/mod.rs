@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod mcp;
 pub(crate) mod origin;
+pub(crate) mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
