@@ -8,4 +8,6 @@ mod binary;
 #[cfg(test)]
 mod resource_server;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod support;
