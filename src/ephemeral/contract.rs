@@ -3,60 +3,75 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
+use super::admission::{
+    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, GrantKey, Limit, RESULT_REMEMBERED, Settled, Standing,
+};
 use super::{Ephemeral, Key, Meter, Quota, Rate};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Runs the contract. `pass` lets time go by for the store.
-pub(crate) async fn check(store: Arc<dyn Ephemeral>, pass: &(dyn Fn(Duration) + Sync)) {
-    a_value_lives_as_long_as_it_was_given(&*store, pass).await;
-    a_value_is_taken_by_one_of_many(store.clone()).await;
-    a_key_is_claimed_by_one_of_many(store.clone(), pass).await;
-    a_burst_passes_and_then_the_rate_holds(&*store, pass).await;
-    many_at_once_never_pass_more_than_the_burst(store.clone()).await;
-    store.ping().await.unwrap();
+/// A store under test, for which time can be made to go by.
+#[async_trait]
+pub(crate) trait Subject: Send + Sync {
+    /// The store.
+    fn store(&self) -> Arc<dyn Ephemeral>;
+
+    /// Whether the store remembers grants.
+    fn remembers_grants(&self) -> bool;
+
+    /// Lets time go by for the store.
+    async fn pass(&self, duration: Duration);
 }
 
-async fn a_value_lives_as_long_as_it_was_given(store: &dyn Ephemeral, pass: &(dyn Fn(Duration) + Sync)) {
+/// Runs the contract.
+pub(crate) async fn check(subject: &dyn Subject) {
+    a_value_lives_as_long_as_it_was_given(subject).await;
+    a_value_is_taken_by_one_of_many(&subject.store()).await;
+    a_key_is_claimed_by_one_of_many(subject).await;
+    a_burst_passes_and_then_the_rate_holds(subject).await;
+    many_at_once_never_pass_more_than_the_burst(&subject.store()).await;
+    a_call_counts_against_all_its_limits_or_none(subject).await;
+    many_calls_at_once_never_pass_more_than_the_burst(&subject.store()).await;
+    an_ended_grant_lets_nobody_in(subject).await;
+    of_many_attempts_one_runs_and_the_others_get_its_result(subject).await;
+    a_released_key_is_free_and_only_its_holder_releases_it(subject).await;
+    a_claim_ends_with_a_lost_holder_and_a_result_after_a_day(subject).await;
+    subject.store().ping().await.unwrap();
+}
+
+async fn a_value_lives_as_long_as_it_was_given(subject: &dyn Subject) {
+    let store = subject.store();
     store.put(Key::Flow("a"), "one".into(), MINUTE).await.unwrap();
     store.put(Key::Flow("a"), "two".into(), MINUTE).await.unwrap();
     assert_eq!(store.find(Key::Flow("a")).await.unwrap().as_deref(), Some("two"));
     assert_eq!(store.find(Key::Answered("a")).await.unwrap(), None);
-    pass(MINUTE);
+    subject.pass(MINUTE).await;
     assert_eq!(store.find(Key::Flow("a")).await.unwrap(), None);
     assert_eq!(store.take(Key::Flow("a")).await.unwrap(), None);
 }
 
-async fn a_value_is_taken_by_one_of_many(store: Arc<dyn Ephemeral>) {
+async fn a_value_is_taken_by_one_of_many(store: &Arc<dyn Ephemeral>) {
     store.put(Key::Flow("b"), "x".into(), MINUTE).await.unwrap();
-    let takers: Vec<_> = (0..32)
-        .map(|_| {
-            let store = store.clone();
-            async move { store.take(Key::Flow("b")).await.unwrap().is_some() }
-        })
-        .collect();
-    let taken = futures::future::join_all(takers).await;
-    assert_eq!(taken.into_iter().filter(|got| *got).count(), 1);
+    let taken = all(store, 32, |store| async move { store.take(Key::Flow("b")).await.unwrap().is_some() });
+    assert_eq!(taken.await.into_iter().filter(|got| *got).count(), 1);
 }
 
-async fn a_key_is_claimed_by_one_of_many(store: Arc<dyn Ephemeral>, pass: &(dyn Fn(Duration) + Sync)) {
+async fn a_key_is_claimed_by_one_of_many(subject: &dyn Subject) {
+    let store = subject.store();
     let key = || Key::AssertionJti("client", "jti");
-    let claims: Vec<_> = (0..32)
-        .map(|_| {
-            let store = store.clone();
-            async move { store.once(key(), MINUTE).await.unwrap() }
-        })
-        .collect();
-    let first = futures::future::join_all(claims).await;
-    assert_eq!(first.into_iter().filter(|first| *first).count(), 1);
-    pass(MINUTE);
+    let first = all(&store, 32, |store| async move { store.once(key(), MINUTE).await.unwrap() });
+    assert_eq!(first.await.into_iter().filter(|first| *first).count(), 1);
+    subject.pass(MINUTE).await;
     assert!(store.once(key(), MINUTE).await.unwrap(), "a claim ends with its lifetime");
     store.take(key()).await.unwrap();
     assert!(store.once(key(), MINUTE).await.unwrap(), "a claim can be given back");
 }
 
-async fn a_burst_passes_and_then_the_rate_holds(store: &dyn Ephemeral, pass: &(dyn Fn(Duration) + Sync)) {
-    let rate = Rate { burst: 3, per: MINUTE };
+async fn a_burst_passes_and_then_the_rate_holds(subject: &dyn Subject) {
+    let store = subject.store();
+    let rate = Rate { count: 6, per: 2 * MINUTE, burst: 3 };
     let meter = || Meter::Register("192.0.2.1");
     for remaining in [2, 1, 0] {
         assert_eq!(store.quota(meter(), rate).await.unwrap(), Quota::Within { remaining });
@@ -64,13 +79,13 @@ async fn a_burst_passes_and_then_the_rate_holds(store: &dyn Ephemeral, pass: &(d
     let Quota::Exceeded { retry_after } = store.quota(meter(), rate).await.unwrap() else {
         panic!("the fourth of three is refused");
     };
-    assert!(retry_after <= Duration::from_secs(20) && retry_after > Duration::from_secs(19));
+    assert!(retry_after <= Duration::from_secs(20) && retry_after > Duration::from_secs(17));
     assert!(matches!(store.peek(meter(), rate).await.unwrap(), Quota::Exceeded { .. }));
     assert!(matches!(
         store.quota(Meter::Register("192.0.2.2"), rate).await.unwrap(),
         Quota::Within { remaining: 2 }
     ));
-    pass(Duration::from_secs(20));
+    subject.pass(Duration::from_secs(20)).await;
     assert_eq!(store.quota(meter(), rate).await.unwrap(), Quota::Within { remaining: 0 });
     store.refund(meter(), rate).await.unwrap();
     assert_eq!(store.quota(meter(), rate).await.unwrap(), Quota::Within { remaining: 0 });
@@ -78,17 +93,149 @@ async fn a_burst_passes_and_then_the_rate_holds(store: &dyn Ephemeral, pass: &(d
     assert_eq!(store.peek(meter(), rate).await.unwrap(), Quota::Within { remaining: 2 });
 }
 
-async fn many_at_once_never_pass_more_than_the_burst(store: Arc<dyn Ephemeral>) {
-    let calls: Vec<_> = (0..32)
-        .map(|_| {
-            let store = store.clone();
-            let rate = Rate { burst: 5, per: Duration::from_secs(3600) };
-            async move {
-                let quota = store.quota(Meter::Calls("write", "client", "user"), rate).await.unwrap();
-                matches!(quota, Quota::Within { .. })
-            }
-        })
-        .collect();
-    let passed = futures::future::join_all(calls).await;
-    assert_eq!(passed.into_iter().filter(|within| *within).count(), 5);
+async fn many_at_once_never_pass_more_than_the_burst(store: &Arc<dyn Ephemeral>) {
+    let passed = all(store, 32, |store| async move {
+        let rate = Rate::of(5, Duration::from_secs(3600));
+        let quota = store.quota(Meter::Token("192.0.2.3"), rate).await.unwrap();
+        matches!(quota, Quota::Within { .. })
+    });
+    assert_eq!(passed.await.into_iter().filter(|within| *within).count(), 5);
+}
+
+async fn a_call_counts_against_all_its_limits_or_none(subject: &dyn Subject) {
+    let (store, grant) = (subject.store(), grant("limits"));
+    let rate = |count| Rate::of(count, MINUTE);
+    let class = Limit { name: "read", rate: rate(3), counts: true };
+    let other = Limit { name: "write", rate: rate(4), counts: false };
+    let tool = Limit { name: "search", rate: rate(2), counts: true };
+    let limits = [class, other, tool];
+    let call = || async { store.admit(call(&grant, &limits, None)).await.unwrap() };
+    let left = |standings: &[Standing]| standings.iter().map(|one| one.remaining).collect::<Vec<_>>();
+    for expected in [[2, 4, 1], [1, 4, 0]] {
+        let Admitted::In { standings, .. } = call().await else { panic!("within every limit") };
+        assert_eq!(left(&standings), expected);
+    }
+    let Admitted::Limited { limit, retry_after, standings } = call().await else { panic!("a third search") };
+    assert_eq!((limit, left(&standings)), (2, vec![1, 4, 0]), "what is refused counts against nothing");
+    assert!(retry_after <= Duration::from_secs(30) && retry_after > Duration::from_secs(27));
+    assert!(standings[2].full_after <= MINUTE && standings[2].full_after > Duration::from_secs(57));
+    let mut of_another = self::call(&grant, &limits, None);
+    of_another.client_id = "another";
+    assert!(matches!(store.admit(of_another).await.unwrap(), Admitted::In { .. }), "limits are per client");
+    subject.pass(Duration::from_secs(30)).await;
+    assert!(matches!(call().await, Admitted::In { .. }));
+}
+
+async fn many_calls_at_once_never_pass_more_than_the_burst(store: &Arc<dyn Ephemeral>) {
+    let passed = all(store, 32, |store| async move {
+        let limit = Limit { name: "crowd", rate: Rate::of(5, Duration::from_secs(3600)), counts: true };
+        let admitted = store.admit(call(&grant("crowd"), &[limit], None)).await.unwrap();
+        matches!(admitted, Admitted::In { .. })
+    });
+    assert_eq!(passed.await.into_iter().filter(|within| *within).count(), 5);
+}
+
+async fn an_ended_grant_lets_nobody_in(subject: &dyn Subject) {
+    let (store, grant) = (subject.store(), grant("ended"));
+    let without = Admission { known: None, ..call(&grant, &[], None) };
+    assert_eq!(store.admit(without).await.unwrap(), Admitted::UnknownGrant);
+    let Admitted::In { grant: known, .. } = store.admit(call(&grant, &[], None)).await.unwrap() else {
+        panic!("the database knows it");
+    };
+    assert_eq!(known, "{}");
+    if !subject.remembers_grants() {
+        assert_eq!(store.admit(without).await.unwrap(), Admitted::UnknownGrant);
+        return;
+    }
+    assert!(matches!(store.admit(without).await.unwrap(), Admitted::In { .. }), "it is remembered");
+    subject.pass(super::admission::GRANT_REMEMBERED).await;
+    assert_eq!(store.admit(without).await.unwrap(), Admitted::UnknownGrant, "for a short while");
+    store.admit(call(&grant, &[], None)).await.unwrap();
+    store.end_grants(std::slice::from_ref(&grant)).await.unwrap();
+    assert_eq!(store.admit(without).await.unwrap(), Admitted::EndedGrant);
+    let late = store.admit(call(&grant, &[], None)).await.unwrap();
+    assert_eq!(late, Admitted::EndedGrant, "whoever read it before it ended comes too late");
+}
+
+async fn of_many_attempts_one_runs_and_the_others_get_its_result(subject: &dyn Subject) {
+    let store = subject.store();
+    let found = all(&store, 32, |store| async move {
+        let attempt = format!("{:p}", &raw const store);
+        let admitted = store.admit(call(&grant("g"), &[], Some(key("k1", "d", &attempt)))).await.unwrap();
+        match admitted {
+            Admitted::In { claim: Some(claim), .. } => claim,
+            other => panic!("{other:?}"),
+        }
+    });
+    let found = found.await;
+    assert_eq!(found.iter().filter(|claim| **claim == Claim::Run).count(), 1);
+    assert_eq!(found.iter().filter(|claim| **claim == Claim::InFlight).count(), 31);
+    assert_eq!(store.claim(key("k1", "another", "x")).await.unwrap(), Claim::Mismatch);
+    store.settle(key("k1", "d", "x"), Settled::Done("result".into())).await.unwrap();
+    assert_eq!(store.claim(key("k1", "d", "y")).await.unwrap(), Claim::Done("result".into()));
+    assert_eq!(store.claim(key("k1", "another", "y")).await.unwrap(), Claim::Mismatch);
+    let mut of_another = key("k1", "d", "z");
+    of_another.client_id = "another";
+    assert_eq!(store.claim(of_another).await.unwrap(), Claim::Run, "a key is one client's");
+    let limit = Limit { name: "write", rate: Rate::of(1, MINUTE), counts: true };
+    let claimed = |attempt| store.admit(call_with(&limit, key("k2", "d", attempt)));
+    assert!(matches!(claimed("1").await.unwrap(), Admitted::In { claim: Some(Claim::Run), .. }));
+    store.settle(key("k2", "d", "1"), Settled::Released).await.unwrap();
+    assert!(matches!(claimed("2").await.unwrap(), Admitted::Limited { .. }));
+    assert_eq!(
+        store.claim(key("k2", "d", "3")).await.unwrap(),
+        Claim::Run,
+        "the refused call claimed nothing"
+    );
+}
+
+async fn a_released_key_is_free_and_only_its_holder_releases_it(subject: &dyn Subject) {
+    let store = subject.store();
+    assert_eq!(store.claim(key("k3", "d", "first")).await.unwrap(), Claim::Run);
+    store.settle(key("k3", "d", "other"), Settled::Released).await.unwrap();
+    assert_eq!(store.claim(key("k3", "d", "other")).await.unwrap(), Claim::InFlight);
+    store.settle(key("k3", "d", "first"), Settled::Released).await.unwrap();
+    assert_eq!(store.claim(key("k3", "d2", "other")).await.unwrap(), Claim::Run);
+    store.settle(key("k3", "d2", "other"), Settled::Done("r".into())).await.unwrap();
+    store.settle(key("k3", "d2", "other"), Settled::Released).await.unwrap();
+    assert_eq!(store.claim(key("k3", "d2", "x")).await.unwrap(), Claim::Done("r".into()), "done stays done");
+}
+
+async fn a_claim_ends_with_a_lost_holder_and_a_result_after_a_day(subject: &dyn Subject) {
+    let store = subject.store();
+    assert_eq!(store.claim(key("k4", "d", "lost")).await.unwrap(), Claim::Run);
+    assert_eq!(store.claim(key("k4", "d", "next")).await.unwrap(), Claim::InFlight);
+    subject.pass(CLAIM_HELD).await;
+    assert_eq!(store.claim(key("k4", "d", "next")).await.unwrap(), Claim::Run);
+    store.settle(key("k4", "d", "next"), Settled::Done("r".into())).await.unwrap();
+    subject.pass(RESULT_REMEMBERED.saturating_sub(MINUTE)).await;
+    assert_eq!(store.claim(key("k4", "d", "late")).await.unwrap(), Claim::Done("r".into()));
+    subject.pass(MINUTE).await;
+    assert_eq!(store.claim(key("k4", "d", "later")).await.unwrap(), Claim::Run);
+}
+
+/// Runs `attempt` so many times at once.
+async fn all<T, F, Fut>(store: &Arc<dyn Ephemeral>, times: usize, attempt: F) -> Vec<T>
+where
+    F: Fn(Arc<dyn Ephemeral>) -> Fut,
+    Fut: Future<Output = T>,
+{
+    futures::future::join_all((0..times).map(|_| attempt(store.clone()))).await
+}
+
+fn grant(grant_id: &str) -> GrantKey {
+    GrantKey { user_id: "user".into(), grant_id: grant_id.into() }
+}
+
+fn call<'a>(grant: &'a GrantKey, limits: &'a [Limit<'a>], claim: Option<ClaimKey<'a>>) -> Admission<'a> {
+    Admission { grant, client_id: "client", known: Some("{}"), limits, claim }
+}
+
+fn call_with<'a>(limit: &'a Limit<'a>, claim: ClaimKey<'a>) -> Admission<'a> {
+    static GRANT: std::sync::LazyLock<GrantKey> = std::sync::LazyLock::new(|| grant("g"));
+    call(&GRANT, std::slice::from_ref(limit), Some(claim))
+}
+
+fn key<'a>(key: &'a str, digest: &'a str, attempt: &'a str) -> ClaimKey<'a> {
+    ClaimKey { user_id: "user", client_id: "client", key, digest, attempt }
 }

@@ -1,11 +1,14 @@
-//! What may be lost: keys with a lifetime, tokens seen once, quotas.
+//! What may be lost: keys with a lifetime, tokens seen once, quotas, claims.
 //!
-//! Everything here can vanish with a restart and nobody loses more than a half-finished sign-in. The kind is
-//! chosen at start and never switched while running.
+//! Everything here can vanish with a restart and nobody loses more than a half-finished sign-in: what must
+//! outlast that stands in the database as well. The kind is chosen at start and never switched while running;
+//! when it is away, what asks it is refused.
 
+pub mod admission;
 #[cfg(test)]
 mod contract;
 pub mod memory;
+pub mod redis;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::oauth::error::{Error, temporarily_unavailable, too_many_requests};
+use admission::{Admission, Admitted, Claim, ClaimKey, GrantKey, Settled};
 
 /// Every key there is, with what it holds and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +59,10 @@ pub enum Meter<'a> {
     KeyRefetch(&'a str, &'a str),
     /// Registrations from one address.
     Register(&'a str),
+    /// Token requests from one address.
+    Token(&'a str),
     /// Fetches of metadata documents on behalf of one address.
     DocumentFetch(&'a str),
-    /// Calls of one (client, user) in one class, `read` or `write`.
-    Calls(&'static str, &'a str, &'a str),
     /// Refusals recorded about one grant, or about callers that proved nothing.
     Refusals(&'a str),
 }
@@ -76,19 +80,40 @@ impl fmt::Display for Meter<'_> {
             Self::KeyRefetch(url, address) => write!(f, "key-refetch:{address}:{url}"),
             Self::Register(address) => write!(f, "register:{address}"),
             Self::DocumentFetch(address) => write!(f, "document-fetch:{address}"),
-            Self::Calls(class, client_id, user_id) => write!(f, "calls:{class}:{user_id}:{client_id}"),
+            Self::Token(address) => write!(f, "token:{address}"),
             Self::Refusals(whose) => write!(f, "refusals:{whose}"),
         }
     }
 }
 
-/// A rate: a burst that may come at once, and the time in which a whole burst grows back.
+/// A steady rate, and a burst that may come at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
+    /// How many are allowed in `per`, in the long run; at least 1.
+    pub count: u32,
+    /// In what time.
+    pub per: Duration,
     /// How many may come at once; at least 1.
     pub burst: u32,
-    /// In what time that many are allowed again.
-    pub per: Duration,
+}
+
+impl Rate {
+    /// So many in this time, all of which may come at once.
+    pub const fn of(count: u32, per: Duration) -> Self {
+        Self { count, per, burst: count }
+    }
+
+    /// The time in which one more is allowed, in microseconds; at least 1.
+    fn interval(self) -> i64 {
+        let per = i64::try_from(self.per.as_micros()).unwrap_or(i64::MAX);
+        (per / i64::from(self.count.max(1))).max(1)
+    }
+
+    /// The time in which a whole burst grows back.
+    pub fn window(self) -> Duration {
+        let micros = self.interval().saturating_mul(i64::from(self.burst.max(1)));
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
 }
 
 /// What a quota says.
@@ -158,6 +183,19 @@ pub trait Ephemeral: Send + Sync + fmt::Debug {
 
     /// Forgets what was counted against `meter`.
     async fn forget(&self, meter: Meter<'_>) -> Result<()>;
+
+    /// Judges one call of a user's client: whether its grant lives, whether it is within its limits, and whether
+    /// what its idempotency key names was done. Nothing is counted or claimed unless the call comes in.
+    async fn admit(&self, admission: Admission<'_>) -> Result<Admitted>;
+
+    /// What `admit` says of a key, and claims it when it is free.
+    async fn claim(&self, key: ClaimKey<'_>) -> Result<Claim>;
+
+    /// Says what became of a claimed key: its result, or that it is free again.
+    async fn settle(&self, key: ClaimKey<'_>, settled: Settled) -> Result<()>;
+
+    /// Marks grants as ended: from now on no call under them comes in, on any replica.
+    async fn end_grants(&self, grants: &[GrantKey]) -> Result<()>;
 
     /// Whether the store answers; for `/ready`.
     async fn ping(&self) -> Result<()>;

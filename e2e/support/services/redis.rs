@@ -20,6 +20,30 @@ pub(crate) fn shared_redis() -> Option<&'static Redis> {
     SHARED.get_or_init(|| Redis::installed().then(Redis::start)).as_ref()
 }
 
+/// Makes every key under a prefix older, as if that much time had gone by: what a key has left to live shrinks, and
+/// arrival times (unix microseconds) move into the past.
+const AGE: &str = r"
+    for _, key in ipairs(redis.call('KEYS', ARGV[1] .. ':*')) do
+        local left = redis.call('PTTL', key)
+        if left >= 0 and left <= tonumber(ARGV[2]) then
+            redis.call('DEL', key)
+        else
+            if left > 0 then redis.call('PEXPIRE', key, left - ARGV[2]) end
+            if string.find(key, ':rate:', 1, true) or string.find(key, ':calls:', 1, true) then
+                redis.call('DECRBY', key, ARGV[2] * 1000)
+            end
+        end
+    end
+    return 1";
+
+/// Lets time go by for the keys under a prefix, on the node of this URL.
+pub(crate) fn age(url: &str, prefix: &str, duration: std::time::Duration) {
+    let mut connection = Client::open(url).unwrap().get_connection().unwrap();
+    let millis = u64::try_from(duration.as_millis()).unwrap();
+    let aged: RedisResult<i64> = cmd("EVAL").arg(AGE).arg(0).arg(prefix).arg(millis).query(&mut connection);
+    aged.unwrap();
+}
+
 /// A running server; it ends with this value.
 pub(crate) struct Redis {
     keeper: Keeper,

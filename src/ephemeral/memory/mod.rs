@@ -1,19 +1,27 @@
 //! Perishable state in process: the default for one machine.
 //!
-//! One mutex around three shelves: every operation is a few map steps without waiting, so a lock held for them
+//! One mutex around four shelves: every operation is a few map steps without waiting, so a lock held for them
 //! costs less than any sharing scheme. Each shelf is bounded on its own, so that a flood of one kind never pushes
-//! another out. Values and meters make room by dropping what would expire soonest; what must be seen once is
+//! another out. Values, meters and claims make room by dropping what would expire soonest; what must be seen once is
 //! never dropped early, because that would let it be replayed: that shelf, when full, refuses instead.
 
-use std::collections::{BTreeSet, HashMap};
+mod gcra;
+mod shelf;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::admission::{
+    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, GrantKey, Limit, RESULT_REMEMBERED, Record, Settled,
+    Standing,
+};
 use super::{Ephemeral, EphemeralError, Key, Meter, Quota, Rate, Result};
 use crate::clock::{Clock, Timestamp};
+use gcra::{end_of, judge, micros, standing};
+use shelf::Shelf;
 
 /// How many entries a shelf holds.
 const ENTRIES: usize = 100_000;
@@ -29,63 +37,10 @@ pub struct Memory {
 struct State {
     values: Shelf<String>,
     seen: Shelf<()>,
+    // By key: the digest of what it stands for, and how far it is.
+    claims: Shelf<(String, Record)>,
     // GCRA: the theoretical arrival time of the next event, in unix microseconds.
     arrivals: Shelf<i64>,
-}
-
-/// Entries by key, and in the order in which they expire.
-struct Shelf<V> {
-    entries: HashMap<String, (V, Timestamp, usize)>,
-    by_expiry: BTreeSet<(Timestamp, String)>,
-    bytes: usize,
-    most_entries: usize,
-    most_bytes: usize,
-}
-
-impl<V> Shelf<V> {
-    fn new(most_entries: usize, most_bytes: usize) -> Self {
-        Self { entries: HashMap::new(), by_expiry: BTreeSet::new(), bytes: 0, most_entries, most_bytes }
-    }
-
-    fn get(&self, key: &str, now: Timestamp) -> Option<&V> {
-        self.entries.get(key).filter(|(_, expires_at, _)| *expires_at > now).map(|(value, ..)| value)
-    }
-
-    fn remove(&mut self, key: &str) -> Option<(V, Timestamp)> {
-        let (value, expires_at, size) = self.entries.remove(key)?;
-        self.by_expiry.remove(&(expires_at, key.to_owned()));
-        self.bytes = self.bytes.saturating_sub(size);
-        Some((value, expires_at))
-    }
-
-    fn insert(&mut self, key: String, value: V, expires_at: Timestamp, size: usize) {
-        self.remove(&key);
-        self.by_expiry.insert((expires_at, key.clone()));
-        self.entries.insert(key, (value, expires_at, size));
-        self.bytes = self.bytes.saturating_add(size);
-    }
-
-    /// Drops what has expired.
-    fn sweep(&mut self, now: Timestamp) {
-        while let Some((expires_at, key)) = self.by_expiry.first().cloned() {
-            if expires_at > now {
-                return;
-            }
-            self.remove(&key);
-        }
-    }
-
-    fn is_full(&self, size: usize) -> bool {
-        self.entries.len() >= self.most_entries || self.bytes.saturating_add(size) > self.most_bytes
-    }
-
-    /// Drops what would expire soonest until there is room.
-    fn make_room(&mut self, size: usize) {
-        while self.is_full(size) {
-            let Some((_, key)) = self.by_expiry.first().cloned() else { return };
-            self.remove(&key);
-        }
-    }
 }
 
 impl Memory {
@@ -99,6 +54,7 @@ impl Memory {
         let state = State {
             values: Shelf::new(entries, VALUE_BYTES),
             seen: Shelf::new(entries, usize::MAX),
+            claims: Shelf::new(entries, VALUE_BYTES),
             arrivals: Shelf::new(entries, usize::MAX),
         };
         Self { clock, state: Mutex::new(state) }
@@ -110,32 +66,53 @@ impl Memory {
     }
 }
 
-fn micros(moment: Timestamp) -> i64 {
-    moment.0.saturating_mul(1000)
-}
-
-fn in_micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// When an arrival time is over, rounded up: from then on it says nothing any more.
-fn end_of(arrival: i64) -> Timestamp {
-    Timestamp(arrival.div_euclid(1000).saturating_add(1))
-}
-
-/// GCRA: judges one event at `now` against the arrival time so far; returns the verdict and the new time.
-fn judge(arrival: Option<i64>, now: i64, rate: Rate) -> (Quota, Option<i64>) {
-    let burst = i64::from(rate.burst.max(1));
-    let window = in_micros(rate.per);
-    let interval = window / burst;
-    let next = arrival.unwrap_or(now).max(now).saturating_add(interval);
-    let ahead = next.saturating_sub(now);
-    if ahead > window {
-        let wait = Duration::from_micros(u64::try_from(ahead - window).unwrap_or(0));
-        return (Quota::Exceeded { retry_after: wait }, None);
+impl State {
+    /// The place of the limit that is exceeded by most, and the wait.
+    fn exceeded(&self, meters: &[(String, &Limit<'_>)], now: Timestamp) -> Option<(usize, Duration)> {
+        let waits = meters.iter().enumerate().filter(|(_, (_, limit))| limit.counts).filter_map(
+            |(place, (meter, limit))| {
+                let arrival = self.arrivals.get(meter, now).copied();
+                match judge(arrival, micros(now), limit.rate).0 {
+                    Quota::Within { .. } => None,
+                    Quota::Exceeded { retry_after } => Some((place, retry_after)),
+                }
+            },
+        );
+        waits.max_by_key(|(_, wait)| *wait)
     }
-    let left = if interval == 0 { burst } else { (window - ahead) / interval };
-    (Quota::Within { remaining: u32::try_from(left).unwrap_or(0) }, Some(next))
+
+    fn count(&mut self, meter: &str, rate: Rate, now: Timestamp) {
+        let arrivals = &mut self.arrivals;
+        if let (_, Some(next)) = judge(arrivals.get(meter, now).copied(), micros(now), rate) {
+            arrivals.sweep(now);
+            arrivals.make_room(0);
+            arrivals.insert(meter.to_owned(), next, end_of(next), 0);
+        }
+    }
+
+    fn standings(&self, meters: &[(String, &Limit<'_>)], now: Timestamp) -> Vec<Standing> {
+        let standing = |(meter, limit): &(String, &Limit<'_>)| {
+            standing(self.arrivals.get(meter, now).copied(), micros(now), limit.rate)
+        };
+        meters.iter().map(standing).collect()
+    }
+
+    fn claim(&mut self, key: &ClaimKey<'_>, now: Timestamp) -> Claim {
+        let (name, claims) = (claimed(key), &mut self.claims);
+        claims.sweep(now);
+        if let Some((recorded, record)) = claims.get(&name, now) {
+            return record.judge(recorded, key.digest);
+        }
+        let size = name.len() + key.digest.len();
+        claims.make_room(size);
+        let held = (key.digest.to_owned(), Record::Held(key.attempt.to_owned()));
+        claims.insert(name, held, now.plus(CLAIM_HELD), size);
+        Claim::Run
+    }
+}
+
+fn claimed(key: &ClaimKey<'_>) -> String {
+    format!("{}:{}:{}", key.user_id, key.key, key.client_id)
 }
 
 #[async_trait]
@@ -194,13 +171,9 @@ impl Ephemeral for Memory {
     async fn quota(&self, meter: Meter<'_>, rate: Rate) -> Result<Quota> {
         let now = self.clock.now();
         let meter = meter.to_string();
-        let arrivals = &mut self.lock().arrivals;
-        let (quota, next) = judge(arrivals.get(&meter, now).copied(), micros(now), rate);
-        if let Some(next) = next {
-            arrivals.sweep(now);
-            arrivals.make_room(0);
-            arrivals.insert(meter, next, end_of(next), 0);
-        }
+        let mut state = self.lock();
+        let quota = judge(state.arrivals.get(&meter, now).copied(), micros(now), rate).0;
+        state.count(&meter, rate, now);
         Ok(quota)
     }
 
@@ -214,7 +187,7 @@ impl Ephemeral for Memory {
         let meter = meter.to_string();
         let arrivals = &mut self.lock().arrivals;
         if let Some((arrival, _)) = arrivals.remove(&meter) {
-            let earlier = arrival.saturating_sub(in_micros(rate.per) / i64::from(rate.burst.max(1)));
+            let earlier = arrival.saturating_sub(rate.interval());
             arrivals.insert(meter, earlier, end_of(earlier), 0);
         }
         Ok(())
@@ -222,6 +195,57 @@ impl Ephemeral for Memory {
 
     async fn forget(&self, meter: Meter<'_>) -> Result<()> {
         self.lock().arrivals.remove(&meter.to_string());
+        Ok(())
+    }
+
+    async fn admit(&self, admission: Admission<'_>) -> Result<Admitted> {
+        let Admission { grant, client_id, known: Some(known), limits, claim } = admission else {
+            return Ok(Admitted::UnknownGrant);
+        };
+        let now = self.clock.now();
+        let meter = |limit| format!("calls:{}:{}:{client_id}", limit, grant.user_id);
+        let meters: Vec<_> = limits.iter().map(|limit| (meter(limit.name), limit)).collect();
+        let state = &mut *self.lock();
+        if let Some((limit, retry_after)) = state.exceeded(&meters, now) {
+            let standings = state.standings(&meters, now);
+            return Ok(Admitted::Limited { limit, retry_after, standings });
+        }
+        for (meter, limit) in meters.iter().filter(|(_, limit)| limit.counts) {
+            state.count(meter, limit.rate, now);
+        }
+        let claim = claim.map(|key| state.claim(&key, now));
+        Ok(Admitted::In { grant: known.to_owned(), standings: state.standings(&meters, now), claim })
+    }
+
+    async fn claim(&self, key: ClaimKey<'_>) -> Result<Claim> {
+        let now = self.clock.now();
+        Ok(self.lock().claim(&key, now))
+    }
+
+    async fn settle(&self, key: ClaimKey<'_>, settled: Settled) -> Result<()> {
+        let now = self.clock.now();
+        let name = claimed(&key);
+        let claims = &mut self.lock().claims;
+        match settled {
+            Settled::Done(result) => {
+                let size = name.len() + key.digest.len() + result.len();
+                claims.remove(&name);
+                claims.make_room(size);
+                let done = (key.digest.to_owned(), Record::Done(result));
+                claims.insert(name, done, now.plus(RESULT_REMEMBERED), size);
+            }
+            Settled::Released => {
+                let own = |(_, record): &(String, Record)| *record == Record::Held(key.attempt.to_owned());
+                if claims.get(&name, now).is_some_and(own) {
+                    claims.remove(&name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_grants(&self, _: &[GrantKey]) -> Result<()> {
+        // None is remembered here: another process may change the same database.
         Ok(())
     }
 
@@ -250,7 +274,27 @@ mod tests {
     async fn memory_keeps_the_contract() {
         let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
         let store: Arc<dyn Ephemeral> = Arc::new(Memory::new(clock.clone()));
-        contract::check(store, &|duration| clock.advance(duration)).await;
+        contract::check(&InProcess { store, clock }).await;
+    }
+
+    struct InProcess {
+        store: Arc<dyn Ephemeral>,
+        clock: Arc<ManualClock>,
+    }
+
+    #[async_trait]
+    impl contract::Subject for InProcess {
+        fn store(&self) -> Arc<dyn Ephemeral> {
+            self.store.clone()
+        }
+
+        fn remembers_grants(&self) -> bool {
+            false
+        }
+
+        async fn pass(&self, duration: Duration) {
+            self.clock.advance(duration);
+        }
     }
 
     #[tokio::test]
@@ -271,7 +315,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp(0)));
         let store = Memory::with_capacity(clock.clone(), 3);
         let minute = Duration::from_secs(60);
-        let rate = Rate { burst: 1, per: minute };
+        let rate = Rate::of(1, minute);
         assert!(store.once(Key::AssertionJti("c", "1"), minute).await.unwrap());
         store.put(Key::Flow("first"), String::new(), minute).await.unwrap();
         for flood in ["a", "b", "c", "d", "e"] {

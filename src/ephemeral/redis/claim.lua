@@ -1,0 +1,12 @@
+-- KEYS: the claim. ARGV: its digest, its attempt, for how long it is held (ms).
+local record = redis.call('HMGET', KEYS[1], 'digest', 'result')
+if not record[1] then
+    redis.call('HSET', KEYS[1], 'digest', ARGV[1], 'attempt', ARGV[2])
+    redis.call('PEXPIRE', KEYS[1], ARGV[3])
+    return {'run', ''}
+elseif record[1] ~= ARGV[1] then
+    return {'mismatch', ''}
+elseif record[2] then
+    return {'done', record[2]}
+end
+return {'busy', ''}
