@@ -1,5 +1,7 @@
 //! The closed list of what is recorded: who let whom do what, and what came of it.
 
+pub mod chain;
+
 use crate::oauth::{ClientId, GrantId, UserId};
 
 /// What happened.
@@ -88,6 +90,8 @@ pub struct Event {
     pub idempotency_key: Option<String>,
     /// What ties it to the logs.
     pub reference: Option<String>,
+    /// The trace that it belongs to (W3C Trace Context).
+    pub trace_id: Option<String>,
     /// The reason of a refusal, or what the event is about.
     pub detail: Option<String>,
 }
@@ -105,6 +109,7 @@ impl Event {
             arguments: None,
             idempotency_key: None,
             reference: None,
+            trace_id: None,
             detail: None,
         }
     }
