@@ -86,23 +86,25 @@ pub async fn remove(tx: &mut Tx, client_id: &ClientId) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Forgets clients that registered themselves, hold no live grant, and were last used before `before` or never
-/// since they registered before `registered_before`.
+/// Forgets some clients that registered themselves, hold no live grant, and were last used before `before` or
+/// never since they registered before `registered_before`. Returns how many.
 pub async fn remove_unused(
     tx: &mut Tx,
     before: Timestamp,
     registered_before: Timestamp,
     now: Timestamp,
+    at_most: u32,
 ) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM clients WHERE kind = 'dynamic' \
+        "DELETE FROM clients WHERE client_id IN (SELECT client_id FROM clients WHERE kind = 'dynamic' \
          AND (last_used_at < $1 OR (last_used_at = created_at AND created_at < $3)) AND NOT EXISTS (\
          SELECT 1 FROM grants WHERE grants.client_id = clients.client_id AND grants.revoked_at IS NULL \
-         AND grants.activated_at IS NOT NULL AND grants.expires_at > $2)",
+         AND grants.activated_at IS NOT NULL AND grants.expires_at > $2) LIMIT $4)",
     )
     .bind(before.0)
     .bind(now.0)
     .bind(registered_before.0)
+    .bind(i64::from(at_most))
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())

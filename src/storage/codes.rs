@@ -68,17 +68,14 @@ pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<Re
     Ok(if used.is_some() { Redemption::Used } else { Redemption::Expired })
 }
 
-/// Removes codes that expired before `before`, and grants that were never taken up through them.
-pub async fn remove_expired(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    let done = sqlx::query("DELETE FROM authorization_codes WHERE expires_at < $1")
-        .bind(before.0)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query(
-        "DELETE FROM grants WHERE activated_at IS NULL AND created_at < $1 AND NOT EXISTS (\
-         SELECT 1 FROM authorization_codes WHERE authorization_codes.grant_id = grants.grant_id)",
+/// Removes some codes that expired before `before`. Returns how many.
+pub async fn remove_expired(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM authorization_codes WHERE code_hash IN (\
+         SELECT code_hash FROM authorization_codes WHERE expires_at < $1 LIMIT $2)",
     )
     .bind(before.0)
+    .bind(i64::from(at_most))
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())

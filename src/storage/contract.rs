@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::everywhere::{self, Opened};
+use super::postgres::PostgresUrl;
 use super::users::{Recorded, Role, User};
 use super::{Database, OpenError, Store, codes, commit, grants, refresh_tokens, setup_links, users};
 use crate::clock::Timestamp;
@@ -11,17 +13,6 @@ use crate::oauth::secret::SecretHash;
 use crate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
 
 const NOW: Timestamp = Timestamp(1_000_000);
-
-struct Opened {
-    store: Store,
-    folder: tempfile::TempDir,
-}
-
-async fn open() -> Opened {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&Database::Sqlite(folder.path().join("t.db"))).await.unwrap();
-    Opened { store, folder }
-}
 
 fn user(name: &str) -> User {
     User {
@@ -68,66 +59,73 @@ fn grant(id: &str) -> grants::Grant {
     }
 }
 
-async fn with_grant() -> Opened {
-    let opened = open().await;
-    let mut tx = opened.store.write().await.unwrap();
-    users::record(&mut tx, &user("alice")).await.unwrap();
-    grants::record(&mut tx, &grant("g")).await.unwrap();
-    commit(tx).await.unwrap();
-    opened
+/// A store of each kind with a user and a grant whose code was not redeemed.
+async fn with_grant() -> Vec<Opened> {
+    let all = everywhere::open().await;
+    for opened in &all {
+        let mut tx = opened.store.write().await.unwrap();
+        users::record(&mut tx, &user("alice")).await.unwrap();
+        grants::record(&mut tx, &grant("g")).await.unwrap();
+        commit(tx).await.unwrap();
+    }
+    all
 }
 
 #[tokio::test]
 async fn a_username_is_taken_in_every_letter_case() {
-    let Opened { store, folder: _folder } = open().await;
-    let mut tx = store.write().await.unwrap();
-    assert_eq!(users::record(&mut tx, &user("alice")).await.unwrap(), Recorded::Yes);
-    let mut second = user("ALICE");
-    second.user_id = UserId::new("user_2");
-    assert_eq!(users::record(&mut tx, &second).await.unwrap(), Recorded::Taken);
-    commit(tx).await.unwrap();
-    assert!(store.find_user_by_name(" Alice ").await.unwrap().is_some());
-    assert!(!store.has_no_users().await.unwrap());
+    for Opened { store, _folder } in everywhere::open().await {
+        let mut tx = store.write().await.unwrap();
+        assert_eq!(users::record(&mut tx, &user("alice")).await.unwrap(), Recorded::Yes);
+        let mut second = user("ALICE");
+        second.user_id = UserId::new("user_2");
+        assert_eq!(users::record(&mut tx, &second).await.unwrap(), Recorded::Taken);
+        commit(tx).await.unwrap();
+        assert!(store.find_user_by_name(" Alice ").await.unwrap().is_some());
+        assert!(!store.has_no_users().await.unwrap());
+    }
 }
 
 #[tokio::test]
 async fn what_is_not_committed_did_not_happen() {
-    let Opened { store, folder: _folder } = open().await;
-    let mut tx = store.write().await.unwrap();
-    users::record(&mut tx, &user("alice")).await.unwrap();
-    drop(tx);
-    assert!(store.has_no_users().await.unwrap());
+    for Opened { store, _folder } in everywhere::open().await {
+        let mut tx = store.write().await.unwrap();
+        users::record(&mut tx, &user("alice")).await.unwrap();
+        drop(tx);
+        assert!(store.has_no_users().await.unwrap());
+    }
 }
 
 #[tokio::test]
 async fn a_grant_is_live_from_its_code_until_it_ends() {
-    let Opened { store, folder: _folder } = with_grant().await;
-    let id = GrantId::new("g");
-    assert!(store.find_live_grant(&id, NOW).await.unwrap().is_none(), "its code was not redeemed yet");
-    let mut tx = store.write().await.unwrap();
-    grants::activate(&mut tx, &id, NOW).await.unwrap();
-    commit(tx).await.unwrap();
-    let live = store.find_live_grant(&id, NOW).await.unwrap().unwrap();
-    assert_eq!((live.username.as_str(), live.scopes), ("alice", Scopes::known()));
-    assert_eq!(store.list_live_grants(&live.user_id, NOW).await.unwrap().len(), 1);
-    let end = NOW.plus(Duration::from_secs(60));
-    assert!(store.find_live_grant(&id, end).await.unwrap().is_none(), "it has expired");
+    for Opened { store, _folder } in with_grant().await {
+        let id = GrantId::new("g");
+        assert!(store.find_live_grant(&id, NOW).await.unwrap().is_none(), "its code was not redeemed yet");
+        let mut tx = store.write().await.unwrap();
+        grants::activate(&mut tx, &id, NOW).await.unwrap();
+        commit(tx).await.unwrap();
+        let live = store.find_live_grant(&id, NOW).await.unwrap().unwrap();
+        assert_eq!((live.username.as_str(), live.scopes), ("alice", Scopes::known()));
+        assert_eq!(store.list_live_grants(&live.user_id, NOW).await.unwrap().len(), 1);
+        let end = NOW.plus(Duration::from_secs(60));
+        assert!(store.find_live_grant(&id, end).await.unwrap().is_none(), "it has expired");
 
-    let mut tx = store.write().await.unwrap();
-    assert!(grants::revoke(&mut tx, &id, "test", NOW).await.unwrap());
-    assert!(!grants::revoke(&mut tx, &id, "test", NOW).await.unwrap(), "it ends once");
-    commit(tx).await.unwrap();
-    assert!(store.find_live_grant(&id, NOW).await.unwrap().is_none());
+        let mut tx = store.write().await.unwrap();
+        assert!(grants::revoke(&mut tx, &id, "test", NOW).await.unwrap());
+        assert!(!grants::revoke(&mut tx, &id, "test", NOW).await.unwrap(), "it ends once");
+        commit(tx).await.unwrap();
+        assert!(store.find_live_grant(&id, NOW).await.unwrap().is_none());
+    }
 }
 
 #[tokio::test]
 async fn a_disabled_user_has_no_live_grant_and_no_session() {
-    let Opened { store, folder: _folder } = with_grant().await;
-    let mut tx = store.write().await.unwrap();
-    grants::activate(&mut tx, &GrantId::new("g"), NOW).await.unwrap();
-    users::disable(&mut tx, &UserId::new("user_alice"), NOW).await.unwrap();
-    commit(tx).await.unwrap();
-    assert!(store.find_live_grant(&GrantId::new("g"), NOW).await.unwrap().is_none());
+    for Opened { store, _folder } in with_grant().await {
+        let mut tx = store.write().await.unwrap();
+        grants::activate(&mut tx, &GrantId::new("g"), NOW).await.unwrap();
+        users::disable(&mut tx, &UserId::new("user_alice"), NOW).await.unwrap();
+        commit(tx).await.unwrap();
+        assert!(store.find_live_grant(&GrantId::new("g"), NOW).await.unwrap().is_none());
+    }
 }
 
 /// Runs `attempt` 32 times at once and counts who won.
@@ -142,67 +140,73 @@ where
 
 #[tokio::test]
 async fn of_32_redeemers_of_a_code_one_wins() {
-    let Opened { store, folder: _folder } = with_grant().await;
-    let hash = SecretHash::of("code");
-    let code = codes::CodeRow {
-        grant_id: GrantId::new("g"),
-        code_challenge: CodeChallenge::stored("c"),
-        expires_at: NOW.plus(Duration::from_secs(60)),
-        consumed_at: None,
-    };
-    let mut tx = store.write().await.unwrap();
-    codes::record(&mut tx, &hash, &code, NOW).await.unwrap();
-    commit(tx).await.unwrap();
-    let won = winners(|| async {
+    for Opened { store, _folder } in with_grant().await {
+        let hash = SecretHash::of("code");
+        let code = codes::CodeRow {
+            grant_id: GrantId::new("g"),
+            code_challenge: CodeChallenge::stored("c"),
+            expires_at: NOW.plus(Duration::from_secs(60)),
+            consumed_at: None,
+        };
         let mut tx = store.write().await.unwrap();
-        let won = codes::redeem(&mut tx, &hash, NOW).await.unwrap() == codes::Redemption::Redeemed;
+        codes::record(&mut tx, &hash, &code, NOW).await.unwrap();
         commit(tx).await.unwrap();
-        won
-    });
-    assert_eq!(won.await, 1);
-    assert!(store.find_code(&hash).await.unwrap().unwrap().consumed_at.is_some());
+        let won = winners(|| async {
+            let mut tx = store.write().await.unwrap();
+            let won = codes::redeem(&mut tx, &hash, NOW).await.unwrap() == codes::Redemption::Redeemed;
+            commit(tx).await.unwrap();
+            won
+        });
+        assert_eq!(won.await, 1);
+        assert!(store.find_code(&hash).await.unwrap().unwrap().consumed_at.is_some());
+    }
 }
 
 #[tokio::test]
 async fn of_32_rotators_of_a_refresh_token_one_wins_and_an_expired_one_has_none() {
-    let Opened { store, folder: _folder } = with_grant().await;
-    let (hash, old) = (SecretHash::of("token"), SecretHash::of("old"));
-    let mut tx = store.write().await.unwrap();
-    let end = NOW.plus(Duration::from_secs(60));
-    refresh_tokens::record(&mut tx, &hash, &GrantId::new("g"), NOW, end).await.unwrap();
-    refresh_tokens::record(&mut tx, &old, &GrantId::new("g"), NOW, NOW).await.unwrap();
-    assert!(!refresh_tokens::rotate(&mut tx, &old, "sealed", NOW).await.unwrap());
-    commit(tx).await.unwrap();
-    let won = winners(|| async {
+    for Opened { store, _folder } in with_grant().await {
+        let (hash, old) = (SecretHash::of("token"), SecretHash::of("old"));
         let mut tx = store.write().await.unwrap();
-        let won = refresh_tokens::rotate(&mut tx, &hash, "sealed", NOW).await.unwrap();
+        let end = NOW.plus(Duration::from_secs(60));
+        refresh_tokens::record(&mut tx, &hash, &GrantId::new("g"), NOW, end).await.unwrap();
+        refresh_tokens::record(&mut tx, &old, &GrantId::new("g"), NOW, NOW).await.unwrap();
+        assert!(!refresh_tokens::rotate(&mut tx, &old, "sealed", NOW).await.unwrap());
         commit(tx).await.unwrap();
-        won
-    });
-    assert_eq!(won.await, 1);
-    let row = store.find_refresh_token(&hash).await.unwrap().unwrap();
-    assert_eq!(row.rotated, Some((NOW, "sealed".into())));
+        let won = winners(|| async {
+            let mut tx = store.write().await.unwrap();
+            let won = refresh_tokens::rotate(&mut tx, &hash, "sealed", NOW).await.unwrap();
+            commit(tx).await.unwrap();
+            won
+        });
+        assert_eq!(won.await, 1);
+        let row = store.find_refresh_token(&hash).await.unwrap().unwrap();
+        assert_eq!(row.rotated, Some((NOW, "sealed".into())));
+    }
 }
 
 #[tokio::test]
 async fn a_setup_link_works_once_and_ends_the_earlier_ones() {
-    let Opened { store, folder: _folder } = open().await;
-    let (first, second) = (SecretHash::of("1"), SecretHash::of("2"));
-    let end = NOW.plus(Duration::from_secs(60));
-    let mut tx = store.write().await.unwrap();
-    setup_links::record(&mut tx, &first, NOW, end).await.unwrap();
-    setup_links::record(&mut tx, &second, NOW, end).await.unwrap();
-    assert!(!setup_links::redeem(&mut tx, &first, NOW).await.unwrap());
-    assert!(!setup_links::redeem(&mut tx, &second, end).await.unwrap(), "it has expired");
-    assert!(setup_links::redeem(&mut tx, &second, NOW).await.unwrap());
-    assert!(!setup_links::redeem(&mut tx, &second, NOW).await.unwrap());
-    commit(tx).await.unwrap();
-    assert!(!store.is_setup_link_live(&second, NOW).await.unwrap());
+    for Opened { store, _folder } in everywhere::open().await {
+        let (first, second) = (SecretHash::of("1"), SecretHash::of("2"));
+        let end = NOW.plus(Duration::from_secs(60));
+        let mut tx = store.write().await.unwrap();
+        setup_links::record(&mut tx, &first, NOW, end).await.unwrap();
+        setup_links::record(&mut tx, &second, NOW, end).await.unwrap();
+        assert!(!setup_links::redeem(&mut tx, &first, NOW).await.unwrap());
+        assert!(!setup_links::redeem(&mut tx, &second, end).await.unwrap(), "it has expired");
+        assert!(setup_links::redeem(&mut tx, &second, NOW).await.unwrap());
+        assert!(!setup_links::redeem(&mut tx, &second, NOW).await.unwrap());
+        commit(tx).await.unwrap();
+        assert!(!store.is_setup_link_live(&second, NOW).await.unwrap());
+    }
 }
 
 #[tokio::test]
 async fn a_newer_or_unreadable_database_is_told_apart() {
-    let Opened { store, folder } = open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::Sqlite(folder.path().join("t.db"));
+    let open = |database: Database| async move { Store::open(&database, everywhere::chain_key()).await };
+    let store = open(database.clone()).await.unwrap();
     let mut tx = store.write().await.unwrap();
     sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
         .execute(&mut *tx)
@@ -210,12 +214,16 @@ async fn a_newer_or_unreadable_database_is_told_apart() {
         .unwrap();
     commit(tx).await.unwrap();
     store.close().await;
-    let newer = Store::open(&Database::Sqlite(folder.path().join("t.db"))).await;
+    let newer = open(database).await;
     assert!(matches!(newer, Err(OpenError::Newer(9999))), "{newer:?}");
 
     let path = folder.path().join("text.db");
     std::fs::write(&path, "this is no database, but a text that is long enough to be read as a header")
         .unwrap();
-    let unreadable = Store::open(&Database::Sqlite(path)).await;
+    let unreadable = open(Database::Sqlite(path)).await;
     assert!(matches!(unreadable, Err(OpenError::Unreadable(_))), "{unreadable:?}");
+    let url = PostgresUrl::parse("postgres://user:secret@127.0.0.1:1/x").unwrap();
+    let unreachable = open(Database::Postgres { url, connections: 1 }).await;
+    assert!(matches!(unreachable, Err(OpenError::Unreachable(_))), "{unreachable:?}");
+    assert!(!format!("{unreachable:?}").contains("secret"));
 }

@@ -17,22 +17,27 @@ pub async fn keep(tx: &mut Tx, key: &str, cached: &str, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// Forgets documents that were not fetched or confirmed since `before`.
-pub async fn remove_old(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    let done = sqlx::query("DELETE FROM fetched_documents WHERE updated_at < $1")
-        .bind(before.0)
-        .execute(&mut **tx)
-        .await?;
+/// Forgets some documents that were not fetched or confirmed since `before`. Returns how many.
+pub async fn remove_old(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM fetched_documents WHERE key IN (\
+         SELECT key FROM fetched_documents WHERE updated_at < $1 LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(at_most))
+    .execute(&mut **tx)
+    .await?;
     Ok(done.rows_affected())
 }
 
-/// Forgets the documents that were confirmed longest ago, beyond `most`.
-pub async fn remove_beyond(tx: &mut Tx, most: i64) -> Result<u64> {
+/// Forgets some of the documents that were confirmed longest ago, beyond `most`. Returns how many.
+pub async fn remove_beyond(tx: &mut Tx, most: i64, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
         "DELETE FROM fetched_documents WHERE key IN (\
-         SELECT key FROM fetched_documents ORDER BY updated_at DESC LIMIT 1000000 OFFSET $1)",
+         SELECT key FROM fetched_documents ORDER BY updated_at DESC LIMIT $2 OFFSET $1)",
     )
     .bind(most)
+    .bind(i64::from(at_most))
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())

@@ -26,44 +26,91 @@ pub struct Effect {
     pub result: String,
 }
 
-/// The effect done under this key, if any, not older than `since`.
-pub async fn find(tx: &mut Tx, key: EffectKey<'_>, since: Timestamp) -> Result<Option<Effect>> {
+/// What a claim says about the effect that is to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed<'a> {
+    /// The tool that will do it.
+    pub tool: &'static str,
+    /// Digest of the arguments it was given.
+    pub arguments_digest: &'a str,
+}
+
+/// The effect done under this key, if any.
+pub async fn find(tx: &mut Tx, key: EffectKey<'_>) -> Result<Option<Effect>> {
     let row: Option<(String, String, String)> = sqlx::query_as(
         "SELECT tool, arguments_digest, result FROM effects \
-         WHERE user_id = $1 AND client_id = $2 AND idempotency_key = $3 AND created_at > $4",
+         WHERE user_id = $1 AND client_id = $2 AND idempotency_key = $3",
     )
     .bind(key.user_id.as_str())
     .bind(key.client_id.as_str())
     .bind(key.idempotency_key)
-    .bind(since.0)
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row.map(|(tool, arguments_digest, result)| Effect { tool, arguments_digest, result }))
 }
 
-/// Records an effect in the transaction that does it. Replaces a row that has outlived its day.
-pub async fn record(tx: &mut Tx, key: EffectKey<'_>, effect: &Effect, now: Timestamp) -> Result<()> {
-    sqlx::query(
+/// Claims a key in the transaction that is about to do the effect: `true` when it is free, or was used at or
+/// before `since`. Whoever claims it at the same time waits here until this transaction has ended, and then
+/// finds the effect or may do it: so it is done once, whatever else is lost.
+pub async fn claim(
+    tx: &mut Tx,
+    key: EffectKey<'_>,
+    claimed: Claimed<'_>,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<bool> {
+    let done = sqlx::query(
         "INSERT INTO effects (user_id, client_id, idempotency_key, tool, arguments_digest, result, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, client_id, idempotency_key) \
-         DO UPDATE SET tool = excluded.tool, arguments_digest = excluded.arguments_digest, \
-         result = excluded.result, created_at = excluded.created_at",
+         VALUES ($1, $2, $3, $4, $5, '', $6) ON CONFLICT (user_id, client_id, idempotency_key) \
+         DO UPDATE SET tool = excluded.tool, arguments_digest = excluded.arguments_digest, result = '', \
+         created_at = excluded.created_at WHERE effects.created_at <= $7",
     )
     .bind(key.user_id.as_str())
     .bind(key.client_id.as_str())
     .bind(key.idempotency_key)
-    .bind(&effect.tool)
-    .bind(&effect.arguments_digest)
-    .bind(&effect.result)
+    .bind(claimed.tool)
+    .bind(claimed.arguments_digest)
     .bind(now.0)
+    .bind(since.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Records what came of a claimed effect, JSON.
+pub async fn record(tx: &mut Tx, key: EffectKey<'_>, result: &str) -> Result<()> {
+    sqlx::query(
+        "UPDATE effects SET result = $4 WHERE user_id = $1 AND client_id = $2 AND idempotency_key = $3",
+    )
+    .bind(key.user_id.as_str())
+    .bind(key.client_id.as_str())
+    .bind(key.idempotency_key)
+    .bind(result)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Forgets effects that were done before `before`: their keys may be used anew.
-pub async fn remove_older(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    let done =
-        sqlx::query("DELETE FROM effects WHERE created_at < $1").bind(before.0).execute(&mut **tx).await?;
+/// Gives a claimed key back: nothing was done, and the next attempt starts afresh.
+pub async fn release(tx: &mut Tx, key: EffectKey<'_>) -> Result<()> {
+    sqlx::query("DELETE FROM effects WHERE user_id = $1 AND client_id = $2 AND idempotency_key = $3")
+        .bind(key.user_id.as_str())
+        .bind(key.client_id.as_str())
+        .bind(key.idempotency_key)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets some effects that were done before `before`: their keys may be used anew. Returns how many.
+pub async fn remove_older(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM effects WHERE (user_id, client_id, idempotency_key) IN (\
+         SELECT user_id, client_id, idempotency_key FROM effects WHERE created_at < $1 LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(at_most))
+    .execute(&mut **tx)
+    .await?;
     Ok(done.rows_affected())
 }

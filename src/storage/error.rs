@@ -20,16 +20,26 @@ impl StorageError {
     }
 }
 
+/// SQLSTATE classes and codes that say "not now" rather than "not so" (PostgreSQL, appendix A): connection
+/// exceptions, insufficient resources, operator intervention (a statement that ran out of time included), a lock
+/// that was not to be had, a deadlock or a conflict of transactions.
+const NOT_NOW: [&str; 6] = ["08", "53", "57", "55P03", "40P01", "40001"];
+
 impl From<sqlx::Error> for StorageError {
     fn from(error: sqlx::Error) -> Self {
-        let busy = error.as_database_error().is_some_and(|db| db.message().contains("locked"));
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
-                Self::Away(error.to_string())
+        let not_now = match &error {
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                database.message().contains("locked") || NOT_NOW.iter().any(|start| code.starts_with(start))
             }
-            other if busy => Self::Away(other.to_string()),
-            other => Self::Wrong(other.to_string()),
-        }
+            _ => false,
+        };
+        if not_now { Self::Away(error.to_string()) } else { Self::Wrong(error.to_string()) }
     }
 }
 
@@ -47,13 +57,23 @@ impl From<StorageError> for Error {
 /// The database cannot be used at all; ends the start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It cannot be opened or created, or is no database.
-    #[error("the database cannot be opened ({0})")]
+    /// The file cannot be opened or created, or is no database.
+    #[error(
+        "the database cannot be opened ({0}); check the path and its permissions, or point the key at another \
+         file"
+    )]
     Unreadable(String),
+    /// The server cannot be reached or does not let us in.
+    #[error(
+        "the database cannot be reached ({0}); check that the server runs, and the URL with its password"
+    )]
+    Unreachable(String),
     /// It was written by a later version of this program.
-    #[error("the database was written by a newer version (it holds migration {0}, unknown here)")]
+    #[error(
+        "the database was written by a newer version (it holds migration {0}, unknown here); run that version"
+    )]
     Newer(i64),
     /// A migration failed.
-    #[error("the database cannot be brought up to date ({0})")]
+    #[error("the database cannot be brought up to date ({0}); restore it from a backup or use another one")]
     Migration(String),
 }

@@ -6,6 +6,7 @@ use super::clients::{parse_kind, stored_kind};
 use super::users::Role;
 use super::{Result, StorageError, Store, Tx};
 use crate::clock::Timestamp;
+use crate::ephemeral::admission::GrantKey;
 use crate::oauth::client::Client;
 use crate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
 
@@ -39,6 +40,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// What names it where grants are remembered.
+    pub fn key(&self) -> GrantKey {
+        GrantKey { user_id: self.user_id.as_str().to_owned(), grant_id: self.grant_id.as_str().to_owned() }
+    }
+
     /// Whether tokens may be issued and calls made under it.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.activated_at.is_some() && self.expires_at > now
@@ -58,9 +64,13 @@ pub struct LiveGrant {
     pub client_id: ClientId,
     /// What was allowed.
     pub scopes: Scopes,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
     /// When a call was last noted.
     pub last_used_at: Option<Timestamp>,
 }
+
+type LiveRow = (String, String, String, String, String, i64, Option<i64>);
 
 struct Row {
     grant_id: String,
@@ -175,27 +185,59 @@ pub async fn revoke(tx: &mut Tx, grant_id: &GrantId, because: &str, now: Timesta
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends every grant of a user, for a new password. Returns how many.
-pub async fn revoke_all(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<u64> {
-    let done = sqlx::query(
+/// Ends every grant of a user, for a new password. Returns which.
+pub async fn revoke_all(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<Vec<GrantKey>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
         "UPDATE grants SET revoked_at = $2, revoked_because = 'the password was changed' \
+         WHERE user_id = $1 AND revoked_at IS NULL AND activated_at IS NOT NULL AND expires_at > $2 \
+         RETURNING user_id, grant_id",
+    )
+    .bind(user_id.as_str())
+    .bind(now.0)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(keys(rows))
+}
+
+/// Ends every grant of a client that is removed. Returns which.
+pub async fn revoke_all_of(tx: &mut Tx, client_id: &ClientId, now: Timestamp) -> Result<Vec<GrantKey>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "UPDATE grants SET revoked_at = $2, revoked_because = 'the client was removed' \
+         WHERE client_id = $1 AND revoked_at IS NULL RETURNING user_id, grant_id",
+    )
+    .bind(client_id.as_str())
+    .bind(now.0)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(keys(rows))
+}
+
+/// The live grants of a user, in the transaction that disables them.
+pub async fn list_live(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<Vec<GrantKey>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT user_id, grant_id FROM grants \
          WHERE user_id = $1 AND revoked_at IS NULL AND activated_at IS NOT NULL AND expires_at > $2",
     )
     .bind(user_id.as_str())
     .bind(now.0)
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(done.rows_affected())
+    Ok(keys(rows))
 }
 
-/// Ends every grant of a client that is removed. Returns how many.
-pub async fn revoke_all_of(tx: &mut Tx, client_id: &ClientId, now: Timestamp) -> Result<u64> {
+fn keys(rows: Vec<(String, String)>) -> Vec<GrantKey> {
+    rows.into_iter().map(|(user_id, grant_id)| GrantKey { user_id, grant_id }).collect()
+}
+
+/// Removes some grants that nobody took up: recorded before `before`, and their codes are gone. Returns how many.
+pub async fn remove_not_taken_up(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
-        "UPDATE grants SET revoked_at = $2, revoked_because = 'the client was removed' \
-         WHERE client_id = $1 AND revoked_at IS NULL",
+        "DELETE FROM grants WHERE grant_id IN (\
+         SELECT grant_id FROM grants WHERE activated_at IS NULL AND created_at < $1 AND NOT EXISTS (\
+         SELECT 1 FROM authorization_codes WHERE authorization_codes.grant_id = grants.grant_id) LIMIT $2)",
     )
-    .bind(client_id.as_str())
-    .bind(now.0)
+    .bind(before.0)
+    .bind(i64::from(at_most))
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
@@ -231,9 +273,9 @@ impl Store {
 
     /// What a call needs to know of its grant, if the grant is live and its user not disabled.
     pub async fn find_live_grant(&self, grant_id: &GrantId, now: Timestamp) -> Result<Option<LiveGrant>> {
-        let row: Option<(String, String, String, String, String, Option<i64>)> = sqlx::query_as(
+        let row: Option<LiveRow> = sqlx::query_as(
             "SELECT users.user_id, users.username, users.role, grants.client_id, grants.scope, \
-             grants.last_used_at FROM grants JOIN users ON users.user_id = grants.user_id \
+             grants.expires_at, grants.last_used_at FROM grants JOIN users ON users.user_id = grants.user_id \
              WHERE grants.grant_id = $1 AND grants.revoked_at IS NULL AND grants.activated_at IS NOT NULL \
              AND grants.expires_at > $2 AND users.disabled_at IS NULL",
         )
@@ -241,20 +283,14 @@ impl Store {
         .bind(now.0)
         .fetch_optional(self.read())
         .await?;
-        let parse = |(user_id, username, role, client_id, scope, last_used_at): (
-            String,
-            String,
-            String,
-            String,
-            String,
-            Option<i64>,
-        )| {
+        let parse = |(user_id, username, role, client_id, scope, expires_at, last_used_at): LiveRow| {
             Ok(LiveGrant {
                 user_id: UserId::new(user_id),
                 username,
                 role: Role::stored(&role)?,
                 client_id: ClientId::new(client_id),
                 scopes: parse_scope(&scope)?,
+                expires_at: Timestamp(expires_at),
                 last_used_at: last_used_at.map(Timestamp),
             })
         };

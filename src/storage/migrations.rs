@@ -3,19 +3,30 @@
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyPool, SqlSafeStr};
 
-use super::OpenError;
+use super::{Kind, OpenError};
 
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const SHARED: [(i64, &str, &str); 5] = [
     (1, "identity", include_str!("../../migrations/0001_identity.sql")),
     (2, "grants", include_str!("../../migrations/0002_grants.sql")),
     (3, "audit", include_str!("../../migrations/0003_audit.sql")),
     (4, "tickets", include_str!("../../migrations/0004_tickets.sql")),
-    (5, "ticket search", include_str!("../../migrations/0005_ticket_search.sqlite.sql")),
+    (6, "replicas", include_str!("../../migrations/0006_replicas.sql")),
 ];
+const SQLITE: (i64, &str, &str) =
+    (5, "ticket search", include_str!("../../migrations/0005_ticket_search.sqlite.sql"));
+const POSTGRES: (i64, &str, &str) =
+    (5, "ticket search", include_str!("../../migrations/0005_ticket_search.postgres.sql"));
 
-/// Applies what is missing.
-pub(super) async fn run(pool: &AnyPool) -> Result<(), OpenError> {
-    let migrations = MIGRATIONS
+/// Applies what is missing. On PostgreSQL one replica does it under a lock, and the others wait.
+pub(super) async fn run(pool: &AnyPool, kind: Kind) -> Result<(), OpenError> {
+    let own = match kind {
+        Kind::Sqlite => SQLITE,
+        Kind::Postgres => POSTGRES,
+    };
+    let mut all = SHARED.to_vec();
+    all.push(own);
+    all.sort_unstable_by_key(|(version, ..)| *version);
+    let migrations = all
         .iter()
         .map(|(version, name, sql)| {
             Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)

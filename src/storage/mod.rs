@@ -2,41 +2,43 @@
 //!
 //! The two databases are told apart by sqlx's `Any` driver: measured, it is as fast as an enum of
 //! native pools, and it leaves one pool type and no macro at each query. Its price is that columns are TEXT and
-//! BIGINT only, which the migrations keep to. A transaction is opened only by [`Store::write`]. State changes
-//! are one conditional `UPDATE … RETURNING`, never read-then-write.
+//! BIGINT only, which the migrations keep to. What only one database understands stands in a file named for
+//! it (`sqlite.rs`, `postgres.rs`). A transaction is opened only by [`Store::write`]. State changes are one
+//! conditional `UPDATE … RETURNING`, never read-then-write: PostgreSQL runs transactions side by side (at `READ
+//! COMMITTED`), and of two that change a row the second waits and then looks at the condition again.
 
 pub mod audit;
+mod bounded;
 pub mod clients;
 pub mod codes;
 pub mod documents;
 pub mod effects;
 mod error;
 pub mod grants;
+pub mod leases;
 mod migrations;
+pub mod postgres;
 pub mod refresh_tokens;
 pub mod sessions;
 pub mod setup_links;
 pub mod signing_keys;
+mod sqlite;
+mod tx;
 pub mod users;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+pub(crate) mod everywhere;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::fmt;
+use std::path::PathBuf;
 
-use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyPool, Executor, Transaction};
-
+use crate::audit::chain::ChainKey;
+use bounded::Bounded;
 pub use error::{OpenError, StorageError};
-
-/// How long a request waits for a connection before it is told to come back.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Readers of SQLite: enough to use every core, few enough that their page caches stay small.
-const SQLITE_READERS: u32 = 4;
-
-/// An open write transaction. Dropping it without `commit` undoes it.
-pub type Tx = Transaction<'static, Any>;
+use postgres::PostgresUrl;
+pub use tx::{Tx, commit, undo};
 
 /// The result of a storage function.
 pub type Result<T> = std::result::Result<T, StorageError>;
@@ -46,37 +48,75 @@ pub type Result<T> = std::result::Result<T, StorageError>;
 pub enum Database {
     /// A file of our own.
     Sqlite(PathBuf),
+    /// A server, for any number of replicas.
+    Postgres {
+        /// Where it is.
+        url: PostgresUrl,
+        /// How many connections each replica opens at most.
+        connections: u32,
+    },
+}
+
+/// What may be said aloud about it.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "SQLite, {}", path.display()),
+            Self::Postgres { url, connections } => write!(f, "PostgreSQL, {url}, {connections} connections"),
+        }
+    }
+}
+
+/// The kinds of databases, told apart by what only one of them understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
 }
 
 /// The store. Cheap to clone: it holds pools.
 #[derive(Clone, Debug)]
 pub struct Store {
-    read: AnyPool,
-    write: AnyPool,
+    kind: Kind,
+    chain_key: ChainKey,
+    read: Bounded,
+    write: Bounded,
 }
 
 impl Store {
-    /// Opens the database, creating it if need be, and brings its schema up to date.
-    pub async fn open(database: &Database) -> std::result::Result<Self, OpenError> {
+    /// Opens the database and brings its schema up to date. `chain_key` seals the audit log.
+    pub async fn open(database: &Database, chain_key: ChainKey) -> std::result::Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let Database::Sqlite(path) = database;
-        create_folder_of(path)?;
-        let url = format!("sqlite://{}?mode=rwc", path.display());
-        let write = sqlite_pool(&url, 1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").await?;
-        migrations::run(&write).await?;
-        let read = sqlite_pool(&url, SQLITE_READERS, "PRAGMA query_only = ON;").await?;
-        Ok(Self { read, write })
+        match database {
+            Database::Sqlite(path) => {
+                let (read, write) = sqlite::open(path).await?;
+                Ok(Self { kind: Kind::Sqlite, chain_key, read, write })
+            }
+            Database::Postgres { url, connections } => {
+                let pool = postgres::open(url, *connections).await?;
+                Ok(Self { kind: Kind::Postgres, chain_key, read: pool.clone(), write: pool })
+            }
+        }
     }
 
     /// Opens a write transaction. On SQLite there is one writer, and `BEGIN IMMEDIATE` takes its lock at once,
     /// so that a transaction never fails half way for having read first.
     pub async fn write(&self) -> Result<Tx> {
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+        let begin = match self.kind {
+            Kind::Sqlite => "BEGIN IMMEDIATE",
+            Kind::Postgres => "BEGIN",
+        };
+        Ok(Tx::new(self.write.begin(begin).await?, self.kind, self.chain_key.clone()))
     }
 
     /// The pool for statements that only read. Only storage functions use it.
-    pub(crate) fn read(&self) -> &AnyPool {
+    pub(crate) fn read(&self) -> &Bounded {
         &self.read
+    }
+
+    /// Which kind of database it is, for what only one of them understands.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Whether the database answers; for `/ready`.
@@ -92,47 +132,10 @@ impl Store {
     }
 }
 
-/// Ends a write transaction for good.
-pub async fn commit(tx: Tx) -> Result<()> {
-    Ok(tx.commit().await?)
-}
-
-/// Hands out the next number of a counter. Gapless, because it is part of the transaction.
+/// Hands out the next number of a counter: always a higher one.
 pub async fn next_number(tx: &mut Tx, counter: &'static str) -> Result<i64> {
-    let (value,): (i64,) =
-        sqlx::query_as("UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value")
-            .bind(counter)
-            .fetch_one(&mut **tx)
-            .await?;
-    Ok(value)
-}
-
-async fn sqlite_pool(url: &str, size: u32, pragmas: &'static str) -> std::result::Result<AnyPool, OpenError> {
-    let options = AnyPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(
-        move |connection, _| {
-            Box::pin(async move {
-                connection.execute("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;").await?;
-                connection.execute(pragmas).await?;
-                Ok(())
-            })
-        },
-    );
-    options.connect(url).await.map_err(|error| OpenError::Unreadable(error.to_string()))
-}
-
-fn create_folder_of(path: &Path) -> std::result::Result<(), OpenError> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        // Password hashes are in there: a folder that we make is its owner's alone.
-        Some(folder) => private_folder(folder)
-            .map_err(|error| OpenError::Unreadable(format!("{}: {error}", folder.display()))),
-        None => Ok(()),
+    match tx.kind() {
+        Kind::Sqlite => sqlite::next_number(tx, counter).await,
+        Kind::Postgres => postgres::next_number(tx, counter).await,
     }
-}
-
-fn private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

@@ -50,12 +50,16 @@ pub async fn rotate(tx: &mut Tx, hash: &SecretHash, sealed_successor: &str, now:
     Ok(done.rows_affected() == 1)
 }
 
-/// Removes tokens that expired before `before`.
-pub async fn remove_expired(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    let done = sqlx::query("DELETE FROM refresh_tokens WHERE expires_at < $1")
-        .bind(before.0)
-        .execute(&mut **tx)
-        .await?;
+/// Removes some tokens that expired before `before`. Returns how many.
+pub async fn remove_expired(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM refresh_tokens WHERE token_hash IN (\
+         SELECT token_hash FROM refresh_tokens WHERE expires_at < $1 LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(at_most))
+    .execute(&mut **tx)
+    .await?;
     Ok(done.rows_affected())
 }
 

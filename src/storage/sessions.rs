@@ -38,10 +38,16 @@ pub async fn revoke(tx: &mut Tx, hash: &SecretHash) -> Result<()> {
     Ok(())
 }
 
-/// Removes sessions that ended before `now`.
-pub async fn remove_expired(tx: &mut Tx, now: Timestamp) -> Result<u64> {
-    let done =
-        sqlx::query("DELETE FROM sessions WHERE expires_at <= $1").bind(now.0).execute(&mut **tx).await?;
+/// Removes some sessions that ended before `now`. Returns how many.
+pub async fn remove_expired(tx: &mut Tx, now: Timestamp, at_most: u32) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM sessions WHERE token_hash IN (\
+         SELECT token_hash FROM sessions WHERE expires_at <= $1 LIMIT $2)",
+    )
+    .bind(now.0)
+    .bind(i64::from(at_most))
+    .execute(&mut **tx)
+    .await?;
     Ok(done.rows_affected())
 }
 

@@ -1,0 +1,94 @@
+//! What is particular to PostgreSQL: how it is reached, and how numbers are handed out.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, Executor as _};
+use url::Url;
+
+use super::bounded::Bounded;
+use super::{Kind, OpenError, Result, Tx, migrations};
+
+/// How long a request waits for a connection before it is told to come back.
+const ACQUIRE_WITHIN: Duration = Duration::from_millis(1000);
+/// How long a statement may take before it counts as lost.
+const STATEMENT_WITHIN: Duration = Duration::from_millis(900);
+/// A connection is renewed after this time, so that a moved or resized server is noticed.
+const LIFETIME: Duration = Duration::from_mins(30);
+/// The server's own bounds: a statement that nobody waits for any more ends there too, and a transaction whose
+/// process is gone without a word gives its locks back. In milliseconds.
+const SESSION: &str = "SET statement_timeout = 1000; SET lock_timeout = 800; \
+    SET idle_in_transaction_session_timeout = 5000";
+
+/// Where a PostgreSQL database is, with the password that opens it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(Url);
+
+impl PostgresUrl {
+    /// Parses `postgres://user:password@host:port/database`, with the usual parameters (`sslmode`,
+    /// `sslrootcert`, …).
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let known = matches!(url.scheme(), "postgres" | "postgresql");
+        (known && url.path().len() > 1).then_some(Self(url))
+    }
+}
+
+/// Host and database: what may be said aloud.
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.0.host_str().unwrap_or("a local socket");
+        let port = self.0.port().map_or_else(String::new, |port| format!(":{port}"));
+        write!(f, "{host}{port}{}", self.0.path())
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresUrl({self})")
+    }
+}
+
+/// Connects with at most `connections` at once.
+pub(super) async fn open(url: &PostgresUrl, connections: u32) -> std::result::Result<Bounded, OpenError> {
+    migrate(url).await?;
+    let pool = AnyPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_WITHIN)
+        .max_lifetime(LIFETIME)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute(SESSION).await?;
+                Ok(())
+            })
+        });
+    let pool = pool.connect(url.0.as_str()).await.map_err(unreachable)?;
+    Ok(Bounded::new(pool, STATEMENT_WITHIN))
+}
+
+/// Brings the schema up to date over a connection without bounds: an index on a big table takes its time, and
+/// of several replicas that start together all but one wait for the lock.
+async fn migrate(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
+    let options = AnyPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10));
+    let pool: AnyPool = options.connect(url.0.as_str()).await.map_err(unreachable)?;
+    let done = migrations::run(&pool, Kind::Postgres).await;
+    pool.close().await;
+    done
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
+fn unreachable(error: sqlx::Error) -> OpenError {
+    OpenError::Unreachable(error.to_string())
+}
+
+/// The next number. From a sequence, which no transaction waits for: a number whose transaction was undone is
+/// left out.
+pub(super) async fn next_number(tx: &mut Tx, counter: &'static str) -> Result<i64> {
+    let (value,): (i64,) = sqlx::query_as("SELECT nextval(CAST($1 || '_number' AS regclass))")
+        .bind(counter)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(value)
+}

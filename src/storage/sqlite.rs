@@ -1,0 +1,68 @@
+//! What is particular to SQLite: how its file is opened, and how numbers are handed out.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::AnyPool;
+use sqlx::Executor as _;
+use sqlx::any::AnyPoolOptions;
+
+use super::bounded::Bounded;
+use super::{Kind, OpenError, Result, Tx, migrations};
+
+/// How long a request waits for a connection before it is told to come back.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(2);
+/// How long a statement may take.
+const STATEMENT_WITHIN: Duration = Duration::from_secs(5);
+/// Readers: enough to use every core, few enough that their page caches stay small.
+const READERS: u32 = 4;
+
+/// Opens the file, creating it if need be: the readers and the one writer.
+pub(super) async fn open(path: &Path) -> std::result::Result<(Bounded, Bounded), OpenError> {
+    create_folder_of(path)?;
+    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let write = pool(&url, 1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").await?;
+    migrations::run(&write, Kind::Sqlite).await?;
+    let read = pool(&url, READERS, "PRAGMA query_only = ON;").await?;
+    Ok((Bounded::new(read, STATEMENT_WITHIN), Bounded::new(write, STATEMENT_WITHIN)))
+}
+
+async fn pool(url: &str, size: u32, pragmas: &'static str) -> std::result::Result<AnyPool, OpenError> {
+    let options = AnyPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_WITHIN).after_connect(
+        move |connection, _| {
+            Box::pin(async move {
+                connection.execute("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;").await?;
+                connection.execute(pragmas).await?;
+                Ok(())
+            })
+        },
+    );
+    options.connect(url).await.map_err(|error| OpenError::Unreadable(error.to_string()))
+}
+
+/// The next number: gapless, because the counter is part of the transaction, and there is one writer anyway.
+pub(super) async fn next_number(tx: &mut Tx, counter: &'static str) -> Result<i64> {
+    let (value,): (i64,) =
+        sqlx::query_as("UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value")
+            .bind(counter)
+            .fetch_one(&mut **tx)
+            .await?;
+    Ok(value)
+}
+
+fn create_folder_of(path: &Path) -> std::result::Result<(), OpenError> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        // Password hashes are in there: a folder that we make is its owner's alone.
+        Some(folder) => private_folder(folder)
+            .map_err(|error| OpenError::Unreadable(format!("{}: {error}", folder.display()))),
+        None => Ok(()),
+    }
+}
+
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
