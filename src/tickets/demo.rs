@@ -162,20 +162,22 @@ async fn go_on(
 
 #[cfg(test)]
 mod tests {
+    use crate::audit::chain::ChainKey;
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::storage::users::{self, User};
     use crate::storage::{Database, Store, commit};
     use crate::tickets::query::Query;
-    use crate::tickets::search_sqlite::{Search, search};
+    use crate::tickets::search::{Search, search};
     use crate::tickets::{Status, Ticket};
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
     async fn filled() -> (Vec<Ticket>, Vec<UserId>) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&Database::Sqlite(folder.path().join("t.db"))).await.unwrap();
+        let store =
+            Store::open(&Database::Sqlite(folder.path().join("t.db")), ChainKey::new([7; 32])).await.unwrap();
         let mut tx = store.write().await.unwrap();
         let mut people = Vec::new();
         for username in ["alice", "bob"].into_iter().chain(COLLEAGUES) {

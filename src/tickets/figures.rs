@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::query::{Position, Query};
-use super::search_sqlite::{Search, search};
+use super::search::{Search, search};
 use super::store::{self, NewTicket};
 use super::{Body, Priority, Resolution, Sight, Status, TicketId, Title};
+use crate::audit::chain::ChainKey;
 use crate::clock::Timestamp;
 use crate::oauth::UserId;
 use crate::storage::users::{self, Role, User};
@@ -141,7 +142,7 @@ fn cases() -> Vec<Case> {
 async fn search_on_100_000_tickets_prints_its_figures() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.db");
-    let store = Store::open(&Database::Sqlite(path.clone())).await.unwrap();
+    let store = Store::open(&Database::Sqlite(path.clone()), ChainKey::new([7; 32])).await.unwrap();
     let started = wall();
     fill(&store).await;
     let size = std::fs::metadata(&path).unwrap().len() / 1_000_000;

@@ -22,7 +22,9 @@ macro_rules! ticket_columns {
 
 pub mod demo;
 pub mod query;
-pub mod search_sqlite;
+pub mod search;
+mod search_postgres;
+mod search_sqlite;
 pub mod store;
 mod ticket;
 mod words;

@@ -12,10 +12,10 @@
 //! and the reporter as words of their own. The marks are private-use characters, which no word of a caller can
 //! hold. The join with `tickets` applies the visibility rule itself: the index only makes it cheap.
 
-use super::Sight;
 use super::query::{Position, Query, Tier};
+use super::search::{Page, Search};
 use super::store::{characters, ticket};
-use super::ticket::{Status, Ticket, TicketId};
+use super::ticket::{Ticket, TicketId};
 use super::words::words;
 use crate::oauth::UserId;
 use crate::oauth::secret::SecretHash;
@@ -33,34 +33,8 @@ const EVERY: &str = "\u{e003}every";
 /// ticket is indexed as a whole.
 const COMMENTS_INDEXED: i64 = 30;
 
-/// A search and how much of its results to read.
-#[derive(Clone, Copy, Debug)]
-pub struct Search<'a> {
-    /// On whose behalf.
-    pub sight: &'a Sight,
-    /// What to look for.
-    pub query: &'a Query,
-    /// Only tickets that stand so.
-    pub status: Option<Status>,
-    /// Where the page before ended.
-    pub after: Option<Position>,
-    /// How many tickets; at least 1.
-    pub limit: usize,
-    /// How many characters of each body.
-    pub excerpt: usize,
-}
-
-/// A page of results.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The tickets, best first.
-    pub tickets: Vec<Ticket>,
-    /// Where this page ends, when there is another.
-    pub next: Option<Position>,
-}
-
 /// One page of the tickets in sight that match.
-pub async fn search(store: &Store, search: Search<'_>) -> Result<Page> {
+pub(super) async fn search(store: &Store, search: Search<'_>) -> Result<Page> {
     let mut found: Vec<(Tier, Ticket)> = Vec::new();
     let (from, below) =
         search.after.map_or((Tier::Title, i64::MAX), |position| (position.tier, position.number));

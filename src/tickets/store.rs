@@ -1,11 +1,11 @@
 //! Tickets and comments in the database. One SQL text for every database; only the search index has its own
-//! file for each ([`super::search_sqlite`]).
+//! file for each ([`super::search`]).
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::Sight;
-use super::search_sqlite;
+use super::search;
 use super::ticket::{Body, Comment, Excerpt, Priority, Resolution, Status, Ticket, TicketId, Title};
 use crate::clock::Timestamp;
 use crate::oauth::UserId;
@@ -116,7 +116,7 @@ pub async fn record(tx: &mut Tx, new: NewTicket<'_>, now: Timestamp) -> Result<T
     .bind(now.0)
     .execute(&mut **tx)
     .await?;
-    search_sqlite::index(tx, TicketId::of(number)).await?;
+    search::index(tx, TicketId::of(number)).await?;
     Ok(TicketId::of(number))
 }
 
@@ -151,7 +151,7 @@ pub async fn add_comment(
     .bind(now.0)
     .execute(&mut **tx)
     .await?;
-    search_sqlite::index(tx, new.ticket).await?;
+    search::index(tx, new.ticket).await?;
     Ok(Some(Commented { number, status }))
 }
 
@@ -175,7 +175,7 @@ pub async fn close(
     .execute(&mut **tx)
     .await?;
     if done.rows_affected() == 1 {
-        search_sqlite::index(tx, id).await?;
+        search::index(tx, id).await?;
         return Ok(Closing::Closed);
     }
     let closed_at: Option<(Option<i64>,)> =
@@ -199,7 +199,7 @@ pub async fn set_pending(tx: &mut Tx, id: TicketId, now: Timestamp) -> Result<bo
     if done.rows_affected() == 0 {
         return Ok(false);
     }
-    search_sqlite::index(tx, id).await?;
+    search::index(tx, id).await?;
     Ok(true)
 }
 

@@ -5,7 +5,7 @@
 //! a substring search, and marks that readers of Arabic leave out are dropped.
 
 /// Marks drawn on a letter; the index drops them.
-fn is_combining_diacritic(c: char) -> bool {
+pub(super) fn is_combining_diacritic(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}')
 }
 
