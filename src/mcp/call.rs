@@ -5,16 +5,24 @@ use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, ErrorData
 use serde_json::{Value, json};
 
 use super::gate::Permit;
-use super::once::{Keyed, Once};
+use super::once::{Claimed, Known, Once};
 use super::principal::Principal;
 use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
 use super::trail;
 use crate::app::App;
 use crate::audit;
-use crate::storage::{self, StorageError, commit};
+use crate::oauth::Error;
+use crate::oauth::error::server_error;
+use crate::storage::{self, StorageError, commit, undo};
 
 /// Marks a result that was remembered rather than made now.
 const REPLAYED: &str = "mandate/replayed";
+/// Says, in seconds, when a call is worth another try.
+const RETRY_AFTER: &str = "mandate/retryAfterSeconds";
+/// How long to stay away from a call that is in progress, in seconds.
+const IN_FLIGHT_WAIT: u64 = 2;
+const MISMATCH: &str = "idempotency_key: was used before with other arguments or another tool; use a new key for \
+    a new call";
 
 /// Runs a call, for which there must be a permit that names this very tool. Without one the tool does not
 /// exist: it is unknown, or not offered.
@@ -28,7 +36,9 @@ pub(super) async fn call(
     };
     let arguments = Arguments::new(request.arguments);
     let done = match &tool.run {
-        Run::Read(run) => run(app, principal, arguments).await.map(|outcome| result(outcome, tool)),
+        Run::Read(run) => {
+            run(app, principal, arguments).await.map(|outcome| result(outcome, tool)).map_err(Error::from)
+        }
         Run::Write { parse, .. } => {
             let mut arguments = arguments;
             let key = arguments.idempotency_key();
@@ -39,7 +49,7 @@ pub(super) async fn call(
         }
     };
     done.map_err(|error| {
-        permit.fail(error.into());
+        permit.fail(error);
         ErrorData::internal_error("the server made an error", None)
     })
 }
@@ -57,6 +67,7 @@ impl Write {
         event.arguments = Some(trail::reduced(&self.deed.arguments()));
         event.idempotency_key.clone_from(&self.key);
         event.reference = Some(permit.reference().to_owned());
+        event.trace_id = permit.trace_id().map(str::to_owned);
         event
     }
 }
@@ -66,39 +77,79 @@ async fn write(
     permit: &Permit,
     principal: &Principal,
     write: Write,
-) -> Result<CallToolResult, StorageError> {
-    let Write { tool, deed, key } = &write;
-    let now = app.now();
-    let mut tx = app.store.write().await?;
-    let keyed = key.as_deref().map(|key| Keyed::new(principal, key, tool, deed.as_ref()));
-    let once = match &keyed {
-        Some(keyed) => keyed.find(&mut tx, now).await?,
+) -> Result<CallToolResult, Error> {
+    let claim = permit.claim();
+    // The gate read the same arguments, or else it let in something other than what is run here.
+    if claim.map(Claimed::key) != write.key.as_deref() {
+        return Err(server_error("the server made an error").detail("a key that the gate did not see"));
+    }
+    let once = match claim {
+        Some(claim) => claim.judge().await?,
         None => Once::Run,
     };
-    let outcome = match once {
-        Once::Replay(answer) => return Ok(replayed(answer)),
-        Once::Mismatch => Outcome::Unable(
-            "idempotency_key: was used before with other arguments or another tool; use a new key for a new call"
-                .to_owned(),
-        ),
-        Once::Run => deed.run(&mut tx, &Scene { principal, now }).await?,
+    let known = match once {
+        Once::Run => match run(app, permit, principal, &write).await? {
+            Ok(outcome) => return Ok(result(outcome, write.tool)),
+            Err(known) => known,
+        },
+        Once::Not(known) => known,
     };
+    Ok(match known {
+        Known::Done(answer) => replayed(answer),
+        Known::InFlight => in_flight(),
+        Known::Mismatch => {
+            let mut event = write.event(principal, permit, audit::Outcome::Refused);
+            event.detail = Some(MISMATCH.to_owned());
+            let mut tx = app.store.write().await?;
+            storage::audit::record(&mut tx, app.now(), &event);
+            commit(tx).await?;
+            result(Outcome::Unable(MISMATCH.to_owned()), write.tool)
+        }
+    })
+}
+
+/// Does a deed, unless its row says that there is nothing to do.
+async fn run(
+    app: &App,
+    permit: &Permit,
+    principal: &Principal,
+    write: &Write,
+) -> Result<Result<Outcome, Known>, StorageError> {
+    let now = app.now();
+    let mut tx = app.store.write().await?;
+    let claim = permit.claim();
+    if let Some(claim) = claim
+        && let Once::Not(known) = claim.claim(&mut tx, now).await?
+    {
+        undo(tx).await?;
+        if let Known::Done(answer) = &known {
+            claim.settle(answer).await;
+        }
+        return Ok(Err(known));
+    }
+    let outcome = write.deed.run(&mut tx, &Scene { principal, now }).await?;
     if let Outcome::Answer(answer) = &outcome {
-        if let Some(keyed) = &keyed {
-            keyed.record(&mut tx, answer, now).await?;
+        if let Some(claim) = claim {
+            claim.record(&mut tx, answer).await?;
         }
         let mut event = write.event(principal, permit, audit::Outcome::Done);
         event.detail = Some(answer.text.chars().take(80).collect());
-        storage::audit::record(&mut tx, now, &event).await?;
+        storage::audit::record(&mut tx, now, &event);
     } else {
+        if let Some(claim) = claim {
+            claim.release(&mut tx).await?;
+        }
         let mut event = write.event(principal, permit, audit::Outcome::Refused);
         if let Outcome::Unable(why) = &outcome {
             event.detail = Some(why.clone());
         }
-        storage::audit::record(&mut tx, now, &event).await?;
+        storage::audit::record(&mut tx, now, &event);
     }
     commit(tx).await?;
-    Ok(result(outcome, tool))
+    if let (Some(claim), Outcome::Answer(answer)) = (claim, &outcome) {
+        claim.settle(answer).await;
+    }
+    Ok(Ok(outcome))
 }
 
 /// What the caller gets. What they can mend themselves is a result that says so, not a protocol error, so that
@@ -115,6 +166,19 @@ fn result(outcome: Outcome, tool: &Tool) -> CallToolResult {
         None => CallToolResult::error(content),
     };
     result.structured_content = structured;
+    result
+}
+
+/// Another attempt under the same key is at it: nobody knows yet what comes of it.
+fn in_flight() -> CallToolResult {
+    let text = format!(
+        "A call with this idempotency_key is in progress. Try again in {IN_FLIGHT_WAIT} seconds with the same key \
+         and the same arguments: you then get its result."
+    );
+    let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
+    let mut meta = MetaObject::default();
+    meta.0.insert(RETRY_AFTER.to_owned(), IN_FLIGHT_WAIT.into());
+    result.meta = Some(meta);
     result
 }
 

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 const ALLOWED: &str = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Method, Mcp-Name, \
                        Mcp-Session-Id, Last-Event-ID, DPoP, traceparent, tracestate";
 /// What a page may read: without the challenge it could not begin to sign in.
-const EXPOSED: &str =
-    "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, DPoP-Nonce, Retry-After, X-Reference-Id";
+const EXPOSED: &str = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, DPoP-Nonce, Retry-After, \
+                       RateLimit, RateLimit-Policy, X-Reference-Id";
 /// How long a browser may keep the answer, in seconds: the most that browsers honour.
 const MAX_AGE: &str = "7200";
 

@@ -4,8 +4,9 @@
 //! decides everything that has an HTTP status before any answer begins. What passes carries a [`Permit`], and
 //! nothing can be run without one.
 //!
-//! The order: Host and Origin (403) → method (preflight, 405) → declared size (413) → token and grant (401) →
-//! body (413, 415, 400) → scopes (403) → quota (429) → MCP.
+//! The order: Host and Origin (403) → method (preflight, 405) → declared size (413) → token (401) → body (413,
+//! 415, 400) → grant (401) → scopes (403) → quota (429) → MCP. The grant, the quota and the idempotency key are
+//! asked at once, after the body: see `entrance.rs`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,17 +19,19 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 
 use super::challenge::Challenge;
+use super::entrance::{self, Entrance};
+use super::limits::Standings;
 use super::message::Message;
+use super::once::{Asked, Claimed};
 use super::operation::Operation;
-use super::principal::{NoPrincipal, Principal, Principals};
+use super::principal::{NoToken, Principal, Tokens, Verified};
 use super::refusal::Refusal;
 use super::server::Server;
 use super::site::Site;
 use super::tools::Tool;
-use super::trail::Trail;
+use super::trail::{self, Trail};
 use super::{cors, intake};
 use crate::app::App;
-use crate::ephemeral::{Meter, Quota};
 use crate::oauth::Error;
 use crate::web::reference;
 
@@ -37,7 +40,9 @@ use crate::web::reference;
 pub(super) struct Permit {
     principal: Principal,
     operation: Operation,
+    claim: Option<Arc<Claimed>>,
     reference: String,
+    trace_id: Option<String>,
     fault: Arc<OnceLock<Error>>,
 }
 
@@ -60,6 +65,16 @@ impl Permit {
         &self.reference
     }
 
+    /// The trace that the caller says the request belongs to.
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
+    }
+
+    /// The attempt at a deed that the call is, if it names an idempotency key.
+    pub(super) fn claim(&self) -> Option<&Claimed> {
+        self.claim.as_deref()
+    }
+
     /// Says that the operation failed by our own fault: the gate then answers 503 or 500, not MCP.
     pub(super) fn fail(&self, error: Error) {
         // Of several faults the first is the cause.
@@ -71,7 +86,7 @@ impl Permit {
 pub(super) struct Gate {
     app: Arc<App>,
     site: Site,
-    principals: Principals,
+    tokens: Tokens,
     trail: Trail,
     service: StreamableHttpService<Server, NeverSessionManager>,
 }
@@ -94,7 +109,7 @@ impl Gate {
         );
         Self {
             site: Site::new(&app.config),
-            principals: Principals::new(app.clone()),
+            tokens: Tokens::new(app.clone()),
             trail: Trail::new(app.clone()),
             app,
             service,
@@ -109,8 +124,8 @@ impl Gate {
         }
         let (parts, body) = request.into_parts();
         intake::check_length(&parts)?;
-        let principal = match self.principals.of(&parts).await {
-            Ok(principal) => principal,
+        let token = match self.tokens.of(&parts) {
+            Ok(token) => token,
             Err(why) => return Err(self.unauthenticated(why).await),
         };
         intake::check_content_type(&parts)?;
@@ -124,54 +139,66 @@ impl Gate {
         })?;
         intake::check_version(&parts, &message)?;
         let operation = Operation::of(&message, &self.app.config.mcp);
-        self.check_scopes(&principal, operation).await?;
-        self.check_quota(&principal, operation, &message).await?;
-        self.trail.note_use(&principal);
-        let permit = Permit { principal, operation, reference: reference::current(), fault: Arc::default() };
+        let trace_id = trail::trace_id(&parts, &message);
+        let (permit, standings) = self.admit(&token, operation, &message, trace_id).await?;
+        self.trail.note_use(&permit.principal);
         let response = self.pass(parts, body, permit.clone()).await;
-        match permit.fault.get() {
+        let answered = match permit.fault.get() {
             Some(error) => Err(Refusal::Fault(message.id, error.clone())),
             None => intake::in_json(response, message.id.as_ref()).await,
-        }
+        };
+        let mut response = answered.unwrap_or_else(|refusal| refusal.respond(&self.app));
+        standings.tell(&mut response);
+        Ok(response)
     }
 
-    async fn unauthenticated(&self, why: NoPrincipal) -> Refusal {
+    async fn unauthenticated(&self, why: NoToken) -> Refusal {
         match why {
-            NoPrincipal::NoToken => Challenge::NoToken.into(),
-            NoPrincipal::Unclear(what) => Challenge::Unclear(what).into(),
-            NoPrincipal::Fault(error) => Refusal::Fault(None, error),
-            NoPrincipal::BadToken(reason, whose) => {
-                self.trail.bad_token(reason, whose.as_deref()).await;
+            NoToken::None => Challenge::NoToken.into(),
+            NoToken::Unclear(what) => Challenge::Unclear(what).into(),
+            NoToken::Bad(reason) => {
+                self.trail.bad_token(reason).await;
                 Challenge::BadToken.into()
             }
         }
     }
 
-    async fn check_scopes(&self, principal: &Principal, operation: Operation) -> Result<(), Refusal> {
-        let needed = operation.scopes();
-        if needed.is_subset(&principal.scopes) {
-            return Ok(());
-        }
-        self.trail.refused(principal, operation, "insufficient_scope").await;
-        Err(Challenge::InsufficientScope { needed, granted: principal.scopes.clone() }.into())
-    }
-
-    async fn check_quota(
+    /// Grant (401), scopes (403) and quota (429).
+    async fn admit(
         &self,
-        principal: &Principal,
+        token: &Verified,
         operation: Operation,
         message: &Message,
-    ) -> Result<(), Refusal> {
-        let Some(class) = operation.class() else { return Ok(()) };
-        let rate = class.rate(&self.app.config.mcp);
-        let meter = Meter::Calls(class.as_str(), principal.client_id.as_str(), principal.user_id.as_str());
-        match self.app.ephemeral.quota(meter, rate).await {
-            Ok(Quota::Within { .. }) => Ok(()),
-            Ok(Quota::Exceeded { retry_after }) => {
-                self.trail.refused(principal, operation, "rate_limited").await;
-                Err(Refusal::Limited { id: message.id.clone(), class, rate, retry_after })
+        trace_id: Option<String>,
+    ) -> Result<(Permit, Standings), Refusal> {
+        let needed = operation.scopes();
+        let reaches = needed.is_subset(&token.scopes);
+        // What the token does not reach counts against no limit and claims nothing.
+        let wanted = if reaches { operation } else { Operation::Protocol };
+        let asked = match wanted {
+            Operation::Tool(tool) => Asked::of(tool, &message.params),
+            _ => None,
+        };
+        let entrance = entrance::ask(&self.app, token, wanted, asked).await;
+        let by = trail::By { token, operation, trace_id: trace_id.as_deref() };
+        match entrance.map_err(|error| Refusal::Fault(message.id.clone(), error))? {
+            Entrance::Ended => {
+                self.trail.refused(by, "invalid_token: its grant has ended").await;
+                Err(Challenge::BadToken.into())
             }
-            Err(error) => Err(Refusal::Fault(message.id.clone(), error.into())),
+            Entrance::Limited { name, rate, retry_after, standings } => {
+                self.trail.refused(by, "rate_limited").await;
+                Err(Refusal::Limited { id: message.id.clone(), name, rate, retry_after, standings })
+            }
+            Entrance::Open { principal, .. } if !reaches || !needed.is_subset(&principal.scopes) => {
+                self.trail.refused(by, "insufficient_scope").await;
+                Err(Challenge::InsufficientScope { needed, granted: principal.scopes }.into())
+            }
+            Entrance::Open { principal, standings, claim } => {
+                let reference = reference::current();
+                let fault = Arc::default();
+                Ok((Permit { principal, operation, claim, reference, trace_id, fault }, standings))
+            }
         }
     }
 

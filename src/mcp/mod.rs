@@ -1,7 +1,7 @@
 //! The resource server: the MCP endpoint and the metadata that leads clients to sign in.
 //!
-//! Owns what happens to a request between its arrival and a ticket: who may come in (`gate.rs`), on whose behalf
-//! (`principal.rs`), what a refusal says (`challenge.rs`), how MCP is spoken (`server.rs`) and how one tool is run
+//! Owns what happens to a request between its arrival and a ticket: who may come in (`gate.rs`,
+//! `entrance.rs`), on whose behalf (`principal.rs`), what a refusal says (`challenge.rs`), how MCP is spoken (`server.rs`) and how one tool is run
 //! (`call.rs`). Does not own tokens and grants (those are written by the authorization server and only read
 //! here, through storage and keys), nor tickets and who may see which (those are [`crate::tickets`]'s).
 //!
@@ -15,8 +15,10 @@
 mod call;
 mod challenge;
 mod cors;
+mod entrance;
 mod gate;
 mod intake;
+mod limits;
 mod message;
 mod metadata;
 mod once;

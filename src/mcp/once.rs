@@ -1,79 +1,201 @@
 //! A write happens once: what an idempotency key says about a deed, before it is done.
 //!
-//! The key's row is written in the transaction of the effect itself, so there is no moment in which one exists
-//! without the other: a retry finds the row and gets the first result, or finds nothing and does the deed.
+//! Two places know. The ephemeral store is asked as the call comes in, and answers most retries by itself: it
+//! holds the claim of the attempt that is at it, and afterwards the result. But it may lose what it knows. So the
+//! key's row is also claimed in the transaction of the effect itself: there is no moment in which one exists
+//! without the other, and whoever comes at the same time waits for that transaction to end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::principal::Principal;
-use super::tools::{Answer, Deed, Tool};
+use super::principal::Verified;
+use super::tools::{Answer, Arguments, Run, Tool};
+use crate::app::App;
 use crate::clock::Timestamp;
+use crate::ephemeral::admission::{Claim, ClaimKey, RESULT_REMEMBERED, Settled};
 use crate::oauth::secret::SecretHash;
-use crate::storage::effects::{self, Effect, EffectKey};
+use crate::oauth::{ClientId, Error, UserId};
+use crate::storage::effects::{self, EffectKey};
 use crate::storage::{StorageError, Tx};
 
-/// How long a key is remembered.
-const REMEMBERED: Duration = Duration::from_hours(24);
+/// How long a call waits for another attempt that is at the same deed.
+const WAITS_FOR: Duration = Duration::from_millis(1500);
+/// How often it looks.
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
+
+/// A key and what is asked under it, as the message says.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    key: String,
+    tool: &'static str,
+    /// Of the tool and its arguments, defaults filled in.
+    digest: String,
+}
+
+impl Asked {
+    /// The key of a call, if there is one and the arguments are good. Whatever is wrong with them is said when
+    /// the tool is run.
+    pub(super) fn of(tool: &'static Tool, params: &Map<String, Value>) -> Option<Self> {
+        let Run::Write { parse, .. } = &tool.run else { return None };
+        let mut arguments = Arguments::new(params.get("arguments")?.as_object().cloned());
+        let key = arguments.idempotency_key()?;
+        let deed = parse(arguments).ok()?;
+        let digest = SecretHash::of(&format!("{}\n{}", tool.name, deed.arguments()));
+        Some(Self { key, tool: tool.name, digest: digest.as_str().to_owned() })
+    }
+
+    /// How the ephemeral store names it. The same key of another user or another client is another key.
+    pub(super) fn claim_key<'a>(&'a self, token: &'a Verified, attempt: &'a str) -> ClaimKey<'a> {
+        ClaimKey {
+            user_id: token.user_id.as_str(),
+            client_id: token.client_id.as_str(),
+            key: &self.key,
+            digest: &self.digest,
+            attempt,
+        }
+    }
+}
 
 /// What to do about a deed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Once {
     /// Do it: the key is new.
     Run,
-    /// Do nothing and give this result, which the first call had.
-    Replay(Answer),
-    /// Do nothing: the key was used for another deed.
+    /// Do nothing: the key is known.
+    Not(Known),
+}
+
+/// What is known of a key that is not new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// The deed was done, with this result.
+    Done(Answer),
+    /// Another attempt is at it, and was for as long as we could wait.
+    InFlight,
+    /// It was used for another deed.
     Mismatch,
 }
 
-/// One deed under one key.
-pub(super) struct Keyed<'a> {
-    key: EffectKey<'a>,
-    tool: &'static str,
-    arguments_digest: String,
+/// One attempt at a deed under a key. While it has the key, dropping it gives the key back.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    app: Arc<App>,
+    user_id: UserId,
+    client_id: ClientId,
+    asked: Asked,
+    attempt: String,
+    found: Claim,
+    has_key: AtomicBool,
 }
 
-impl<'a> Keyed<'a> {
-    /// A deed of this principal's. The same key of another user or another client is another key.
-    pub(super) fn new(principal: &'a Principal, key: &'a str, tool: &Tool, deed: &dyn Deed) -> Self {
-        Self {
-            key: EffectKey {
-                user_id: &principal.user_id,
-                client_id: &principal.client_id,
-                idempotency_key: key,
-            },
-            tool: tool.name,
-            arguments_digest: SecretHash::of(&deed.arguments().to_string()).as_str().to_owned(),
+impl Claimed {
+    /// An attempt of which the ephemeral store said this.
+    pub(super) fn new(app: Arc<App>, token: &Verified, asked: Asked, attempt: String, found: Claim) -> Self {
+        let has_key = AtomicBool::new(found == Claim::Run);
+        let (user_id, client_id) = (token.user_id.clone(), token.client_id.clone());
+        Self { app, user_id, client_id, asked, attempt, found, has_key }
+    }
+
+    /// The caller's key.
+    pub(super) fn key(&self) -> &str {
+        &self.asked.key
+    }
+
+    /// What to do, as far as the ephemeral store knows; waits a little for another attempt.
+    pub(super) async fn judge(&self) -> Result<Once, Error> {
+        let mut found = self.found.clone();
+        let mut waited = Duration::ZERO;
+        while found == Claim::InFlight && waited < WAITS_FOR {
+            tokio::time::sleep(LOOKS_EVERY).await;
+            waited += LOOKS_EVERY;
+            found = self.app.ephemeral.claim(self.claim_key()).await?;
+            self.has_key.store(found == Claim::Run, Ordering::Relaxed);
+        }
+        match found {
+            Claim::Run => Ok(Once::Run),
+            Claim::Done(result) => Ok(Once::Not(Known::Done(parse(&result)?))),
+            Claim::InFlight => Ok(Once::Not(Known::InFlight)),
+            Claim::Mismatch => Ok(Once::Not(Known::Mismatch)),
         }
     }
 
-    /// What to do.
-    pub(super) async fn find(&self, tx: &mut Tx, now: Timestamp) -> Result<Once, StorageError> {
-        match effects::find(tx, self.key, now.minus(REMEMBERED)).await? {
-            None => Ok(Once::Run),
-            Some(effect) if effect.tool == self.tool && effect.arguments_digest == self.arguments_digest => {
-                parse(&effect.result).map(Once::Replay)
-            }
-            Some(_) => Ok(Once::Mismatch),
+    /// Claims the key for the transaction that is about to do the deed, or finds what was done under it. Waits
+    /// for whoever is at it in another transaction.
+    pub(super) async fn claim(&self, tx: &mut Tx, now: Timestamp) -> Result<Once, StorageError> {
+        let claimed = effects::Claimed { tool: self.asked.tool, arguments_digest: &self.asked.digest };
+        if effects::claim(tx, self.effect_key(), claimed, now.minus(RESULT_REMEMBERED), now).await? {
+            return Ok(Once::Run);
+        }
+        let gone = || StorageError::corrupt("effects", "a claimed key is not there");
+        let effect = effects::find(tx, self.effect_key()).await?.ok_or_else(gone)?;
+        if effect.tool == self.asked.tool && effect.arguments_digest == self.asked.digest {
+            return Ok(Once::Not(Known::Done(parse(&effect.result)?)));
+        }
+        Ok(Once::Not(Known::Mismatch))
+    }
+
+    /// Remembers what came of it, in the transaction that did it.
+    pub(super) async fn record(&self, tx: &mut Tx, answer: &Answer) -> Result<(), StorageError> {
+        effects::record(tx, self.effect_key(), &written(answer)).await
+    }
+
+    /// Gives the row back: the deed was not done.
+    pub(super) async fn release(&self, tx: &mut Tx) -> Result<(), StorageError> {
+        effects::release(tx, self.effect_key()).await
+    }
+
+    /// Tells the ephemeral store what was done. That is only for speed: the row is there.
+    pub(super) async fn settle(&self, answer: &Answer) {
+        self.has_key.store(false, Ordering::Relaxed);
+        let settled = self.app.ephemeral.settle(self.claim_key(), Settled::Done(written(answer))).await;
+        if let Err(error) = settled {
+            tracing::warn!(detail = %error, "the result of a write is not remembered");
         }
     }
 
-    /// Remembers what came of it.
-    pub(super) async fn record(
-        &self,
-        tx: &mut Tx,
-        answer: &Answer,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        let effect = Effect {
-            tool: self.tool.to_owned(),
-            arguments_digest: self.arguments_digest.clone(),
-            result: json!({ "structured": answer.structured, "text": answer.text }).to_string(),
+    fn claim_key(&self) -> ClaimKey<'_> {
+        ClaimKey {
+            user_id: self.user_id.as_str(),
+            client_id: self.client_id.as_str(),
+            key: &self.asked.key,
+            digest: &self.asked.digest,
+            attempt: &self.attempt,
+        }
+    }
+
+    fn effect_key(&self) -> EffectKey<'_> {
+        EffectKey { user_id: &self.user_id, client_id: &self.client_id, idempotency_key: &self.asked.key }
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if !self.has_key.load(Ordering::Relaxed) {
+            return;
+        }
+        let own = Self {
+            app: self.app.clone(),
+            user_id: self.user_id.clone(),
+            client_id: self.client_id.clone(),
+            asked: self.asked.clone(),
+            attempt: std::mem::take(&mut self.attempt),
+            found: Claim::Run,
+            has_key: AtomicBool::new(false),
         };
-        effects::record(tx, self.key, &effect, now).await
+        self.app.tasks.spawn(async move {
+            // If this fails, the key is free when its claim runs out.
+            if let Err(error) = own.app.ephemeral.settle(own.claim_key(), Settled::Released).await {
+                tracing::warn!(detail = %error, "a claimed key is not given back");
+            }
+        });
     }
+}
+
+fn written(answer: &Answer) -> String {
+    json!({ "structured": answer.structured, "text": answer.text }).to_string()
 }
 
 fn parse(result: &str) -> Result<Answer, StorageError> {

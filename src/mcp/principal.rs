@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::keys::BadToken;
-use crate::oauth::{ClientId, Error, GrantId, Scopes, UserId};
+use crate::oauth::{ClientId, GrantId, Scopes, UserId};
 use crate::storage::users::Role;
 
 /// The longest token that is looked at, in bytes. Ours have about 700.
@@ -18,7 +18,7 @@ const LONGEST_TOKEN: usize = 8 * 1024;
 /// How many verified tokens are remembered: about 10 MB.
 const REMEMBERED_TOKENS: u64 = 20_000;
 
-/// User, client, grant and scopes, and what the user may do at all.
+/// User, client, grant and scopes, and what the user may do at all: of a verified token whose grant lives.
 #[derive(Clone, Debug)]
 pub(super) struct Principal {
     /// On whose behalf.
@@ -35,29 +35,15 @@ pub(super) struct Principal {
     pub(super) last_used_at: Option<Timestamp>,
 }
 
-/// Why there is no principal.
-#[derive(Debug)]
-pub(super) enum NoPrincipal {
+/// Why there is no token to go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoToken {
     /// No bearer token was sent.
-    NoToken,
+    None,
     /// Credentials were sent in a way that nobody can be sure of (RFC 6750 §3.1, `invalid_request`).
     Unclear(&'static str),
-    /// The token is not good (RFC 6750 §3.1, `invalid_token`). Why is for the log; whose it is, where it was
-    /// verified.
-    BadToken(Reason, Option<Arc<Verified>>),
-    /// It could not be found out.
-    Fault(Error),
-}
-
-/// Why a token is not good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Reason {
-    /// It says so itself.
-    #[error("{0}")]
-    Token(#[from] BadToken),
-    /// The grant was revoked or has ended, or its user was disabled.
-    #[error("its grant has ended")]
-    Ended,
+    /// The token is not good (RFC 6750 §3.1, `invalid_token`). Why is for the log.
+    Bad(BadToken),
 }
 
 /// What a token's signature vouches for.
@@ -69,45 +55,28 @@ pub(super) struct Verified {
     pub(super) client_id: ClientId,
     /// The grant.
     pub(super) grant_id: GrantId,
-    scopes: Scopes,
+    /// What it reaches.
+    pub(super) scopes: Scopes,
     /// Unix seconds.
     expires: i64,
 }
 
-/// Makes principals. Remembers which tokens it has verified, by their SHA-256, because a signature costs more
-/// than the rest of a call. Only the signature is remembered: expiry and the grant are looked at every time.
-pub(super) struct Principals {
+/// Verifies tokens. Remembers which it has verified, by their SHA-256, because a signature costs more than the
+/// rest of a call. Only the signature is remembered: expiry and the grant are looked at every time.
+pub(super) struct Tokens {
     app: Arc<App>,
     verified: Cache<[u8; 32], Arc<Verified>>,
 }
 
-impl Principals {
+impl Tokens {
     /// Remembers nothing yet.
     pub(super) fn new(app: Arc<App>) -> Self {
         Self { app, verified: Cache::new(REMEMBERED_TOKENS) }
     }
 
-    /// The principal of a request.
-    pub(super) async fn of(&self, request: &Parts) -> Result<Principal, NoPrincipal> {
-        let token = bearer(request)?;
-        let now = self.app.now();
-        let verified = self.verify(token, now).map_err(|why| NoPrincipal::BadToken(why.into(), None))?;
-        let grant = self.app.store.find_live_grant(&verified.grant_id, now).await;
-        let grant = grant.map_err(|error| NoPrincipal::Fault(error.into()))?;
-        let same = |grant: &crate::storage::grants::LiveGrant| {
-            grant.user_id == verified.user_id && grant.client_id == verified.client_id
-        };
-        match grant.filter(same) {
-            None => Err(NoPrincipal::BadToken(Reason::Ended, Some(verified))),
-            Some(grant) => Ok(Principal {
-                scopes: verified.scopes.intersection(&grant.scopes),
-                user_id: grant.user_id,
-                role: grant.role,
-                client_id: grant.client_id,
-                grant_id: verified.grant_id.clone(),
-                last_used_at: grant.last_used_at,
-            }),
-        }
+    /// The token of a request.
+    pub(super) fn of(&self, request: &Parts) -> Result<Arc<Verified>, NoToken> {
+        self.verify(bearer(request)?, self.app.now()).map_err(NoToken::Bad)
     }
 
     fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, BadToken> {
@@ -132,32 +101,30 @@ impl Principals {
 
 /// The bearer token of a request: from one `Authorization` header and from nowhere else (RFC 6750 §2.1; OAuth
 /// 2.1 §5.2 has no query parameter, and MCP forbids it).
-fn bearer(request: &Parts) -> Result<&str, NoPrincipal> {
+fn bearer(request: &Parts) -> Result<&str, NoToken> {
     let query = request.uri.query().unwrap_or_default();
     if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token") {
-        return Err(NoPrincipal::Unclear(
-            "send the access token in the Authorization header, never in the URL",
-        ));
+        return Err(NoToken::Unclear("send the access token in the Authorization header, never in the URL"));
     }
     let mut headers = request.headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (headers.next(), headers.next());
     if second.is_some() {
-        return Err(NoPrincipal::Unclear("send one Authorization header"));
+        return Err(NoToken::Unclear("send one Authorization header"));
     }
     let text = first.map(HeaderValue::to_str).transpose();
-    let text = text.map_err(|_| NoPrincipal::Unclear("the Authorization header is not ASCII"))?;
+    let text = text.map_err(|_| NoToken::Unclear("the Authorization header is not ASCII"))?;
     let (scheme, token) = text.unwrap_or_default().trim().split_once(' ').unwrap_or_default();
     if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Err(NoPrincipal::NoToken);
+        return Err(NoToken::None);
     }
     let token = token.trim();
     // RFC 6750 §2.1, b64token. A comma or a space means that there are two.
     if token.contains([',', ' ']) {
-        return Err(NoPrincipal::Unclear("send one access token"));
+        return Err(NoToken::Unclear("send one access token"));
     }
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     if token.len() > LONGEST_TOKEN || !token.bytes().all(legal) {
-        return Err(NoPrincipal::BadToken(BadToken::Malformed.into(), None));
+        return Err(NoToken::Bad(BadToken::Malformed));
     }
     Ok(token)
 }
@@ -173,10 +140,9 @@ mod tests {
         }
         match bearer(&request.body(()).unwrap().into_parts().0) {
             Ok(token) => token.to_owned(),
-            Err(NoPrincipal::NoToken) => "none".into(),
-            Err(NoPrincipal::Unclear(_)) => "unclear".into(),
-            Err(NoPrincipal::BadToken(..)) => "bad".into(),
-            Err(NoPrincipal::Fault(_)) => "fault".into(),
+            Err(NoToken::None) => "none".into(),
+            Err(NoToken::Unclear(_)) => "unclear".into(),
+            Err(NoToken::Bad(_)) => "bad".into(),
         }
     }
 

@@ -8,8 +8,8 @@ use rmcp::model::ErrorCode;
 use serde_json::{Value, json};
 
 use super::challenge::Challenge;
+use super::limits::{Standings, whole_seconds};
 use super::message;
-use super::operation::Class;
 use super::site::NotHere;
 use crate::app::App;
 use crate::ephemeral::Rate;
@@ -47,12 +47,14 @@ pub(super) enum Refusal {
     Limited {
         /// Of the request.
         id: Option<Value>,
-        /// Which limit.
-        class: Class,
+        /// The limit's name: a class, or a tool.
+        name: String,
         /// The limit.
         rate: Rate,
         /// How long to wait.
         retry_after: Duration,
+        /// How all limits stand.
+        standings: Standings,
     },
     /// 503 or 500: our own fault.
     Fault(Option<Value>, Error),
@@ -81,7 +83,11 @@ impl Refusal {
             Self::Protocol { status, id, code, message, data } => {
                 message::error(status, id.as_ref(), code, &message, data)
             }
-            Self::Limited { id, class, rate, retry_after } => limited(id.as_ref(), class, rate, retry_after),
+            Self::Limited { id, name, rate, retry_after, standings } => {
+                let mut response = limited(id.as_ref(), &name, rate, retry_after);
+                standings.tell(&mut response);
+                response
+            }
             Self::Fault(id, error) => fault(id.as_ref(), &error),
         };
         let no_store = HeaderValue::from_static("no-store");
@@ -103,14 +109,20 @@ fn method_not_allowed() -> Response {
     response
 }
 
-fn limited(id: Option<&Value>, class: Class, rate: Rate, retry_after: Duration) -> Response {
-    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-    let (burst, per, class) = (rate.burst, rate.per.as_secs(), class.as_str());
+fn limited(id: Option<&Value>, name: &str, rate: Rate, retry_after: Duration) -> Response {
+    let seconds = whole_seconds(retry_after);
+    let (count, per, burst) = (rate.count, rate.per.as_secs(), rate.burst);
     let message = format!(
-        "Too many calls: {burst} {class} calls in {per} seconds are allowed to one user through one client. \
-         Try again in {seconds} seconds."
+        "Too many calls: {count} {name} calls in {per} seconds are allowed to one user through one client, {burst} \
+         of them at once. Try again in {seconds} seconds."
     );
-    let data = json!({ "retry_after_seconds": seconds, "limit": burst, "per_seconds": per, "class": class });
+    let data = json!({
+        "retry_after_seconds": seconds,
+        "limit": count,
+        "per_seconds": per,
+        "burst": burst,
+        "class": name,
+    });
     let mut response = message::error(StatusCode::TOO_MANY_REQUESTS, id, RATE_LIMITED, &message, Some(data));
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response

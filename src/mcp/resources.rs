@@ -8,7 +8,7 @@ use super::tools::view::{self, COMMENTS};
 use crate::app::App;
 use crate::storage::StorageError;
 use crate::tickets::query::Query;
-use crate::tickets::search_sqlite::{Search, search};
+use crate::tickets::search::{Search, search};
 use crate::tickets::{Body, Sight, TicketId, store};
 
 const MIME_TYPE: &str = "application/json";

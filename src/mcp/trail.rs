@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use moka::sync::Cache;
 use serde_json::Value;
 
+use super::message::Message;
 use super::operation::Operation;
-use super::principal::{Principal, Reason, Verified};
+use super::principal::{Principal, Verified};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::clock::Timestamp;
 use crate::ephemeral::{Meter, Quota, Rate};
+use crate::keys::BadToken;
 use crate::oauth::GrantId;
 use crate::storage::{self, audit, commit, grants};
 use crate::web::reference;
 
 /// How many refusals of one grant are recorded in a minute, and as many of callers that proved nothing: enough
 /// to see what is going on, few enough that refusals cannot fill the disk or keep the writer busy.
-const REFUSALS: Rate = Rate { burst: 60, per: Duration::from_mins(1) };
+const REFUSALS: Rate = Rate::of(60, Duration::from_mins(1));
 /// The meter of callers that proved nothing.
 const ANYBODY: &str = "anybody";
 /// How exactly the last use of a grant is known.
@@ -27,6 +30,17 @@ const USE_PRECISION: Duration = Duration::from_mins(1);
 const REMEMBERED_GRANTS: u64 = 20_000;
 /// How much of a text among a tool's arguments is kept, in characters.
 const KEPT: usize = 80;
+
+/// Who was refused what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct By<'a> {
+    /// The token that was presented.
+    pub(super) token: &'a Verified,
+    /// What was asked.
+    pub(super) operation: Operation,
+    /// The trace that the request belongs to.
+    pub(super) trace_id: Option<&'a str>,
+}
 
 /// Writes the trail.
 pub(super) struct Trail {
@@ -40,24 +54,23 @@ impl Trail {
         Self { app, noted: Cache::new(REMEMBERED_GRANTS) }
     }
 
-    /// Records that a principal was refused an operation.
-    pub(super) async fn refused(&self, principal: &Principal, operation: Operation, why: &'static str) {
-        let mut event = by(principal, Outcome::Refused).detail(why);
-        event.tool = operation.tool();
-        self.record(principal.grant_id.as_str(), event).await;
+    /// Records that the bearer of a token was refused an operation.
+    pub(super) async fn refused(&self, by: By<'_>, why: &'static str) {
+        let mut event = Event::new(Kind::ToolCall, Outcome::Refused)
+            .user(&by.token.user_id)
+            .client(&by.token.client_id)
+            .grant(&by.token.grant_id)
+            .detail(why);
+        event.tool = by.operation.tool();
+        event.trace_id = by.trace_id.map(str::to_owned);
+        self.record(by.token.grant_id.as_str(), event).await;
     }
 
     /// Records that a token was presented that is not good. Without any token nothing is recorded: that is how
     /// every client begins.
-    pub(super) async fn bad_token(&self, reason: Reason, whose: Option<&Verified>) {
+    pub(super) async fn bad_token(&self, reason: BadToken) {
         let event = Event::new(Kind::ToolCall, Outcome::Refused).detail(format!("invalid_token: {reason}"));
-        match whose {
-            None => self.record(ANYBODY, event).await,
-            Some(token) => {
-                let event = event.user(&token.user_id).client(&token.client_id).grant(&token.grant_id);
-                self.record(token.grant_id.as_str(), event).await;
-            }
-        }
+        self.record(ANYBODY, event).await;
     }
 
     /// A refusal stands whether or not it can be written down, so failures are only logged.
@@ -100,8 +113,21 @@ pub(super) fn by(principal: &Principal, outcome: Outcome) -> Event {
 
 async fn append(app: &App, event: &Event) -> storage::Result<()> {
     let mut tx = app.store.write().await?;
-    audit::record(&mut tx, app.now(), event).await?;
+    audit::record(&mut tx, app.now(), event);
     commit(tx).await
+}
+
+/// The trace that a request belongs to, as its `traceparent` says: the message's own, as MCP carries it, or else the
+/// header's (W3C Trace Context §3.2).
+pub(super) fn trace_id(parts: &Parts, message: &Message) -> Option<String> {
+    let own = message.params.get("_meta").and_then(|meta| meta.get("traceparent")).and_then(Value::as_str);
+    let header = || parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+    let mut fields = own.or_else(header)?.split('-');
+    let (version, id) = (fields.next()?, fields.next()?);
+    let hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let good =
+        version.len() == 2 && hex(version) && id.len() == 32 && hex(id) && id.bytes().any(|b| b != b'0');
+    good.then(|| id.to_owned())
 }
 
 async fn touch(app: &App, grant_id: &GrantId, now: Timestamp) -> storage::Result<()> {

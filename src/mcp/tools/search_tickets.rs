@@ -11,7 +11,7 @@ use crate::mcp::principal::Principal;
 use crate::oauth::scope::TICKETS_READ;
 use crate::storage::StorageError;
 use crate::tickets::query::{Position, Query};
-use crate::tickets::search_sqlite::{Search, search};
+use crate::tickets::search::{Search, search};
 use crate::tickets::{Sight, Status};
 
 /// How many tickets a page has unless the caller says otherwise.
