@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::chain::ChainKey;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError};
-use crate::ephemeral::Ephemeral;
+use crate::ephemeral::admission::GrantKey;
 use crate::ephemeral::memory::Memory;
+use crate::ephemeral::redis::Redis;
+use crate::ephemeral::{Ephemeral, EphemeralError};
 use crate::keys::{KeyError, Keys, SealError, SealingKey, SigningKey, SigningKeyRow, generate};
-use crate::oauth::ClientId;
 use crate::oauth::client::Client;
+use crate::oauth::{ClientId, Error};
 use crate::random::Random;
-use crate::storage::{OpenError, StorageError, Store, commit, signing_keys};
+use crate::storage::leases::{self, Work};
+use crate::storage::{OpenError, StorageError, Store, Tx, commit, signing_keys};
 use crate::web::outbound::{Outbound, OutboundPolicy};
 
 /// The application. Handlers hold it in an `Arc`.
@@ -38,7 +43,9 @@ pub struct App {
     pub preloaded: BTreeMap<ClientId, Client>,
     /// Tasks that a stop waits for; the only way to spawn one.
     pub tasks: TaskTracker,
-    /// Cancelled when the server is asked to stop.
+    /// Cancelled when the server is asked to stop and no more requests should be sent to it.
+    pub draining: CancellationToken,
+    /// Cancelled when it takes no more requests.
     pub stopping: CancellationToken,
 }
 
@@ -49,11 +56,14 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The database cannot be used.
-    #[error("database_url: {0}; check the path and its permissions, or point the key at another file")]
+    #[error("database_url: {0}")]
     Database(#[from] OpenError),
     /// The database does not do what it should.
     #[error("database_url: {0}")]
     Storage(#[from] StorageError),
+    /// Redis cannot be used.
+    #[error("redis_url: {0}; check that the server runs, and the URL with its password")]
+    Ephemeral(EphemeralError),
     /// The sealing key cannot be read or made.
     #[error("{0}; check the path and its permissions")]
     Sealing(#[from] SealError),
@@ -73,11 +83,15 @@ impl App {
     pub async fn open(config: Config, clock: Arc<dyn Clock>, random: Random) -> Result<Self, StartError> {
         let outbound =
             Outbound::new(policy(&config)?).map_err(|error| StartError::Outbound(error.to_string()))?;
-        let store = Store::open(&config.database).await?;
         let sealing = SealingKey::load_or_create(&config.secret_key_file, &random)?;
+        let store = Store::open(&config.database, ChainKey::new(sealing.derived(AUDIT_LOG)?)).await?;
         let keys = open_keys(&store, sealing, &config, clock.now(), &random).await?;
+        let ephemeral: Arc<dyn Ephemeral> = match &config.redis {
+            None => Arc::new(Memory::new(clock.clone())),
+            Some(url) => Arc::new(Redis::open(url).await.map_err(StartError::Ephemeral)?),
+        };
         Ok(Self {
-            ephemeral: Arc::new(Memory::new(clock.clone())),
+            ephemeral,
             config,
             store,
             keys,
@@ -86,8 +100,28 @@ impl App {
             outbound,
             preloaded: BTreeMap::new(),
             tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         })
+    }
+
+    /// Commits a transaction that ends grants, so that from its return no call under them comes in on any
+    /// replica. They are marked before the commit, for whoever has read them and is about to remember them, and
+    /// after it, should the first mark have been lost meanwhile. When this fails, the grants may have ended: it
+    /// can be done again.
+    pub async fn commit_ending(&self, tx: Tx, ended: &[GrantKey]) -> Result<(), Error> {
+        if let Err(error) = self.ephemeral.end_grants(ended).await {
+            tracing::warn!(detail = %error, "grants are not marked as ended yet");
+        }
+        commit(tx).await?;
+        Ok(self.ephemeral.end_grants(ended).await?)
+    }
+
+    /// Begins to stop: `/ready` says no at once, and after `delay` no more requests are taken.
+    pub async fn stop_after(&self, delay: Duration) {
+        self.draining.cancel();
+        tokio::time::sleep(delay).await;
+        self.stopping.cancel();
     }
 
     /// The present moment.
@@ -122,11 +156,16 @@ async fn open_keys(
     let mut rows = store.list_signing_keys().await?;
     let usable = |row: &SigningKeyRow| row.alg == format!("{algorithm:?}") && row.active_from <= now;
     if !rows.iter().any(usable) {
+        // Of several replicas that start together one makes the keys, and the others find them.
         let mut tx = store.write().await?;
-        for active_from in [now, NOT_YET] {
-            let row = generate(algorithm, active_from, now, &sealing, random)?;
-            signing_keys::record(&mut tx, &row).await?;
-            rows.push(row);
+        leases::hold(&mut tx, Work::SigningKeys).await?;
+        rows = store.list_signing_keys().await?;
+        if !rows.iter().any(usable) {
+            for active_from in [now, NOT_YET] {
+                let row = generate(algorithm, active_from, now, &sealing, random)?;
+                signing_keys::record(&mut tx, &row).await?;
+                rows.push(row);
+            }
         }
         commit(tx).await?;
     }
@@ -134,5 +173,7 @@ async fn open_keys(
     Ok(Keys::new(sealing, signing, algorithm))
 }
 
+/// What the key of the audit log's seals is derived for.
+const AUDIT_LOG: &str = "audit log";
 /// When the next key begins to sign: once somebody says so.
 const NOT_YET: Timestamp = Timestamp(i64::MAX);

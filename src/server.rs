@@ -17,13 +17,14 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::app::App;
 use crate::authz;
 use crate::mcp;
+use crate::web::crowd::{self, Crowd};
 use crate::web::page::ErrorPage;
 use crate::web::{not_found, reference};
 
 /// How long a stop waits for requests that are being answered.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
 
-/// Every route. The layers, from the outside: reference and span, panics, headers; then each half's own.
+/// Every route. The layers, from the outside: reference and span, room, panics, headers; then each half's own.
 pub fn router(app: &Arc<App>) -> Router {
     let authz = authz::router(app).with_state(app.clone());
     let probes = Router::new().route("/live", get(live)).route("/ready", get(ready)).with_state(app.clone());
@@ -35,6 +36,7 @@ pub fn router(app: &Arc<App>) -> Router {
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(Crowd::new(app.clone()), crowd::layer))
         .layer(middleware::from_fn_with_state(app.clone(), reference::layer))
 }
 
@@ -66,9 +68,9 @@ async fn live() -> Json<serde_json::Value> {
 
 /// `GET /ready`: the process can do its work; 503 while it cannot or is about to stop.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let database = app.store.ping().await.is_ok();
-    let ephemeral = app.ephemeral.ping().await.is_ok();
-    let serving = !app.stopping.is_cancelled();
+    let (database, ephemeral) = tokio::join!(app.store.ping(), app.ephemeral.ping());
+    let (database, ephemeral) = (database.is_ok(), ephemeral.is_ok());
+    let serving = !app.draining.is_cancelled();
     let status =
         if database && ephemeral && serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({ "database": database, "ephemeral": ephemeral, "serving": serving });

@@ -204,7 +204,9 @@ async fn nothing_that_opens_a_door_lies_in_the_database_as_it_is() {
     let unused = code(&mut browser, &client, &[]).await;
     let tokens = client.obtain_tokens("alice").await;
     let (_, second) = client.refresh(tokens["refresh_token"].as_str().unwrap()).await;
-    let mandate::storage::Database::Sqlite(path) = &server.app.config.database;
+    let mandate::storage::Database::Sqlite(path) = &server.app.config.database else {
+        panic!("it reads the file")
+    };
     let mut stored = Vec::new();
     for file in std::fs::read_dir(path.parent().unwrap()).unwrap() {
         let file = file.unwrap().path();

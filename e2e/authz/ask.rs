@@ -174,7 +174,7 @@ pub(super) struct Audited {
 
 /// The audit log's events of one kind, oldest first.
 pub(super) async fn audited(server: &Server, event: &str) -> Vec<Audited> {
-    let Database::Sqlite(path) = &server.app.config.database;
+    let Database::Sqlite(path) = &server.app.config.database else { panic!("it reads the file") };
     let pool = sqlx::AnyPool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
     let query = "SELECT event, outcome, COALESCE(grant_id, '') AS grant_id, COALESCE(detail, '') AS detail \
                  FROM audit_events WHERE event = $1 ORDER BY seq";

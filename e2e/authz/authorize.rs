@@ -559,7 +559,9 @@ async fn no_secret_stands_in_the_database() {
             .map(|token| token.as_str().unwrap().to_owned()),
     );
     secrets.extend([code, crate::support::PASSWORD.to_owned()]);
-    let mandate::storage::Database::Sqlite(file) = &server.app.config.database;
+    let mandate::storage::Database::Sqlite(file) = &server.app.config.database else {
+        panic!("it reads the file")
+    };
     let mut stored = Vec::new();
     for entry in std::fs::read_dir(file.parent().unwrap()).unwrap() {
         stored.extend(std::fs::read(entry.unwrap().path()).unwrap());

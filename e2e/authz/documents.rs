@@ -442,7 +442,7 @@ async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
 async fn a_flood_of_fetches_waits_and_what_is_kept_costs_nothing() {
     let origin = Origin::start().await;
     let server = server_for(&origin, |config| {
-        config.limits.document_fetch = Rate { burst: 3, per: MINUTE };
+        config.limits.document_fetch = Rate::of(3, MINUTE);
     })
     .await;
     origin.publish(PATH, "Cache-Control: max-age=3600\r\n", &origin.document(PATH));

@@ -301,7 +301,7 @@ async fn an_unknown_client_learns_that_it_must_register_again() {
 #[tokio::test]
 async fn too_many_registrations_wait_and_are_told_how_long() {
     let server = Server::start_with(|config| {
-        config.limits.register = Rate { burst: 3, per: Duration::from_secs(3600) };
+        config.limits.register = Rate::of(3, Duration::from_secs(3600));
     })
     .await;
     for _ in 0..3 {

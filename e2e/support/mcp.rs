@@ -222,6 +222,6 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
 
 /// The tool calls of the audit log, oldest first.
 pub(crate) async fn tool_calls(server: &Server) -> Vec<AuditRow> {
-    let events = server.app.store.list_audit_events(0, 10_000).await.unwrap();
+    let events = server.app.store.list_audit_events(None, 10_000).await.unwrap();
     events.into_iter().filter(|event| event.event == "tool_call").collect()
 }

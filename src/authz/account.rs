@@ -86,7 +86,7 @@ pub async fn post_logout(
     let mut tx = app.store.write().await?;
     let cookie = session::end(&app, &mut tx, &jar).await?;
     let event = Event::new(Kind::SignOut, Outcome::Done).user(&session.user.user_id);
-    audit::record(&mut tx, app.now(), &event).await?;
+    audit::record(&mut tx, app.now(), &event);
     commit(tx).await?;
     Ok((CookieJar::new().add(cookie), redirect("/signed-out")).into_response())
 }
@@ -111,9 +111,10 @@ async fn revoke(app: &App, grant: &Grant) -> Result<bool, Error> {
             .client(&grant.client.client_id)
             .grant(&grant.grant_id)
             .detail("by the user");
-        audit::record(&mut tx, now, &event).await?;
+        audit::record(&mut tx, now, &event);
     }
-    commit(tx).await?;
+    // Also when it had ended before: then this may be the second try of somebody who was told to come back.
+    app.commit_ending(tx, &[grant.key()]).await?;
     Ok(revoked)
 }
 

@@ -77,7 +77,7 @@ pub async fn issue_code(
     let mut tx = app.store.write().await?;
     grants::record(&mut tx, &grant).await?;
     codes::record(&mut tx, &hash, &row, now).await?;
-    audit::record(&mut tx, now, &event).await?;
+    audit::record(&mut tx, now, &event);
     commit(tx).await?;
     Ok((code, hash))
 }
@@ -87,7 +87,7 @@ pub async fn record_denial(app: &App, client: &Client, session: &Session) -> Res
     let event =
         Event::new(Kind::Consent, Outcome::Refused).user(&session.user.user_id).client(&client.client_id);
     let mut tx = app.store.write().await?;
-    audit::record(&mut tx, app.now(), &event).await?;
+    audit::record(&mut tx, app.now(), &event);
     Ok(commit(tx).await?)
 }
 

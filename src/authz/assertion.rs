@@ -30,8 +30,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Tolerated between the client's clock and ours, in seconds.
 const SKEW_SECONDS: i64 = 60;
 /// How often an unknown `kid` makes us fetch a key set anew.
-const REFETCH: Rate = Rate { burst: 3, per: Duration::from_secs(60) };
-const REFETCH_OF_ALL: Rate = Rate { burst: 30, per: Duration::from_secs(60) };
+const REFETCH: Rate = Rate::of(3, Duration::from_secs(60));
+const REFETCH_OF_ALL: Rate = Rate::of(30, Duration::from_secs(60));
 
 #[derive(Deserialize)]
 struct Claims {

@@ -18,7 +18,7 @@ use crate::web::params::Params;
 /// The only accepted `client_assertion_type` (RFC 7523 §2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Failures of one client id from one address before it has to wait.
-const FAILURES: Rate = Rate { burst: 20, per: std::time::Duration::from_secs(300) };
+const FAILURES: Rate = Rate::of(20, std::time::Duration::from_secs(300));
 
 /// A client that proved who it is, or a public one that said so.
 #[derive(Debug)]

@@ -138,7 +138,7 @@ fn record_later(app: &Arc<App>, user: &User, why: &'static str) {
 
 async fn record(app: &App, event: &Event) -> storage::Result<()> {
     let mut tx = app.store.write().await?;
-    audit::record(&mut tx, app.now(), event).await?;
+    audit::record(&mut tx, app.now(), event);
     commit(tx).await
 }
 
@@ -146,7 +146,7 @@ async fn welcome(app: &App, jar: &CookieJar, user: &User, purpose: &Purpose) -> 
     let mut tx = app.store.write().await?;
     let cookie = session::begin(app, &mut tx, jar, user).await?;
     let event = Event::new(Kind::SignIn, Outcome::Done).user(&user.user_id);
-    audit::record(&mut tx, app.now(), &event).await?;
+    audit::record(&mut tx, app.now(), &event);
     commit(tx).await?;
     let mark = throttle::known_browser_mark(app, &user.username)?;
     let known = cookies::make(&app.config.public_url, KNOWN, mark, KNOWN_LIFETIME);

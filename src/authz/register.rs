@@ -59,7 +59,7 @@ pub async fn post(
     let event = Event::new(Kind::ClientRegistered, Outcome::Done).client(&client.client_id);
     let mut tx = app.store.write().await?;
     clients::record(&mut tx, &client, now).await?;
-    audit::record(&mut tx, now, &event).await?;
+    audit::record(&mut tx, now, &event);
     commit(tx).await?;
     let answer = Json(answer(&client, secret.as_ref(), now));
     Ok(no_store((StatusCode::CREATED, answer).into_response()))

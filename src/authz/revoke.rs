@@ -14,7 +14,7 @@ use crate::audit::{Event, Kind, Outcome};
 use crate::oauth::GrantId;
 use crate::oauth::error::{Error, invalid_client, invalid_request};
 use crate::oauth::secret::RefreshToken;
-use crate::storage::{audit, commit, grants};
+use crate::storage::{audit, grants};
 use crate::web::address::ClientAddress;
 use crate::web::params::Params;
 
@@ -53,9 +53,9 @@ async fn revoke(app: &App, client: &client_auth::Authenticated, params: &Params)
             .client(&client.client_id)
             .grant(&grant_id)
             .detail("by the client");
-        audit::record(&mut tx, now, &event).await?;
+        audit::record(&mut tx, now, &event);
     }
-    Ok(commit(tx).await?)
+    app.commit_ending(tx, &[grant.key()]).await
 }
 
 /// The grant behind a token of ours, alive or not.

@@ -128,7 +128,7 @@ async fn add(app: &App, members: &Map<String, Value>, client_id: Option<String>)
     if !clients::record(&mut tx, &client, app.now()).await? {
         return Err(Failure::Said(format!("there is already a client {}", client.client_id)));
     }
-    audit::record(&mut tx, app.now(), &event).await?;
+    audit::record(&mut tx, app.now(), &event);
     commit(tx).await?;
     say(&format!("client_id: {}", client.client_id));
     if let Some(secret) = secret {
@@ -189,8 +189,8 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
     }
     let ended = grants::revoke_all_of(&mut tx, client_id, app.now()).await?;
     let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id);
-    audit::record(&mut tx, app.now(), &event).await?;
-    commit(tx).await?;
-    say(&format!("Removed {client_id}. Grants that ended with it: {ended}."));
+    audit::record(&mut tx, app.now(), &event);
+    app.commit_ending(tx, &ended).await?;
+    say(&format!("Removed {client_id}. Grants that ended with it: {}.", ended.len()));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `mandate serve`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
@@ -14,7 +15,6 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::identity::password;
 use crate::random::Random;
-use crate::storage::Database;
 use crate::{server, telemetry};
 
 /// Run the server.
@@ -65,26 +65,30 @@ fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'st
         |kind| signal(kind).map_err(|error| Failure::Said(format!("signals cannot be heard: {error}")));
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     Ok(async move {
+        // Whoever stops it by hand does not want to wait for a balancer.
+        let delay = tokio::select! {
+            _ = terminate.recv() => app.config.drain_delay,
+            _ = interrupt.recv() => Duration::ZERO,
+            () = app.stopping.cancelled() => Duration::ZERO,
+        };
+        tracing::info!(?delay, "stopping: requests under way are finished first");
         tokio::select! {
-            _ = terminate.recv() => {}
+            () = app.stop_after(delay) => {}
             _ = interrupt.recv() => {}
-            () = app.stopping.cancelled() => {}
         }
-        tracing::info!("stopping: requests under way are finished first");
-        app.stopping.cancel();
+        app.stop_after(Duration::ZERO).await;
     })
 }
 
 fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&str>) {
     let config = &app.config;
     let mcp_url = config.public_url.resource().as_str();
-    let Database::Sqlite(path) = &config.database;
     say(&format!("Mandate {} is ready.", env!("CARGO_PKG_VERSION")));
     say("");
     say(&format!("  Sign in and manage apps   {}", config.public_url.join("/account")));
     say(&format!("  MCP endpoint              {mcp_url}"));
     say(&format!("  Listening on              {}", config.listen));
-    say(&format!("  Database                  SQLite, {}", path.display()));
+    say(&format!("  Database                  {}", config.database));
     say(&format!("  Ephemeral store           {}", app.ephemeral.describe()));
     if let Some(link) = setup_link {
         say("");

@@ -86,8 +86,9 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
             let user = find(app, &username).await?;
             let mut tx = app.store.write().await?;
             users::disable(&mut tx, &user.user_id, app.now()).await?;
-            audit::record(&mut tx, app.now(), &changed(&user, "disabled")).await?;
-            commit(tx).await?;
+            audit::record(&mut tx, app.now(), &changed(&user, "disabled"));
+            let ended = grants::list_live(&mut tx, &user.user_id, app.now()).await?;
+            app.commit_ending(tx, &ended).await?;
             say(&format!("Disabled {}. Its apps are refused from now on.", user.username));
         }
         User::Password { username, keep_apps, password_file } => {
@@ -95,12 +96,15 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
             let hash = secret::new_password(password_file.as_deref())?.hash().await?;
             let mut tx = app.store.write().await?;
             users::set_password(&mut tx, &user.user_id, &hash).await?;
-            audit::record(&mut tx, app.now(), &changed(&user, "new password")).await?;
-            let ended =
-                if keep_apps { 0 } else { grants::revoke_all(&mut tx, &user.user_id, app.now()).await? };
-            commit(tx).await?;
+            audit::record(&mut tx, app.now(), &changed(&user, "new password"));
+            let ended = if keep_apps {
+                Vec::new()
+            } else {
+                grants::revoke_all(&mut tx, &user.user_id, app.now()).await?
+            };
+            app.commit_ending(tx, &ended).await?;
             say(&format!("Set the password of {}. Its browser sessions have ended.", user.username));
-            say(&format!("Apps that lost their access: {ended}."));
+            say(&format!("Apps that lost their access: {}.", ended.len()));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 mod parse;
 mod raw;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,9 +17,10 @@ use jsonwebtoken::Algorithm;
 use url::Url;
 
 use crate::ephemeral::Rate;
+use crate::ephemeral::redis::RedisUrl;
 use crate::oauth::Resource;
 use crate::storage::Database;
-use parse::{database, duration, networks, one_of, per, schemes};
+use parse::{database, duration, networks, one_of, per, redis, schemes, with_burst};
 use raw::Raw;
 
 /// A key that cannot be used, in one sentence with the cure.
@@ -45,12 +47,17 @@ pub struct Config {
     pub public_url: PublicUrl,
     /// Where durable facts live.
     pub database: Database,
+    /// Where perishable state lives; in process when there is none.
+    pub redis: Option<RedisUrl>,
     /// The file with the key that seals private keys at rest.
     pub secret_key_file: PathBuf,
     /// Which log lines are written (`tracing` filter directives) and how.
     pub log: Log,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long a server that is asked to stop goes on answering while `/ready` says no, so that whoever sends
+    /// requests here learns of it first.
+    pub drain_delay: Duration,
     /// Lifetimes and the signing algorithm.
     pub tokens: Tokens,
     /// How clients become known.
@@ -195,17 +202,23 @@ pub struct Mcp {
     pub read_rate: Rate,
     /// Writes per (client, user).
     pub write_rate: Rate,
+    /// Calls of one tool per (client, user), besides those of its class.
+    pub tool_rates: BTreeMap<String, Rate>,
 }
 
-/// How often unauthenticated endpoints may be used from one address.
+/// How often unauthenticated endpoints may be used from one address, and how much is done at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Authorization requests.
     pub authorize: Rate,
+    /// Token requests.
+    pub token: Rate,
     /// Registrations.
     pub register: Rate,
     /// Fetches of metadata documents.
     pub document_fetch: Rate,
+    /// How many requests are under way at once, from everywhere; the next one is told to come back.
+    pub requests_at_once: usize,
 }
 
 impl Config {
@@ -220,15 +233,24 @@ impl Config {
     }
 
     fn from_raw(raw: Raw) -> Result<Self, ConfigError> {
-        let database = database(&raw.database_url)?;
-        let Database::Sqlite(database_file) = &database;
-        let secret_key_file =
-            raw.secret_key_file.unwrap_or_else(|| database_file.with_file_name("mandate.key"));
+        let database = database(&raw.database_url, raw.database_connections)?;
+        let secret_key_file = match (raw.secret_key_file, &database) {
+            (Some(file), _) => file,
+            (None, Database::Sqlite(file)) => file.with_file_name("mandate.key"),
+            (None, Database::Postgres { .. }) => {
+                let cure =
+                    "name a file that holds the same key for every replica; it is made if there is none";
+                return Err(ConfigError::new("secret_key_file", cure));
+            }
+        };
         Ok(Self {
             listen: raw.listen.parse().map_err(|_| {
                 ConfigError::new("listen", "write an address and a port, like 127.0.0.1:8080")
             })?,
             public_url: PublicUrl::parse(&raw.public_url)?,
+            redis: redis(raw.redis_url.as_deref(), &raw.redis_prefix, &database)?,
+            drain_delay: humantime::parse_duration(&raw.drain_delay)
+                .map_err(|error| ConfigError::new("drain_delay", error.to_string()))?,
             secret_key_file,
             log: Log {
                 filter: raw.log,
@@ -248,15 +270,7 @@ impl Config {
                 allowed_hosts: raw.outbound.allowed_hosts,
             },
             mcp: mcp(raw.mcp)?,
-            limits: Limits {
-                authorize: per("limits.authorizations_per_minute", raw.limits.authorizations_per_minute, 60)?,
-                register: per("limits.registrations_per_hour", raw.limits.registrations_per_hour, 3600)?,
-                document_fetch: per(
-                    "limits.document_fetches_per_minute",
-                    raw.limits.document_fetches_per_minute,
-                    60,
-                )?,
-            },
+            limits: limits(&raw.limits)?,
             database,
         })
     }
@@ -283,6 +297,19 @@ fn tokens(raw: &raw::Tokens) -> Result<Tokens, ConfigError> {
     })
 }
 
+fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
+    if raw.requests_at_once == 0 {
+        return Err(ConfigError::new("limits.requests_at_once", "write a number of at least 1"));
+    }
+    Ok(Limits {
+        authorize: per("limits.authorizations_per_minute", raw.authorizations_per_minute, 60)?,
+        token: per("limits.token_requests_per_minute", raw.token_requests_per_minute, 60)?,
+        register: per("limits.registrations_per_hour", raw.registrations_per_hour, 3600)?,
+        document_fetch: per("limits.document_fetches_per_minute", raw.document_fetches_per_minute, 60)?,
+        requests_at_once: raw.requests_at_once,
+    })
+}
+
 fn mcp(raw: raw::Mcp) -> Result<Mcp, ConfigError> {
     for origin in &raw.allowed_origins {
         let origin_only = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
@@ -302,8 +329,16 @@ fn mcp(raw: raw::Mcp) -> Result<Mcp, ConfigError> {
         )?,
         challenge_includes_granted: raw.challenge_includes_granted,
         allowed_origins: raw.allowed_origins,
-        read_rate: per("mcp.reads_per_minute", raw.reads_per_minute, 60)?,
-        write_rate: per("mcp.writes_per_minute", raw.writes_per_minute, 60)?,
+        read_rate: with_burst("mcp.reads_per_minute", raw.reads_per_minute, raw.reads_burst, 60)?,
+        write_rate: with_burst("mcp.writes_per_minute", raw.writes_per_minute, raw.writes_burst, 60)?,
+        tool_rates: raw
+            .tools
+            .into_iter()
+            .map(|(name, tool)| {
+                let rate = with_burst(&format!("mcp.tools.{name}"), tool.per_minute, tool.burst, 60)?;
+                Ok((name, rate))
+            })
+            .collect::<Result<_, _>>()?,
     })
 }
 

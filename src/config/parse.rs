@@ -7,18 +7,56 @@ use ipnet::IpNet;
 
 use super::ConfigError;
 use crate::ephemeral::Rate;
+use crate::ephemeral::redis::RedisUrl;
 use crate::storage::Database;
+use crate::storage::postgres::PostgresUrl;
 
-pub(super) fn database(url: &str) -> Result<Database, ConfigError> {
+pub(super) fn database(url: &str, connections: u32) -> Result<Database, ConfigError> {
     let wrong = |problem: &str| ConfigError::new("database_url", problem);
+    if let Some(url) = PostgresUrl::parse(url) {
+        if connections == 0 {
+            return Err(ConfigError::new("database_connections", "write a number of at least 1"));
+        }
+        return Ok(Database::Postgres { url, connections });
+    }
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     match path {
         Some(path) if path.is_empty() || path.contains(['?', ':']) => {
             Err(wrong("write the path of a file, like sqlite://./data/mandate.db"))
         }
         Some(path) => Ok(Database::Sqlite(PathBuf::from(path))),
-        None => Err(wrong("this version keeps its data in SQLite; write sqlite:// and the path of a file")),
+        None => {
+            Err(wrong("write postgres://user:password@host/database, or sqlite:// and the path of a file"))
+        }
     }
+}
+
+/// PostgreSQL without Redis would be one replica that looks like many.
+pub(super) fn redis(
+    url: Option<&str>,
+    prefix: &str,
+    database: &Database,
+) -> Result<Option<RedisUrl>, ConfigError> {
+    let Some(url) = url else {
+        return match database {
+            Database::Sqlite(_) => Ok(None),
+            Database::Postgres { .. } => Err(ConfigError::new(
+                "redis_url",
+                "PostgreSQL is for several replicas, which share limits and claims in Redis; write redis://host",
+            )),
+        };
+    };
+    let shaped = |prefix: &str| {
+        !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    if !shaped(prefix) {
+        return Err(ConfigError::new("redis_prefix", "write letters, digits, dots and dashes"));
+    }
+    RedisUrl::parse(url, prefix).map(Some).ok_or_else(|| {
+        let cure =
+            "write redis://host:6379 or rediss://user:password@host; nodes of a cluster go with commas";
+        ConfigError::new("redis_url", cure)
+    })
 }
 
 pub(super) fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
@@ -28,11 +66,22 @@ pub(super) fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
     }
 }
 
-pub(super) fn per(key: &str, burst: u32, seconds: u64) -> Result<Rate, ConfigError> {
-    if burst == 0 {
+pub(super) fn per(key: &str, count: u32, seconds: u64) -> Result<Rate, ConfigError> {
+    with_burst(key, count, None, seconds)
+}
+
+/// A steady rate; without a burst of its own all of it may come at once.
+pub(super) fn with_burst(
+    key: &str,
+    count: u32,
+    burst: Option<u32>,
+    seconds: u64,
+) -> Result<Rate, ConfigError> {
+    let burst = burst.unwrap_or(count);
+    if count == 0 || burst == 0 {
         return Err(ConfigError::new(key, "write a number of at least 1"));
     }
-    Ok(Rate { burst, per: Duration::from_secs(seconds) })
+    Ok(Rate { count, per: Duration::from_secs(seconds), burst })
 }
 
 pub(super) fn one_of<T: Copy>(key: &str, text: &str, known: &[(&str, T)]) -> Result<T, ConfigError> {

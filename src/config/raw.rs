@@ -1,5 +1,6 @@
 //! The keys as they are written in `mandate.toml` and the environment, with their defaults.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat};
@@ -21,10 +22,14 @@ pub(super) struct Raw {
     pub(super) listen: String,
     pub(super) public_url: String,
     pub(super) database_url: String,
+    pub(super) database_connections: u32,
+    pub(super) redis_url: Option<String>,
+    pub(super) redis_prefix: String,
     pub(super) secret_key_file: Option<PathBuf>,
     pub(super) log: String,
     pub(super) log_format: String,
     pub(super) trusted_proxies: Vec<String>,
+    pub(super) drain_delay: String,
     pub(super) tokens: Tokens,
     pub(super) clients: Clients,
     pub(super) outbound: Outbound,
@@ -38,10 +43,14 @@ impl Default for Raw {
             listen: "127.0.0.1:8080".into(),
             public_url: "http://localhost:8080".into(),
             database_url: "sqlite://./data/mandate.db".into(),
+            database_connections: 10,
+            redis_url: None,
+            redis_prefix: "mandate".into(),
             secret_key_file: None,
             log: "info".into(),
             log_format: "text".into(),
             trusted_proxies: Vec::new(),
+            drain_delay: "0s".into(),
             tokens: Tokens::default(),
             clients: Clients::default(),
             outbound: Outbound::default(),
@@ -113,6 +122,17 @@ pub(super) struct Mcp {
     pub(super) allowed_origins: Vec<String>,
     pub(super) reads_per_minute: u32,
     pub(super) writes_per_minute: u32,
+    pub(super) reads_burst: Option<u32>,
+    pub(super) writes_burst: Option<u32>,
+    pub(super) tools: BTreeMap<String, Tool>,
+}
+
+/// A limit of one tool, besides that of its class.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tool {
+    pub(super) per_minute: u32,
+    pub(super) burst: Option<u32>,
 }
 
 impl Default for Mcp {
@@ -124,6 +144,9 @@ impl Default for Mcp {
             allowed_origins: Vec::new(),
             reads_per_minute: 120,
             writes_per_minute: 20,
+            reads_burst: None,
+            writes_burst: None,
+            tools: BTreeMap::new(),
         }
     }
 }
@@ -132,8 +155,10 @@ impl Default for Mcp {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) authorizations_per_minute: u32,
+    pub(super) token_requests_per_minute: u32,
     pub(super) registrations_per_hour: u32,
     pub(super) document_fetches_per_minute: u32,
+    pub(super) requests_at_once: usize,
 }
 
 // Hosted clients share few addresses, so the buckets are big: they stop floods, not users.
@@ -141,8 +166,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             authorizations_per_minute: 120,
+            token_requests_per_minute: 1200,
             registrations_per_hour: 1000,
             document_fetches_per_minute: 120,
+            requests_at_once: 1024,
         }
     }
 }

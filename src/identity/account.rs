@@ -50,7 +50,7 @@ pub async fn record(app: &App, tx: &mut Tx, user: &User) -> Result<Recorded, Err
     let recorded = users::record(tx, user).await?;
     if recorded == Recorded::Yes {
         let event = Event::new(Kind::AccountChanged, Outcome::Done).user(&user.user_id).detail("created");
-        audit::record(tx, app.now(), &event).await?;
+        audit::record(tx, app.now(), &event);
     }
     Ok(recorded)
 }

@@ -17,14 +17,11 @@ use crate::storage::users::username_key;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const PAIR: [Rate; 3] = [
-    Rate { burst: 5, per: Duration::from_secs(60) },
-    Rate { burst: 20, per: HOUR },
-    Rate { burst: 100, per: Duration::from_secs(86_400) },
-];
+const PAIR: [Rate; 3] =
+    [Rate::of(5, Duration::from_secs(60)), Rate::of(20, HOUR), Rate::of(100, Duration::from_secs(86_400))];
 // Offices share addresses: big enough for a morning of mistyped passwords.
-const ADDRESS: Rate = Rate { burst: 100, per: HOUR };
-const ACCOUNT: Rate = Rate { burst: 50, per: HOUR };
+const ADDRESS: Rate = Rate::of(100, HOUR);
+const ACCOUNT: Rate = Rate::of(50, HOUR);
 
 /// Whether a try may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

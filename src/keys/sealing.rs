@@ -50,18 +50,16 @@ impl SealingKey {
                 })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let key = random.bytes::<32>();
-                let mut options = std::fs::OpenOptions::new();
-                options.write(true).create_new(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let mut file = options.open(path).map_err(failed)?;
-                writeln!(file, "{}", URL_SAFE_NO_PAD.encode(key)).map_err(failed)?;
-                file.sync_all().map_err(failed)?;
-                Ok(Self(key))
+                create(path, random).map_err(failed)?;
+                Self::load_or_create(path, random)
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// A key for one purpose, for what seals in its own way.
+    pub fn derived(&self, purpose: &str) -> Result<[u8; 32], SealError> {
+        derive(&self.0, purpose)
     }
 
     /// Seals `plain` for `purpose`; what comes back is text.
@@ -78,6 +76,32 @@ impl SealingKey {
     pub fn tag(&self, purpose: &str, message: &str) -> Result<String, SealError> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &derive(&self.0, purpose)?);
         Ok(URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
+    }
+}
+
+/// Makes a key file, unless another process makes it at the same moment. It appears whole or not at all: it is
+/// written under a name of its own and then linked to its place, where a link never replaces what is there.
+fn create(path: &Path, random: &Random) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder)?;
+    }
+    let draft = path.with_extension(format!("{}.draft", random.id()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft)?;
+    writeln!(file, "{}", URL_SAFE_NO_PAD.encode(random.bytes::<32>()))?;
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
     }
 }
 

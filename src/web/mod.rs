@@ -4,6 +4,7 @@ pub mod address;
 pub mod assets;
 pub mod cookies;
 pub mod cors;
+pub mod crowd;
 pub mod document;
 pub mod moment;
 pub mod not_found;

@@ -7,7 +7,7 @@ use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_request,
 use crate::oauth::secret::{AuthorizationCode, RefreshToken, SecretHash};
 use crate::storage::codes::{CodeRow, Redemption};
 use crate::storage::grants::Grant;
-use crate::storage::{audit, clients, codes, commit, grants, refresh_tokens};
+use crate::storage::{audit, clients, codes, commit, grants, refresh_tokens, undo};
 
 /// One attempt to redeem a code.
 pub struct CodeRedemption<'a> {
@@ -79,19 +79,20 @@ impl<'a> CodeRedemption<'a> {
         let mut tx = app.store.write().await?;
         let redemption = codes::redeem(&mut tx, hash, now).await?;
         if redemption == Redemption::Expired {
+            undo(tx).await?;
             return Err(invalid_grant("the code is unknown or has expired"));
         }
         if redemption == Redemption::Used {
             grants::revoke(&mut tx, &grant.grant_id, "its code was presented twice", now).await?;
-            audit::record(&mut tx, now, &event(Kind::CodeReplayed, Outcome::Refused)).await?;
-            commit(tx).await?;
+            audit::record(&mut tx, now, &event(Kind::CodeReplayed, Outcome::Refused));
+            app.commit_ending(tx, &[grant.key()]).await?;
             return Err(invalid_grant("the code was used before; what it gave is revoked"));
         }
         grants::activate(&mut tx, &grant.grant_id, now).await?;
         let expires_at = now.plus(app.config.tokens.refresh_token_lifetime);
         refresh_tokens::record(&mut tx, &refresh_token.hash(), &grant.grant_id, now, expires_at).await?;
         clients::touch(&mut tx, &grant.client.client_id, now).await?;
-        audit::record(&mut tx, now, &event(Kind::TokensIssued, Outcome::Done)).await?;
+        audit::record(&mut tx, now, &event(Kind::TokensIssued, Outcome::Done));
         commit(tx).await?;
         Ok(issued)
     }

@@ -17,6 +17,7 @@ use super::engine;
 use super::error::{JsonError, no_store};
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::ephemeral::Meter;
 use crate::oauth::claims::AccessTokenClaims;
 use crate::oauth::client::AuthMethod;
 use crate::oauth::error::{Error, invalid_request, unsupported_grant_type};
@@ -66,6 +67,8 @@ pub async fn post(
     // 1. Read the form.
     let params = form(&headers, &body)?;
     // 2. Authenticate the client.
+    let quota = app.ephemeral.quota(Meter::Token(&address.0), app.config.limits.token).await;
+    quota.map_err(Error::from)?.or_refuse("too many token requests from this address")?;
     let client = client_auth::authenticate(&app, &headers, &params, &address.0).await?;
     let basic = client.basic;
     let answer = grant(&app, &client, &params).await;

@@ -17,7 +17,7 @@ use crate::oauth::scope::RESOURCE_SCOPES;
 use crate::oauth::secret::RefreshToken;
 use crate::storage::grants::Grant;
 use crate::storage::refresh_tokens::RefreshTokenRow;
-use crate::storage::{audit, clients, commit, grants, refresh_tokens};
+use crate::storage::{audit, clients, commit, grants, refresh_tokens, undo};
 
 /// How many rotations a late racer may be behind: more than any burst of retries within the grace makes.
 const LONGEST_CHAIN: usize = 1000;
@@ -114,7 +114,7 @@ impl<'a> RefreshRotation<'a> {
             commit(tx).await?;
             return Ok(Rotation::Rotated(successor));
         }
-        drop(tx);
+        undo(tx).await?;
         let row = app.store.find_refresh_token(&token.hash()).await?;
         match row.and_then(|row| row.rotated) {
             Some((_, sealed)) => Ok(Rotation::SameSuccessor(self.head_after(token, sealed).await?)),
@@ -147,8 +147,8 @@ impl<'a> RefreshRotation<'a> {
             .detail(detail.clone());
         let mut tx = self.app.store.write().await?;
         grants::revoke(&mut tx, &grant.grant_id, "a rotated refresh token was used again", now).await?;
-        audit::record(&mut tx, now, &event).await?;
-        commit(tx).await?;
+        audit::record(&mut tx, now, &event);
+        self.app.commit_ending(tx, &[grant.key()]).await?;
         Ok(invalid_grant("the refresh token was used before; the grant is revoked").detail(detail))
     }
 }
