@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Executor as _};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
 use url::Url;
 
 use super::bounded::Bounded;
@@ -14,6 +14,9 @@ use super::{Kind, OpenError, Result, Tx, migrations};
 const ACQUIRE_WITHIN: Duration = Duration::from_millis(1000);
 /// How long a statement may take before it counts as lost.
 const STATEMENT_WITHIN: Duration = Duration::from_millis(900);
+/// How long a start waits for the server, and how often it looks.
+const START_WITHIN: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// A connection is renewed after this time, so that a moved or resized server is noticed.
 const LIFETIME: Duration = Duration::from_mins(30);
 /// The server's own bounds: a statement that nobody waits for any more ends there too, and a transaction whose
@@ -71,16 +74,35 @@ pub(super) async fn open(url: &PostgresUrl, connections: u32) -> std::result::Re
 /// Brings the schema up to date over a connection without bounds: an index on a big table takes its time, and
 /// of several replicas that start together all but one wait for the lock.
 async fn migrate(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
-    let options = AnyPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10));
-    let pool: AnyPool = options.connect(url.0.as_str()).await.map_err(unreachable)?;
+    wait_for(url).await?;
+    let pool = AnyPoolOptions::new().max_connections(1).connect(url.0.as_str()).await.map_err(unreachable)?;
     let done = migrations::run(&pool, Kind::Postgres).await;
     pool.close().await;
     done
 }
 
+/// Waits a little for a server that is started at the same time. What goes wrong otherwise is said at once.
+async fn wait_for(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match AnyConnection::connect(url.0.as_str()).await {
+            Ok(connection) => return connection.close().await.map_err(unreachable),
+            Err(sqlx::Error::Io(_)) if waited < START_WITHIN => {
+                tokio::time::sleep(RETRY_AFTER).await;
+                waited += RETRY_AFTER;
+            }
+            Err(error) => return Err(unreachable(error)),
+        }
+    }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
 fn unreachable(error: sqlx::Error) -> OpenError {
-    OpenError::Unreachable(error.to_string())
+    OpenError::Unreachable(match &error {
+        sqlx::Error::Database(database) => database.message().to_owned(),
+        sqlx::Error::Io(io) => io.to_string(),
+        other => other.to_string(),
+    })
 }
 
 /// The next number. From a sequence, which no transaction waits for: a number whose transaction was undone is

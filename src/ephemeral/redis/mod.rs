@@ -106,6 +106,7 @@ fn too_long() -> EphemeralError {
 fn failed(error: RedisError) -> EphemeralError {
     let kind = match error.kind() {
         ErrorKind::Server(_) => error.code().unwrap_or("an error").to_owned(),
+        ErrorKind::Io => error.to_string(),
         _ => error.category().to_owned(),
     };
     EphemeralError(format!("Redis: {kind}"))
