@@ -194,8 +194,11 @@ pub trait Ephemeral: Send + Sync + fmt::Debug {
     /// Says what became of a claimed key: its result, or that it is free again.
     async fn settle(&self, key: ClaimKey<'_>, settled: Settled) -> Result<()>;
 
-    /// Marks grants as ended: from now on no call under them comes in, on any replica.
-    async fn end_grants(&self, grants: &[GrantKey]) -> Result<()>;
+    /// Marks grants as ended: from now on no call under them comes in, on any replica. `mark` names this attempt.
+    async fn end_grants(&self, grants: &[GrantKey], mark: &str) -> Result<()>;
+
+    /// Takes the mark of this attempt back: the grant lives after all. The mark of another attempt stays.
+    async fn unmark_grant(&self, grant: &GrantKey, mark: &str) -> Result<()>;
 
     /// Whether the store answers; for `/ready`.
     async fn ping(&self) -> Result<()>;
