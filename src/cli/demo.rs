@@ -64,7 +64,7 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<bool, Failure> {
         });
     }
     let ids: Vec<UserId> = people.iter().map(|user| user.user_id.clone()).collect();
-    let mut tx = app.store.write().await?;
+    let mut tx = app.store.write_patiently().await?;
     leases::hold(&mut tx, Work::FirstAccount).await?;
     if users::exists(&mut tx).await? {
         undo(tx).await?;
