@@ -21,7 +21,7 @@ use crate::identity::throttle::Verdict;
 use crate::identity::{csrf, session, throttle};
 use crate::oauth::error::Error;
 use crate::storage::users::User;
-use crate::storage::{self, audit, commit};
+use crate::storage::{self, audit, commit, undo, users};
 use crate::web::address::ClientAddress;
 use crate::web::cookies;
 use crate::web::page::{ErrorPage, Page};
@@ -73,7 +73,13 @@ pub async fn post(
     let username = params.get("username")?.unwrap_or_default().to_owned();
     let password = params.get("password")?.unwrap_or_default();
     match sign_in(&app, &jar, &username, password, &address.0).await? {
-        Attempt::Right(user) => Ok(welcome(&app, &jar, &user, &purpose).await?),
+        Attempt::Right(user) => match welcome(&app, &jar, &user, &purpose).await? {
+            Some(response) => Ok(response),
+            None => {
+                let problem = Some(LoginProblem::WrongCredentials);
+                show(&app, purpose, StatusCode::UNPROCESSABLE_ENTITY, username, problem)
+            }
+        },
         Attempt::Wrong(problem) => {
             let status = match problem {
                 LoginProblem::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -142,8 +148,18 @@ async fn record(app: &App, event: &Event) -> storage::Result<()> {
     commit(tx).await
 }
 
-async fn welcome(app: &App, jar: &CookieJar, user: &User, purpose: &Purpose) -> Result<Response, Error> {
+/// Signs in. `None` when the password was changed or the account disabled since it was checked.
+async fn welcome(
+    app: &App,
+    jar: &CookieJar,
+    user: &User,
+    purpose: &Purpose,
+) -> Result<Option<Response>, Error> {
     let mut tx = app.store.write().await?;
+    if !users::confirm(&mut tx, user).await? {
+        undo(tx).await?;
+        return Ok(None);
+    }
     let cookie = session::begin(app, &mut tx, jar, user).await?;
     let event = Event::new(Kind::SignIn, Outcome::Done).user(&user.user_id);
     audit::record(&mut tx, app.now(), &event);
@@ -154,7 +170,7 @@ async fn welcome(app: &App, jar: &CookieJar, user: &User, purpose: &Purpose) -> 
         Some(id) => format!("/consent/{id}"),
         None => "/account".to_owned(),
     };
-    Ok((CookieJar::new().add(cookie).add(known), redirect(&next)).into_response())
+    Ok(Some((CookieJar::new().add(cookie).add(known), redirect(&next)).into_response()))
 }
 
 /// Finds out what the sign-in is for. A flow that is gone or belongs elsewhere is said at once: signing in would

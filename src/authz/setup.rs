@@ -30,7 +30,7 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 /// Makes a new link and ends every earlier one.
 pub async fn issue_link(app: &App) -> Result<String, Error> {
     let (token, now) = (SetupToken::issue(&app.random), app.now());
-    let mut tx = app.store.write().await?;
+    let mut tx = app.store.write_patiently().await?;
     leases::hold(&mut tx, Work::FirstAccount).await?;
     setup_links::record(&mut tx, &token.hash(), now, now.plus(LIFETIME)).await?;
     commit(tx).await?;
