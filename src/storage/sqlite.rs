@@ -12,6 +12,8 @@ use super::{Kind, OpenError, Result, Tx, migrations};
 
 /// How long a request waits for a connection before it is told to come back.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(2);
+/// How often opening the file is tried, each time for as long.
+const OPENING_TRIES: u32 = 5;
 /// How long a statement may take.
 const STATEMENT_WITHIN: Duration = Duration::from_secs(5);
 /// Readers: enough to use every core, few enough that their page caches stay small.
@@ -37,7 +39,15 @@ async fn pool(url: &str, size: u32, pragmas: &'static str) -> std::result::Resul
             })
         },
     );
-    options.connect(url).await.map_err(|error| OpenError::Unreadable(error.to_string()))
+    // A start may take longer than a request may wait: the first sync of a busy disk, say.
+    let mut opened = options.clone().connect(url).await;
+    for _ in 1..OPENING_TRIES {
+        if !matches!(opened, Err(sqlx::Error::PoolTimedOut)) {
+            break;
+        }
+        opened = options.clone().connect(url).await;
+    }
+    opened.map_err(|error| OpenError::Unreadable(error.to_string()))
 }
 
 /// The next number: gapless, because the counter is part of the transaction, and there is one writer anyway.
