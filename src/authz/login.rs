@@ -16,6 +16,7 @@ use super::pages::errors;
 use super::pages::login::{LoginPage, LoginProblem};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::ephemeral::whole_seconds;
 use crate::identity::password::Password;
 use crate::identity::throttle::Verdict;
 use crate::identity::{csrf, session, throttle};
@@ -108,7 +109,7 @@ async fn sign_in(
     let mark = jar.get(&cookies::name(&app.config.public_url, KNOWN)).map(Cookie::value).unwrap_or_default();
     let origin = throttle::origin(app, mark, username, address)?;
     if let Verdict::Wait(wait) = throttle::check(app, username, &origin).await? {
-        return Ok(Attempt::Wrong(LoginProblem::TooManyTries { wait_seconds: wait.as_secs() + 1 }));
+        return Ok(Attempt::Wrong(LoginProblem::TooManyTries { wait_seconds: whole_seconds(wait) }));
     }
     let user = app.store.find_user_by_name(username).await?;
     let right = password.matches(user.as_ref().map(|user| user.password_hash.clone())).await?;

@@ -1,14 +1,12 @@
 //! How often one user's client may call: what counts a call, and how the limits are told.
 
-use std::time::Duration;
-
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
 use super::operation::{Class, Operation};
 use crate::config::Mcp;
-use crate::ephemeral::Rate;
 use crate::ephemeral::admission::{Limit, Standing};
+use crate::ephemeral::{Rate, whole_seconds};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STANDING: HeaderName = HeaderName::from_static("ratelimit");
@@ -66,16 +64,14 @@ impl Standings {
     }
 }
 
-/// Seconds, rounded up: whoever waits as long has waited enough.
-pub(super) fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use std::time::Duration;
+
     use axum::response::IntoResponse;
+
+    use crate::config::Config;
 
     #[test]
     fn a_limit_is_told_with_what_is_left_of_it() {

@@ -23,6 +23,8 @@ pub(super) const PATIENCE: Patience = Patience {
 };
 /// `IMMEDIATE` takes the writer's lock at once, so that a transaction never fails half way for having read first.
 pub(super) const BEGIN: Begin = Begin { request: "BEGIN IMMEDIATE", work: "BEGIN IMMEDIATE" };
+/// How often opening the file is tried, each time for as long.
+const OPENING_TRIES: u32 = 5;
 /// Readers: enough to use every core, few enough that their page caches stay small.
 const READERS: u32 = 4;
 
@@ -50,7 +52,15 @@ async fn pool(url: &str, size: u32, pragmas: &'static str) -> std::result::Resul
             })
         },
     );
-    options.connect(url).await.map_err(|error| OpenError::Unreadable(error.to_string()))
+    // A start may take longer than a request may wait: the first sync of a busy disk, say.
+    let mut opened = options.clone().connect(url).await;
+    for _ in 1..OPENING_TRIES {
+        if !matches!(opened, Err(sqlx::Error::PoolTimedOut)) {
+            break;
+        }
+        opened = options.clone().connect(url).await;
+    }
+    opened.map_err(|error| OpenError::Unreadable(error.to_string()))
 }
 
 /// Whether the file answers.
