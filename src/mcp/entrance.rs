@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{Standings, limits};
 use super::once::{Asked, Claimed};
-use super::operation::{Class, Operation};
+use super::operation::Operation;
 use super::principal::{Principal, Verified};
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -56,17 +56,16 @@ struct Remembered {
     last_used_at: Option<Timestamp>,
 }
 
-/// Asks for one operation of the bearer of a token. `counted` is the class that the call counts against.
+/// Asks for one operation of the bearer of a token.
 pub(super) async fn ask(
     app: &Arc<App>,
     token: &Verified,
     operation: Operation,
-    counted: Option<Class>,
     asked: Option<Asked>,
 ) -> Result<Entrance, Error> {
     let grant_key =
         GrantKey { user_id: token.user_id.as_str().to_owned(), grant_id: token.grant_id.as_str().to_owned() };
-    let limits = limits(operation, counted, &app.config.mcp);
+    let limits = limits(operation, &app.config.mcp);
     let attempt = app.random.id();
     let mut admission = Admission {
         grant: &grant_key,

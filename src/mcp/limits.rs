@@ -12,8 +12,9 @@ const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The limits that an operation is told of: both classes, and its tool's own where there is one. It counts
-/// against the class `counted` and its tool.
-pub(super) fn limits(operation: Operation, counted: Option<Class>, config: &Mcp) -> Vec<Limit<'_>> {
+/// against its class and its tool.
+pub(super) fn limits(operation: Operation, config: &Mcp) -> Vec<Limit<'_>> {
+    let counted = operation.class();
     let mut limits = vec![of_class(Class::Read, counted, config)];
     if config.writes {
         limits.push(of_class(Class::Write, counted, config));
@@ -90,7 +91,7 @@ mod tests {
     fn what_needs_no_scope_counts_against_no_limit() {
         let mut config = Config::defaults().unwrap().mcp;
         let counted = |config: &Mcp| {
-            let limits = limits(Operation::Protocol, None, config);
+            let limits = limits(Operation::Protocol, config);
             limits.iter().map(|limit| (limit.name.to_owned(), limit.counts)).collect::<Vec<_>>()
         };
         assert_eq!(counted(&config), [("read".to_owned(), false), ("write".to_owned(), false)]);
