@@ -78,6 +78,13 @@ impl Profile {
         }
     }
 
+    /// Loses what may be lost. What is in memory is lost with its process.
+    pub(crate) fn forget_the_perishable(&self) {
+        if let Self::Services { redis_url, prefix, .. } = self {
+            redis::forget(redis_url, prefix);
+        }
+    }
+
     /// The database, for looking behind the server's back.
     pub(crate) async fn database(&self) -> sqlx::AnyPool {
         sqlx::any::install_default_drivers();
