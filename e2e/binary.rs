@@ -396,6 +396,8 @@ async fn a_database_of_a_newer_version_ends_the_start() {
 /// Runs a command with these settings over the place's own; an empty one removes its variable.
 fn refused_with(place: &Place, arguments: &[&str], settings: &[(&str, &str)]) -> String {
     let mut command = place.command(arguments);
+    // Several at once: each on a port of its own.
+    command.env("MANDATE_LISTEN", "127.0.0.1:0");
     for (variable, value) in settings {
         match *value {
             "" => command.env_remove(variable),

@@ -18,8 +18,11 @@ const IN_FORMS: [&str; 3] = ["%00", "a%00b", "a%ED%A0%80"];
 /// As they stand in JSON.
 const IN_JSON: [&str; 3] = [r"\u0000", r"a\u0000b", r"a\ud800"];
 
+/// Names and values.
+type Form<'a> = &'a [(&'static str, &'a str)];
+
 /// The form or query with one parameter after the other replaced by each of these texts.
-fn each_replaced(params: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+fn each_replaced(params: Form) -> Vec<(&'static str, String)> {
     let replaced = |changed: &'static str, odd: &'static str| {
         let pair =
             |(name, value): &(&str, &str)| format!("{name}={}", if *name == changed { odd } else { value });
@@ -64,7 +67,7 @@ async fn no_parameter_of_an_authorization_request_is_odd() {
         let answer = Browser::new(&server).get(&format!("/authorize?{query}")).await;
         match name {
             "client_id" | "redirect_uri" => {
-                assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}: {answer:?}")
+                assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}: {answer:?}");
             }
             _ => assert!(answer.answer().contains_key("error"), "{name}: {answer:?}"),
         }
@@ -152,7 +155,7 @@ async fn nothing_that_a_person_types_is_odd() {
         pairs.join("; ")
     };
     let (hers, theirs) = (cookies(&browser), cookies(&stranger));
-    let forms: [(&str, &str, &[(&'static str, &str)]); 5] = [
+    let forms: [(&str, &str, Form); 5] = [
         ("/login", &theirs, &[("csrf", &login), ("username", "alice"), ("password", "x")]),
         ("/login", &theirs, &[("csrf", &login), ("username", "a"), ("password", "x"), ("flow", "x")]),
         ("/account/revoke", &hers, &[("csrf", &account), ("grant_id", "x")]),

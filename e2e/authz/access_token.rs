@@ -197,7 +197,7 @@ async fn a_forged_or_altered_token_is_refused() {
 }
 
 #[tokio::test]
-async fn nothing_that_opens_a_door_lies_in_the_database_as_it_is() {
+async fn nothing_that_opens_a_door_is_stored_as_it_is() {
     let server = Server::with_people().await;
     let client = Client::register(&server).await;
     let mut browser = Browser::signed_in(&server, "alice").await;

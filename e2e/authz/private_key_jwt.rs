@@ -271,7 +271,7 @@ async fn only_listed_algorithms_with_the_clients_own_key_count() {
         let answer = signing.present(assertion).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}: {answer:?}");
     }
-    for text in ["x", "a.b", "a.b.c", "....", "\u{0}"] {
+    for text in ["x", "a.b", "a.b.c", "....", "\u{1}"] {
         not_authenticated(&signing.present(text).await);
     }
     authenticated(&signing.present(&good).await);

@@ -1,19 +1,15 @@
 //! The grant type `refresh_token` (OAuth 2.1 §4.3; A4.10): rotation that forgives races
 //! and punishes theft.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
-use tokio::net::TcpListener;
 
 use super::ask::{Answer, BOTH, audited, call, code, code_for, redeem, refresh};
 use crate::support::Server;
 use crate::support::browser::Browser;
 use crate::support::client::{Client, claims};
-use mandate::app::App;
-use mandate::random::Random;
 use mandate::storage::{commit, users};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -280,7 +276,7 @@ async fn no_other_kind_of_secret_passes_for_a_refresh_token() {
         &longer,
         shorter,
         "mdt_refresh_",
-        "\u{0}",
+        "\u{1}",
     ] {
         connected.is_dead(wrong).await;
     }
@@ -296,7 +292,7 @@ async fn a_restart_signs_nobody_out() {
     let server = Server::with_people().await;
     let connected = Connected::to(&server).await;
     let second = connected.again(&connected.tokens).await;
-    restart(&server).await;
+    server.restart().await;
     assert_eq!(call(&server, second.text_of("access_token")).await, 200, "the keys are the same");
     let repeated = connected.again(&connected.tokens).await;
     assert_eq!(
@@ -307,20 +303,6 @@ async fn a_restart_signs_nobody_out() {
     connected.again(&second).await;
     server.advance(Duration::from_secs(31));
     connected.is_dead(connected.first()).await;
-}
-
-/// Stops the server and starts another on its address, database and key file.
-async fn restart(server: &Server) {
-    server.app.stopping.cancel();
-    let listener = loop {
-        match TcpListener::bind(server.address).await {
-            Ok(listener) => break listener,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
-    let app = App::open(server.app.config.clone(), server.clock.clone(), Random::system()).await.unwrap();
-    #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
-    tokio::spawn(mandate::server::serve(Arc::new(app), listener));
 }
 
 #[tokio::test]

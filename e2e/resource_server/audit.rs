@@ -8,7 +8,7 @@ use mandate::storage::users::Role;
 use serde_json::{Value, json};
 
 use crate::support::mcp::{BOTH, Mcp, mint, post, send, tool_calls};
-use crate::support::{START, Server};
+use crate::support::{START, Server, at_most};
 
 #[tokio::test]
 async fn a_write_is_recorded_with_who_what_and_how_it_went() {
@@ -39,7 +39,7 @@ async fn a_write_is_recorded_with_who_what_and_how_it_went() {
 
 #[tokio::test]
 async fn refusals_are_recorded_with_their_reason() {
-    let server = Server::start_with(|config| config.mcp.read_rate.burst = 1).await;
+    let server = Server::start_with(|config| config.mcp.read_rate = at_most(1)).await;
     let alice = server.add_user("alice", Role::Agent).await.user_id;
     let reader = mint(&server, &alice, "client_1", "tickets:read").await;
     let client = Mcp::modern(&server, &reader.token);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use mandate::app::App;
 use mandate::clock::{ManualClock, Timestamp};
 use mandate::config::{Config, PublicUrl};
+use mandate::ephemeral::Rate;
 use mandate::identity::account::{self, Username};
 use mandate::identity::password::Password;
 use mandate::oauth::ClientId;
@@ -89,6 +90,43 @@ impl Server {
         self.profile.age(duration);
     }
 
+    /// Stops the server and starts another on its address, its stores and its key file.
+    pub(crate) async fn restart(&self) {
+        self.app.stopping.cancel();
+        let listener = loop {
+            match TcpListener::bind(self.address).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let app = App::open(self.app.config.clone(), self.clock.clone(), Random::system()).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
+        tokio::spawn(mandate::server::serve(Arc::new(app), listener));
+    }
+
+    /// Restarts it, and whatever may be lost is lost.
+    pub(crate) async fn restart_with_nothing_remembered(&self) {
+        self.profile.forget_the_perishable();
+        self.restart().await;
+    }
+
+    /// Waits until the number of those who hold the application is one of these. A request that is being read holds
+    /// it, and a call that is being done does so once more, even after its request is gone.
+    pub(crate) async fn holders(&self, expected: impl Fn(usize) -> bool) -> usize {
+        while !expected(Arc::strong_count(&self.app)) {
+            tokio::task::yield_now().await;
+        }
+        Arc::strong_count(&self.app)
+    }
+
+    /// How many hold the application when nothing is being done.
+    pub(crate) async fn idle_holders(&self) -> usize {
+        self.app.tasks.close();
+        self.app.tasks.wait().await;
+        self.app.tasks.reopen();
+        Arc::strong_count(&self.app)
+    }
+
     /// Keeps every other write waiting for as long as the result lives: on SQLite there is one writer; on PostgreSQL
     /// the table is held.
     pub(crate) async fn hold_writes(&self) -> Tx {
@@ -154,6 +192,12 @@ impl Server {
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
+}
+
+/// So many at once, and so few after them that none grows back while a test runs: a store with a clock of its own
+/// does not wait for tests.
+pub(crate) fn at_most(count: u32) -> Rate {
+    Rate::of(count, Duration::from_hours(1))
 }
 
 /// An HTTP client that follows no redirect and keeps no cookie.

@@ -40,10 +40,11 @@ pub(crate) enum Profile {
 impl Profile {
     /// Whether this run is on PostgreSQL and Redis.
     pub(crate) fn is_services() -> bool {
-        match std::env::var("MANDATE_TEST_PROFILE").as_deref() {
-            Err(_) | Ok("" | "embedded") => false,
-            Ok("services") => true,
-            Ok(other) => panic!("MANDATE_TEST_PROFILE is embedded or services, not {other:?}"),
+        let chosen = std::env::var_os("MANDATE_TEST_PROFILE").unwrap_or_default();
+        match chosen.to_str() {
+            Some("" | "embedded") => false,
+            Some("services") => true,
+            _ => panic!("MANDATE_TEST_PROFILE is embedded or services, not {}", chosen.display()),
         }
     }
 
@@ -75,6 +76,13 @@ impl Profile {
     pub(crate) fn age(&self, duration: Duration) {
         if let Self::Services { redis_url, prefix, .. } = self {
             redis::age(redis_url, prefix, duration);
+        }
+    }
+
+    /// Loses what may be lost. What is in memory is lost with its process.
+    pub(crate) fn forget_the_perishable(&self) {
+        if let Self::Services { redis_url, prefix, .. } = self {
+            redis::forget(redis_url, prefix);
         }
     }
 
