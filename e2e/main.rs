@@ -6,6 +6,8 @@ mod authz;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod services;

@@ -1,0 +1,5 @@
+//! Many replicas: they lose nothing and double nothing, what is revoked on one is refused on all, and what is away
+//! makes them refuse, quickly.
+
+mod crash;
+mod support;
