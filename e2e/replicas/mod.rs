@@ -2,4 +2,8 @@
 //! makes them refuse, quickly.
 
 mod crash;
+mod faults;
+mod races;
+mod revocation;
+mod rolling;
 mod support;

@@ -39,11 +39,16 @@ impl Caller {
     /// The dance of a client that is known.
     pub(crate) async fn of(fleet: &Fleet, username: &str, client: &Client<'_>) -> Self {
         let tokens = client.obtain_tokens(username).await;
+        Self::with(fleet, username, &client.client_id, &tokens)
+    }
+
+    /// A client that holds these tokens.
+    pub(crate) fn with(fleet: &Fleet, username: &str, client_id: &str, tokens: &Value) -> Self {
         let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
         Self {
             http: fleet.http.clone(),
             username: username.to_owned(),
-            client_id: client.client_id.clone(),
+            client_id: client_id.to_owned(),
             access_token: token("access_token"),
             refresh_token: token("refresh_token"),
             version: MODERN,
@@ -78,12 +83,7 @@ impl Caller {
 
     /// Uses the refresh token.
     pub(crate) async fn refresh(&self, address: &dyn Address) -> Answer {
-        self.refresh_with(address, &self.refresh_token).await
-    }
-
-    /// Uses a refresh token.
-    pub(crate) async fn refresh_with(&self, address: &dyn Address, refresh_token: &str) -> Answer {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        let form = [("grant_type", "refresh_token"), ("refresh_token", self.refresh_token.as_str())];
         self.form(address, "/token", &form).await
     }
 

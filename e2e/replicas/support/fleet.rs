@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
@@ -12,6 +13,8 @@ use super::proxy::Proxy;
 use super::wait_until;
 use crate::binary::free_port;
 use crate::support::browser::Address;
+use crate::support::services::postgres::shared_postgres;
+use crate::support::services::redis::shared_redis;
 use crate::support::{PASSWORD, http};
 
 /// Limits that no test reaches which is not about them.
@@ -21,7 +24,7 @@ const GENEROUS: [(&str, &str); 8] = [
     ("MANDATE_LIMITS__AUTHORIZATIONS_PER_MINUTE", "1000000"),
     ("MANDATE_LIMITS__TOKEN_REQUESTS_PER_MINUTE", "1000000"),
     ("MANDATE_LIMITS__REGISTRATIONS_PER_HOUR", "1000000"),
-    ("MANDATE_DRAIN_DELAY", "1s"),
+    ("MANDATE_DRAIN_DELAY", "1500ms"),
     ("MANDATE_SECRET_KEY_FILE", "mandate.key"),
     ("MANDATE_LOG", "info"),
 ];
@@ -44,6 +47,18 @@ struct Replica {
 /// One replica, reached without the balancer.
 #[derive(Clone, Debug)]
 pub(crate) struct Direct(u16);
+
+/// The replicas in turn.
+pub(crate) struct Turns<'a> {
+    fleet: &'a Fleet,
+    next: AtomicUsize,
+}
+
+impl Address for Turns<'_> {
+    fn at(&self, path: &str) -> String {
+        self.fleet.replica(self.next.fetch_add(1, Ordering::SeqCst)).at(path)
+    }
+}
 
 impl Address for Direct {
     fn at(&self, path: &str) -> String {
@@ -81,6 +96,15 @@ impl Fleet {
         fleet
     }
 
+    /// Starts so many on the servers that all tests share; `None` when one is not installed.
+    pub(crate) async fn shared(count: usize, more: &[(&str, &str)]) -> Option<Self> {
+        let (postgres, redis) = (shared_postgres()?, shared_redis()?);
+        let url = postgres.fresh_database().await;
+        let (_, name) = url.rsplit_once('/').unwrap();
+        let settings = [&[("MANDATE_REDIS_PREFIX", name)], more].concat();
+        Some(Self::start(count, &url, &redis.url(), &settings))
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.replicas.len()
@@ -96,9 +120,15 @@ impl Fleet {
         self.folder.path().join(name)
     }
 
-    /// The settings, as variables of the environment.
-    pub(crate) fn settings(&self) -> &[(String, String)] {
-        &self.settings
+    /// A setting, as a variable of the environment.
+    pub(crate) fn setting(&self, name: &str) -> &str {
+        let found = self.settings.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str()).unwrap()
+    }
+
+    /// An address at which every request reaches another replica than the one before.
+    pub(crate) fn turns(&self, first: usize) -> Turns<'_> {
+        Turns { fleet: self, next: AtomicUsize::new(first) }
     }
 
     /// Ends a replica as a crash does.
