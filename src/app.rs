@@ -161,7 +161,7 @@ async fn open_keys(
         leases::hold(&mut tx, Work::SigningKeys).await?;
         rows = store.list_signing_keys().await?;
         if !rows.iter().any(usable) {
-            for active_from in [now, NOT_YET] {
+            for active_from in [FROM_THE_START, NOT_YET] {
                 let row = generate(algorithm, active_from, now, &sealing, random)?;
                 signing_keys::record(&mut tx, &row).await?;
                 rows.push(row);
@@ -175,5 +175,7 @@ async fn open_keys(
 
 /// What the key of the audit log's seals is derived for.
 const AUDIT_LOG: &str = "audit log";
+/// When the first key begins to sign: by whichever replica's clock, it has begun.
+const FROM_THE_START: Timestamp = Timestamp(0);
 /// When the next key begins to sign: once somebody says so.
 const NOT_YET: Timestamp = Timestamp(i64::MAX);
