@@ -77,7 +77,8 @@ impl Scene {
         }
         assert_eq!(self.probe("/live").await, StatusCode::OK, "{}", fault.name);
         (fault.end)(&self.backing);
-        let back = eventually("it is ready again", async || self.probe("/ready").await == StatusCode::OK).await;
+        let back =
+            eventually("it is ready again", async || self.probe("/ready").await == StatusCode::OK).await;
         self.works().await;
         println!("{}: refused within {longest:.2?}, back after {back:.2?}", fault.name);
         assert!(back < BACK_WITHIN, "{}: {back:?}", fault.name);
@@ -89,13 +90,18 @@ impl Scene {
         let asked = join_all((0..CROWD).map(async |number| {
             let begun = instant();
             let (kind, answer) = match number % 5 {
-                0 => (Kind::Mcp, self.living.call(&replica, "search_tickets", &json!({ "query": "x" })).await),
+                0 => {
+                    (Kind::Mcp, self.living.call(&replica, "search_tickets", &json!({ "query": "x" })).await)
+                }
                 1 => {
                     let ticket = json!({ "title": "t", "body": "b", "idempotency_key": format!("{number}") });
                     (Kind::Mcp, self.living.call(&replica, "create_ticket", &ticket).await)
                 }
                 2 => (Kind::Token, self.living.refresh(&replica).await),
-                3 => (Kind::Revoked, self.revoked.call(&replica, "search_tickets", &json!({ "query": "x" })).await),
+                3 => (
+                    Kind::Revoked,
+                    self.revoked.call(&replica, "search_tickets", &json!({ "query": "x" })).await,
+                ),
                 _ => (Kind::Ready, answer(self.fleet.http.get(replica.at("/ready"))).await.unwrap()),
             };
             (kind, answer, begun.elapsed())

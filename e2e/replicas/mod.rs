@@ -6,4 +6,5 @@ mod faults;
 mod races;
 mod revocation;
 mod rolling;
+mod skew;
 mod support;

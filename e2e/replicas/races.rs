@@ -24,7 +24,8 @@ async fn of_32_redeemers_on_three_replicas_one_wins() {
         let client = Client::register(&fleet).await;
         let code = client.obtain_code("alice", &["tickets:read"]).await;
         let answers = join_all((0..RACERS).map(|_| client.redeem(&code))).await;
-        let won: Vec<&Value> = answers.iter().filter(|(status, _)| *status == StatusCode::OK).map(|(_, body)| body).collect();
+        let won: Vec<&Value> =
+            answers.iter().filter(|(status, _)| *status == StatusCode::OK).map(|(_, body)| body).collect();
         assert_eq!(won.len(), 1, "{answers:?}");
         let lost = answers.iter().filter(|(_, body)| body["error"] == "invalid_grant").count();
         assert_eq!(lost, RACERS - 1, "{answers:?}");
@@ -85,7 +86,8 @@ async fn of_32_calls_under_one_key_on_three_replicas_one_is_done() {
         let tickets: BTreeSet<String> =
             answers.iter().map(|answer| answer.structured()["id"].as_str().unwrap().to_owned()).collect();
         assert_eq!(tickets.len(), 1, "{tickets:?}");
-        let replays = answers.iter().filter(|answer| answer.body["result"]["_meta"]["mandate/replayed"] == true);
+        let replays =
+            answers.iter().filter(|answer| answer.body["result"]["_meta"]["mandate/replayed"] == true);
         assert_eq!(replays.count(), RACERS - 1, "one did it, the others got its result");
         let found = caller.call(&fleet, "search_tickets", &json!({ "query": title, "limit": 50 })).await;
         let found = found.structured()["tickets"].as_array().unwrap().clone();
@@ -108,7 +110,8 @@ async fn every_step_of_an_authorization_may_be_on_another_replica() {
         let authorize = client.authorize(&[("prompt", "login")]);
         let (path, page) = browser.open_consent(&authorize, "alice").await;
         let answer = browser.decide(&path, &page, "allow", &["tickets:read"]).await.answer();
-        let code = [("grant_type", "authorization_code"), ("code", &answer["code"]), ("code_verifier", VERIFIER)];
+        let code =
+            [("grant_type", "authorization_code"), ("code", &answer["code"]), ("code_verifier", VERIFIER)];
         let (status, tokens) = client.token(&code).await;
         assert_eq!(status, StatusCode::OK, "{tokens}");
         let caller = Caller::with(&fleet, "alice", &client.client_id, &tokens);
@@ -138,7 +141,11 @@ async fn replicas_that_start_together_on_nothing_agree_on_schema_and_keys() {
             let tokens = caller.refresh(&fleet.replica(signer)).await.body;
             caller = Caller::with(&fleet, "alice", &caller.client_id, &tokens);
             for number in 0..fleet.len() {
-                assert_eq!(caller.status(&fleet.replica(number)).await, StatusCode::OK, "{signer} to {number}");
+                assert_eq!(
+                    caller.status(&fleet.replica(number)).await,
+                    StatusCode::OK,
+                    "{signer} to {number}"
+                );
             }
         }
     }

@@ -31,8 +31,7 @@ impl<'a> Desk<'a> {
     }
 
     async fn again(fleet: &'a Fleet, username: &str) -> Self {
-        let (browser, client) =
-            tokio::join!(Browser::signed_in(fleet, username), Client::register(fleet));
+        let (browser, client) = tokio::join!(Browser::signed_in(fleet, username), Client::register(fleet));
         Self { fleet, browser, client, username: username.to_owned() }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -20,7 +19,10 @@ async fn a_rolling_restart_loses_no_request() {
     let fleet = Arc::new(fleet);
     fleet.add_user("alice");
     // Under one grant each: what is written under one grant is written one after the other.
-    let callers = join_all((0..CALLERS).map(|_| Caller::connect(&fleet, "alice"))).await;
+    let mut callers = Vec::new();
+    for _ in 0..CALLERS {
+        callers.push(Caller::connect(&fleet, "alice").await);
+    }
     let (is_over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut calling = JoinSet::new();
     for (number, caller) in callers.into_iter().enumerate() {

@@ -5,11 +5,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
 use super::proxy::Proxy;
+use super::turns::Turns;
 use super::wait_until;
 use crate::binary::free_port;
 use crate::support::browser::Address;
@@ -47,18 +47,6 @@ struct Replica {
 /// One replica, reached without the balancer.
 #[derive(Clone, Debug)]
 pub(crate) struct Direct(u16);
-
-/// The replicas in turn.
-pub(crate) struct Turns<'a> {
-    fleet: &'a Fleet,
-    next: AtomicUsize,
-}
-
-impl Address for Turns<'_> {
-    fn at(&self, path: &str) -> String {
-        self.fleet.replica(self.next.fetch_add(1, Ordering::SeqCst)).at(path)
-    }
-}
 
 impl Address for Direct {
     fn at(&self, path: &str) -> String {
@@ -127,8 +115,8 @@ impl Fleet {
     }
 
     /// An address at which every request reaches another replica than the one before.
-    pub(crate) fn turns(&self, first: usize) -> Turns<'_> {
-        Turns { fleet: self, next: AtomicUsize::new(first) }
+    pub(crate) fn turns(&self, first: usize) -> Turns {
+        Turns::new((0..self.len()).map(|number| self.replica(first + number).at("")).collect())
     }
 
     /// Ends a replica as a crash does.

@@ -4,6 +4,7 @@ pub(crate) mod caller;
 pub(crate) mod fleet;
 mod proxy;
 pub(crate) mod record;
+pub(crate) mod turns;
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,8 @@ impl Backing {
     }
 
     fn of(postgres: impl FnOnce() -> Postgres) -> Option<Self> {
-        (Postgres::installed() && Redis::installed()).then(|| Self { postgres: postgres(), redis: Redis::start() })
+        (Postgres::installed() && Redis::installed())
+            .then(|| Self { postgres: postgres(), redis: Redis::start() })
     }
 }
 

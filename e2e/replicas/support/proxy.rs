@@ -34,7 +34,8 @@ struct Replicas {
 impl Proxy {
     /// Begins to balance between the replicas on these ports.
     pub(crate) fn start(ports: &[u16]) -> Self {
-        let all = ports.iter().map(|port| (SocketAddr::from(([127, 0, 0, 1], *port)), AtomicBool::new(false)));
+        let all =
+            ports.iter().map(|port| (SocketAddr::from(([127, 0, 0, 1], *port)), AtomicBool::new(false)));
         let replicas = Arc::new(Replicas { all: all.collect(), next: AtomicUsize::new(0) });
         let stop = CancellationToken::new();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
