@@ -16,7 +16,7 @@ use crate::support::profile::Profile;
 
 /// A port that nobody listens on. From below the range out of which systems give ports to connections, and each
 /// one once, so that nobody else takes it before the binary does.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 10_000 + u16::try_from(std::process::id() % 20_000).unwrap();
     loop {

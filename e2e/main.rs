@@ -8,6 +8,8 @@ mod binary;
 #[cfg(test)]
 mod odd_text;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod services;

@@ -183,11 +183,10 @@ async fn open_keys(
 ) -> Result<Keys, StartError> {
     let algorithm = config.tokens.signing_algorithm;
     let mut rows = store.list_signing_keys().await?;
-    // Whatever its date says: it may come from a replica whose clock is ahead of ours.
-    let usable = |row: &SigningKeyRow| row.alg == format!("{algorithm:?}") && row.active_from < NOT_YET;
+    let usable = |row: &SigningKeyRow| row.alg == format!("{algorithm:?}") && row.active_from <= now;
     if !rows.iter().any(usable) {
         let generate = |active_from| generate(algorithm, active_from, now, &sealing, random);
-        let made = [generate(now)?, generate(NOT_YET)?];
+        let made = [generate(FROM_THE_START)?, generate(NOT_YET)?];
         // Of several replicas that start together one records its keys, and the others find them.
         let mut tx = store.write_patiently().await?;
         leases::hold(&mut tx, Work::SigningKeys).await?;
@@ -206,5 +205,7 @@ async fn open_keys(
 
 /// What the key of the audit log's seals is derived for.
 const AUDIT_LOG: &str = "audit log";
+/// When the first key begins to sign: by whichever replica's clock, it has begun.
+const FROM_THE_START: Timestamp = Timestamp(0);
 /// When the next key begins to sign: once somebody says so.
 const NOT_YET: Timestamp = Timestamp(i64::MAX);

@@ -16,6 +16,7 @@ use super::pages::errors;
 use super::pages::login::{LoginPage, LoginProblem};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::clock::Timestamp;
 use crate::ephemeral::whole_seconds;
 use crate::identity::password::Password;
 use crate::identity::throttle::Verdict;
@@ -42,6 +43,7 @@ const MAX_USERNAME: usize = 256;
 /// What a sign-in is for, and what its form is anchored to.
 struct Purpose {
     flow: Option<String>,
+    begun_at: Option<Timestamp>,
     client_name: Option<DisplayName>,
     anchor: String,
     new_anchor: Option<Cookie<'static>>,
@@ -161,7 +163,7 @@ async fn welcome(
         undo(tx).await?;
         return Ok(None);
     }
-    let cookie = session::begin(app, &mut tx, jar, user).await?;
+    let cookie = session::begin(app, &mut tx, jar, user, purpose.begun_at).await?;
     let event = Event::new(Kind::SignIn, Outcome::Done).user(&user.user_id);
     audit::record(&mut tx, app.now(), &event);
     commit(tx).await?;
@@ -181,15 +183,22 @@ async fn purpose(app: &App, jar: &CookieJar, id: Option<&str>) -> Result<Purpose
         let kept = jar.get(&cookies::name(&app.config.public_url, ANCHOR)).map(|c| c.value().to_owned());
         let kept = kept.filter(|anchor| anchor.len() == 43);
         if let Some(anchor) = kept {
-            return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor: None });
+            return Ok(Purpose { flow: None, begun_at: None, client_name: None, anchor, new_anchor: None });
         }
         let anchor = app.random.token();
         let cookie = cookies::make(&app.config.public_url, ANCHOR, anchor.clone(), ANCHOR_LIFETIME);
-        return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor: Some(cookie) });
+        return Ok(Purpose {
+            flow: None,
+            begun_at: None,
+            client_name: None,
+            anchor,
+            new_anchor: Some(cookie),
+        });
     };
     match flow::find(app, id, jar).await? {
         Found::Here { flow, anchor } => Ok(Purpose {
             flow: Some(id.to_owned()),
+            begun_at: Some(flow.begun_at),
             client_name: Some(DisplayName::of(flow.client.shown_name())),
             anchor,
             new_anchor: None,

@@ -35,6 +35,7 @@ pub mod flow;
 pub mod home;
 pub mod housekeeping;
 pub mod jwks;
+pub mod lasting;
 pub mod login;
 pub mod metadata;
 pub mod pages;

@@ -27,6 +27,10 @@ pub enum Key<'a> {
     Answering(&'a str),
     /// The answer that a consent page led to (JSON, sealed), so that a second click repeats it; 30 minutes.
     Answered(&'a str),
+    /// That a code can be redeemed, by its hash; for as long as codes live.
+    Code(&'a str),
+    /// That a refresh token was rotated a moment ago, by its hash; for the grace.
+    Rotated(&'a str),
     /// The `jti` of a client assertion, by client and `jti` digest; until the assertion's `exp` and leeway.
     AssertionJti(&'a str, &'a str),
 }
@@ -37,6 +41,8 @@ impl fmt::Display for Key<'_> {
             Self::Flow(id) => write!(f, "flow:{id}"),
             Self::Answering(id) => write!(f, "answering:{id}"),
             Self::Answered(id) => write!(f, "answered:{id}"),
+            Self::Code(hash) => write!(f, "code:{hash}"),
+            Self::Rotated(hash) => write!(f, "rotated:{hash}"),
             Self::AssertionJti(client_id, digest) => write!(f, "jti:{client_id}:{digest}"),
         }
     }

@@ -3,6 +3,8 @@
 use super::{Issued, Presented, issue};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::authz::lasting;
+use crate::ephemeral::Key;
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_request, server_error};
 use crate::oauth::secret::{AuthorizationCode, RefreshToken, SecretHash};
 use crate::storage::codes::{CodeRow, Redemption};
@@ -31,7 +33,9 @@ impl<'a> CodeRedemption<'a> {
         let unknown = || invalid_grant("the code is unknown or has expired");
         let hash = AuthorizationCode::presented(code).ok_or_else(unknown)?.hash();
         let row = self.app.store.find_code(&hash).await?.ok_or_else(unknown)?;
-        if row.consumed_at.is_none() && row.expires_at <= self.app.now() {
+        if row.consumed_at.is_none()
+            && !lasting::lasts(self.app, Key::Code(hash.as_str()), row.expires_at).await?
+        {
             return Err(unknown().detail("expired"));
         }
         let grant = self.app.store.find_grant(&row.grant_id).await?.ok_or_else(unknown)?;
@@ -78,7 +82,7 @@ impl<'a> CodeRedemption<'a> {
         };
         let mut tx = app.store.write().await?;
         let redemption = codes::redeem(&mut tx, hash, now).await?;
-        if redemption == Redemption::Expired {
+        if redemption == Redemption::Gone {
             undo(tx).await?;
             return Err(invalid_grant("the code is unknown or has expired"));
         }
