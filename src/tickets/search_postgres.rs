@@ -37,7 +37,7 @@ const FEW: usize = 1000;
 /// A block is 4096 numbers: the `12` of the index.
 const BLOCK_BITS: u32 = 12;
 /// How many blocks are asked at first, and at most.
-const BLOCKS: RangeInclusive<i64> = 2..=32;
+const BLOCKS: RangeInclusive<i64> = 2..=16;
 
 // The columns of the index, as it was made. Words of the title have weight A.
 macro_rules! title_words {
