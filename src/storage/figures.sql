@@ -1,7 +1,9 @@
 -- A million grants with all that hangs on them, for figures.rs. It is the moment 1800000000000; a day has 86400000 milliseconds.
 
 INSERT INTO clients (client_id, kind, metadata, created_at, last_used_at)
-SELECT 'client_' || n, 'dynamic', '{}', 1800000000000 - n % 400 * 86400000,
+SELECT 'client_' || n, 'dynamic',
+    '{"client_name":"An assistant","redirect_uris":["http://127.0.0.1:33418/callback"],"token_endpoint_auth_method":"none"}',
+    1800000000000 - n % 400 * 86400000,
     -- A third was never used, a third is in use, a third was in use long ago.
     1800000000000 - CASE n % 3 WHEN 0 THEN n % 400 WHEN 1 THEN n % 20 ELSE n % 400 / 2 END * 86400000
 FROM generate_series(1, 100000::BIGINT) AS n;
@@ -12,9 +14,9 @@ INSERT INTO grants (grant_id, user_id, client_id, client_kind, client_metadata, 
     created_at, expires_at, activated_at, last_used_at, revoked_at, revoked_because)
 SELECT 'grant_' || n, CASE WHEN n <= 500 THEN 'user_1' ELSE 'user_' || 3 + n % 49998 END,
     'client_' || CASE WHEN n % 10 = 0 THEN 1 ELSE n % 10000 END, 'dynamic',
-    '{"client_name":"An assistant","redirect_uris":["http://127.0.0.1:33418/callback"]}',
+    '{"client_name":"An assistant","redirect_uris":["http://127.0.0.1:33418/callback"],"token_endpoint_auth_method":"none"}',
     'http://127.0.0.1:33418/callback', 'https://mandate.example/mcp', 'tickets:read tickets:write',
-    began, began, began + 400 * 86400000::BIGINT,
+    began, began, began + 600 * 86400000::BIGINT,
     CASE WHEN n > 500 AND n % 20 = 7 THEN NULL ELSE began END, NULL,
     CASE WHEN n > 500 AND n % 7 = 3 THEN 1800000000000 END, CASE WHEN n > 500 AND n % 7 = 3 THEN 'the user' END
 FROM (SELECT n, 1800000000000 - n % 500 * 86400000 AS began FROM generate_series(1, 1000000::BIGINT) AS n) AS made;

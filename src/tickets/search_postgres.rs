@@ -169,9 +169,10 @@ impl<'a> Asked<'a> {
     fn new(store: &'a Store, search: Search<'a>) -> Self {
         let (phrases, words) = match search.query {
             Query::Everything => (String::new(), String::new()),
-            Query::Phrases(phrases) => {
-                (joined(phrases, " <-> "), phrases.iter().flatten().map(quoted).collect::<Vec<_>>().join(" & "))
-            }
+            Query::Phrases(phrases) => (
+                joined(phrases, " <-> "),
+                phrases.iter().flatten().map(quoted).collect::<Vec<_>>().join(" & "),
+            ),
         };
         let status = search.status.map(super::Status::as_str);
         Self { store, search, sight: search.sight.bound(), status, phrases, words }
@@ -362,4 +363,94 @@ pub(super) async fn index(tx: &mut Tx, id: TicketId) -> Result<()> {
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Sight, Status};
+    use super::*;
+    use crate::oauth::UserId;
+    use crate::storage::everywhere;
+    use crate::storage::users::Role;
+    use crate::storage::{Kind, commit};
+
+    /// More than two blocks, so that every step is taken. Words: one in all, one in some titles, one in more than a
+    /// few old tickets, one in few, two in halves that share nothing.
+    const TICKETS: &str = "INSERT INTO tickets (number, reporter_id, title, body, status, priority, created_at, \
+        updated_at, words) SELECT number, 'user_' || reporter, title, body, status, 'low', 1, 1, \
+        setweight(to_tsvector('mandate', title), 'A') || to_tsvector('mandate', body) FROM (SELECT number, \
+        CASE WHEN number % 1500 = 7 THEN 2 ELSE 1 END AS reporter, \
+        CASE WHEN number % 5 = 0 THEN 'printer' WHEN number < 1500 THEN 'gateway' ELSE 'x' END AS title, \
+        CASE WHEN number < 3500 THEN 'seven' ELSE 'ten' END || CASE WHEN number % 900 = 8 THEN ' zeppelin' ELSE '' END \
+        || CASE WHEN number % 2 = 0 THEN ' printer' ELSE '' END || ' this morning' AS body, \
+        CASE WHEN number % 100 < 85 THEN 'closed' WHEN number % 100 < 98 THEN 'open' ELSE 'pending' END AS status \
+        FROM generate_series(1, 9000::BIGINT) AS number) AS made";
+    const USERS: &str = "INSERT INTO users (user_id, username, username_key, role, password_hash, created_at) \
+        VALUES ('user_1', '1', '1', 'requester', 'x', 1), ('user_2', '2', '2', 'requester', 'x', 1)";
+
+    /// What is found by looking at every ticket.
+    async fn expected(asked: &Asked<'_>) -> Vec<i64> {
+        let rows: Vec<(i64,)> = sqlx::query_as(concat!(
+            "SELECT number FROM tickets WHERE ($1 = '' OR words @@ to_tsquery('mandate', $1)) \
+             AND ($3 IS NULL OR status = $3) AND ",
+            in_sight!(),
+            " ORDER BY CASE WHEN ts_filter(words, '{a}') @@ to_tsquery('mandate', $1) THEN 0 ELSE 1 END, number DESC"
+        ))
+        .bind(&asked.phrases)
+        .bind(&asked.sight)
+        .bind(asked.status)
+        .fetch_all(asked.store.read())
+        .await
+        .unwrap();
+        rows.into_iter().map(|(number,)| number).collect()
+    }
+
+    #[tokio::test]
+    async fn every_page_is_what_looking_at_each_ticket_finds() {
+        let all = everywhere::open().await;
+        let Some(opened) = all.iter().find(|opened| opened.store.kind() == Kind::Postgres) else { return };
+        let mut tx = opened.store.write().await.unwrap();
+        for statement in [USERS, TICKETS] {
+            sqlx::query(statement).execute(&mut *tx).await.unwrap();
+        }
+        commit(tx).await.unwrap();
+        let (first, second) = (UserId::new("user_1"), UserId::new("user_2"));
+        let sights = [Role::Agent, Role::Requester].map(|role| Sight::of(role, &first));
+        let sights = sights.into_iter().chain([Sight::of(Role::Requester, &second)]);
+        let queries = [
+            "*",
+            "printer",
+            "morning",
+            "gateway",
+            "seven",
+            "seven ten",
+            "zeppelin",
+            "this-morning",
+            "morning-this",
+        ];
+        for sight in sights {
+            for (status, query) in [None, Some(Status::Open), Some(Status::Pending)]
+                .into_iter()
+                .flat_map(|status| queries.map(|query| (status, query)))
+            {
+                let query = Query::parse(query).unwrap();
+                let mut asked =
+                    Search { sight: &sight, query: &query, status, after: None, limit: 500, excerpt: 1 };
+                let mut found = Vec::new();
+                loop {
+                    let page = search(&opened.store, asked).await.unwrap();
+                    found.extend(page.tickets.iter().map(|ticket| ticket.id.number()));
+                    asked.after = page.next;
+                    if asked.after.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(
+                    found,
+                    expected(&Asked::new(&opened.store, asked)).await,
+                    "{query:?} {status:?} {sight:?}"
+                );
+            }
+        }
+    }
 }

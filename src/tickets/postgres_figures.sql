@@ -1,4 +1,4 @@
--- A million tickets, for figures.rs. Words are drawn as languages draw them: the one of rank r comes up about once in
+-- A million tickets, for postgres_figures.rs. Words are drawn as languages draw them: the one of rank r comes up about once in
 -- r words. Those with a name below are put where a search finds it hard.
 
 INSERT INTO users (user_id, username, username_key, role, password_hash, created_at)
