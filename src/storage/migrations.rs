@@ -12,19 +12,21 @@ const SHARED: [(i64, &str, &str); 5] = [
     (4, "tickets", include_str!("../../migrations/0004_tickets.sql")),
     (6, "replicas", include_str!("../../migrations/0006_replicas.sql")),
 ];
-const SQLITE: (i64, &str, &str) =
-    (5, "ticket search", include_str!("../../migrations/0005_ticket_search.sqlite.sql"));
-const POSTGRES: (i64, &str, &str) =
-    (5, "ticket search", include_str!("../../migrations/0005_ticket_search.postgres.sql"));
+const SQLITE: [(i64, &str, &str); 1] =
+    [(5, "ticket search", include_str!("../../migrations/0005_ticket_search.sqlite.sql"))];
+const POSTGRES: [(i64, &str, &str); 2] = [
+    (5, "ticket search", include_str!("../../migrations/0005_ticket_search.postgres.sql")),
+    (7, "search in blocks", include_str!("../../migrations/0007_search_in_blocks.postgres.sql")),
+];
 
 /// Applies what is missing. On PostgreSQL one replica does it under a lock, and the others wait.
 pub(super) async fn run(pool: &AnyPool, kind: Kind) -> Result<(), OpenError> {
     let own = match kind {
-        Kind::Sqlite => SQLITE,
-        Kind::Postgres => POSTGRES,
+        Kind::Sqlite => SQLITE.as_slice(),
+        Kind::Postgres => POSTGRES.as_slice(),
     };
     let mut all = SHARED.to_vec();
-    all.push(own);
+    all.extend_from_slice(own);
     all.sort_unstable_by_key(|(version, ..)| *version);
     let migrations = all
         .iter()

@@ -30,6 +30,8 @@ pub mod users;
 mod contract;
 #[cfg(test)]
 pub(crate) mod everywhere;
+#[cfg(test)]
+pub(crate) mod figures;
 
 use std::fmt;
 use std::path::PathBuf;

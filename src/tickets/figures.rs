@@ -1,4 +1,4 @@
-//! How fast search is. Run with `cargo test --release --lib figures -- --ignored --nocapture`.
+//! How fast search is on SQLite; `postgres_figures.rs` is about PostgreSQL. Run with `cargo test --release --lib figures -- --ignored --nocapture`.
 
 use std::time::{Duration, SystemTime};
 

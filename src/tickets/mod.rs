@@ -33,6 +33,8 @@ mod words;
 mod contract;
 #[cfg(test)]
 mod figures;
+#[cfg(test)]
+mod postgres_figures;
 
 pub use ticket::{Body, Comment, Excerpt, Flaw, Priority, Resolution, Status, Ticket, TicketId, Title};
 

@@ -16,6 +16,9 @@ const SETTINGS: &str = "-c listen_addresses=127.0.0.1 -c max_connections=300 -c 
      -c autovacuum=off -c log_checkpoints=off -c dynamic_shared_memory_type=mmap";
 /// A crash of the machine may lose data, one of the server may not: the system has what was committed.
 const FAST: &str = "-c fsync=off -c full_page_writes=off";
+/// Room for millions of rows.
+const ROOMY: &str = "-c fsync=off -c full_page_writes=off -c shared_buffers=1GB -c maintenance_work_mem=512MB \
+     -c max_wal_size=8GB";
 /// PostgreSQL refuses to run as root.
 const NOT_AS_ROOT: &str = "setpriv --reuid=postgres --regid=postgres --clear-groups";
 
@@ -48,6 +51,11 @@ impl Postgres {
     /// Starts a server on new data that flushes every commit to the disk, as in production.
     pub(crate) fn start_durable() -> Self {
         Self::start_with("")
+    }
+
+    /// Starts a server on new data that has memory for millions of rows.
+    pub(crate) fn start_roomy() -> Self {
+        Self::start_with(ROOMY)
     }
 
     fn start_with(settings: &'static str) -> Self {
