@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use mandate::oauth::GrantId;
+use mandate::storage::grants;
 use mandate::storage::users::Role;
-use mandate::storage::{commit, grants};
 use serde_json::{Value, json};
 
 use crate::support::mcp::{BOTH, Mcp, mint, post, send, tool_calls};
-use crate::support::{START, Server};
+use crate::support::{START, Server, at_most};
 
 #[tokio::test]
 async fn a_write_is_recorded_with_who_what_and_how_it_went() {
@@ -39,7 +39,7 @@ async fn a_write_is_recorded_with_who_what_and_how_it_went() {
 
 #[tokio::test]
 async fn refusals_are_recorded_with_their_reason() {
-    let server = Server::start_with(|config| config.mcp.read_rate.burst = 1).await;
+    let server = Server::start_with(|config| config.mcp.read_rate = at_most(1)).await;
     let alice = server.add_user("alice", Role::Agent).await.user_id;
     let reader = mint(&server, &alice, "client_1", "tickets:read").await;
     let client = Mcp::modern(&server, &reader.token);
@@ -50,7 +50,7 @@ async fn refusals_are_recorded_with_their_reason() {
     let mut tx = server.app.store.write().await.unwrap();
     let grant_id = GrantId::new(reader.claims.grant_id.clone());
     grants::revoke(&mut tx, &grant_id, "test", server.app.now()).await.unwrap();
-    commit(tx).await.unwrap();
+    server.app.commit_ending(tx, &[reader.grant()]).await.unwrap();
     client.call("search_tickets", json!({ "query": "*" })).await;
     let mut expired = reader.claims.clone();
     expired.exp = expired.iat;
@@ -94,7 +94,9 @@ async fn floods_do_not_fill_the_log() {
     for number in 0..80 {
         send(post(&server).header("authorization", format!("Bearer garbage{number}")).body("{}")).await;
     }
-    assert_eq!(tool_calls(&server).await.len(), 60);
+    // Where the limit lives by a clock of its own, another one a second.
+    let recorded = tool_calls(&server).await.len();
+    assert!((60..75).contains(&recorded), "{recorded}");
 }
 
 #[tokio::test]
@@ -111,7 +113,7 @@ async fn the_last_use_of_a_grant_is_noted_once_a_minute() {
         server.app.tasks.wait().await;
         server.app.tasks.reopen();
         noted.push(server.app.store.find_grant(&grant_id).await.unwrap().unwrap().last_used_at);
-        server.clock.advance(Duration::from_secs(31));
+        server.advance(Duration::from_secs(31));
     }
     let first = START;
     assert_eq!(noted, [Some(first), Some(first), Some(first.plus(Duration::from_secs(62)))]);

@@ -173,7 +173,7 @@ impl Gate {
     ) -> Result<(Permit, Standings), Refusal> {
         let needed = operation.scopes();
         let reaches = needed.is_subset(&token.scopes);
-        // What the token does not reach counts against no limit and claims nothing.
+        // What the token does not reach counts against no limit and claims nothing: scopes come before the quota.
         let wanted = if reaches { operation } else { Operation::Protocol };
         let asked = match wanted {
             Operation::Tool(tool) => Asked::of(tool, &message.params),
@@ -190,9 +190,12 @@ impl Gate {
                 self.trail.refused(by, "rate_limited").await;
                 Err(Refusal::Limited { id: message.id.clone(), name, rate, retry_after, standings })
             }
-            Entrance::Open { principal, .. } if !reaches || !needed.is_subset(&principal.scopes) => {
+            Entrance::Open { principal, standings, .. }
+                if !reaches || !needed.is_subset(&principal.scopes) =>
+            {
                 self.trail.refused(by, "insufficient_scope").await;
-                Err(Challenge::InsufficientScope { needed, granted: principal.scopes }.into())
+                let granted = principal.scopes;
+                Err(Refusal::OutOfReach(Challenge::InsufficientScope { needed, granted }, standings))
             }
             Entrance::Open { principal, standings, claim } => {
                 let reference = reference::current();
