@@ -123,7 +123,7 @@ impl Scene {
         assert_eq!(self.revoked.status(&replica).await, StatusCode::UNAUTHORIZED);
         let refreshed = self.living.refresh(&replica).await;
         assert_eq!(refreshed.status, StatusCode::OK, "{refreshed:?}");
-        self.living = Caller::with(&self.fleet, "alice", &self.living.client_id, &refreshed.body);
+        self.living = Caller::with(&self.fleet, &self.living.client_id, &refreshed.body);
         assert_eq!(self.living.status(&replica).await, StatusCode::OK);
         Browser::signed_in(&replica, "alice").await;
     }

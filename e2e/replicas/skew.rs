@@ -198,20 +198,20 @@ async fn sign_in_and_decision_are_taken_on_replicas_a_minute_apart() {
         for way in WAYS {
             let (here, there) = (&pair.replicas[way.0], &pair.replicas[way.1]);
             let client = Client::register(here).await;
-            let (mut at_here, mut at_there) = (Browser::new(here), Browser::new(there));
+            let (mut browser, mut other_browser) = (Browser::new(here), Browser::new(there));
             // Signing in is asked for once, wherever the request began.
-            let begun = at_here.get(&client.authorize(&[("prompt", "login")])).await;
-            at_there.cookies.clone_from(&at_here.cookies);
-            let page = at_there.get(&begun.location).await;
-            let path = at_there.sign_in(&page, "alice", PASSWORD).await.location;
-            at_here.cookies.clone_from(&at_there.cookies);
-            let page = at_here.get(&path).await;
+            let begun = browser.get(&client.authorize(&[("prompt", "login")])).await;
+            other_browser.cookies.clone_from(&browser.cookies);
+            let page = other_browser.get(&begun.location).await;
+            let path = other_browser.sign_in(&page, "alice", PASSWORD).await.location;
+            browser.cookies.clone_from(&other_browser.cookies);
+            let page = browser.get(&path).await;
             assert_eq!(page.status, StatusCode::OK, "{way:?}: {page:?}");
-            let first = at_here.decide(&path, &page, "allow", &["tickets:read"]).await.answer();
-            at_there.cookies.clone_from(&at_here.cookies);
-            let second = at_there.decide(&path, &page, "allow", &["tickets:read"]).await.answer();
+            let first = browser.decide(&path, &page, "allow", &["tickets:read"]).await.answer();
+            other_browser.cookies.clone_from(&browser.cookies);
+            let second = other_browser.decide(&path, &page, "allow", &["tickets:read"]).await.answer();
             assert_eq!(first, second, "a second click gets the same answer");
-            for browser in [&mut at_here, &mut at_there] {
+            for browser in [&mut browser, &mut other_browser] {
                 assert_eq!(browser.get("/account").await.status, StatusCode::OK);
             }
             let form =

@@ -17,8 +17,6 @@ const WAITS_FOR: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     http: reqwest::Client,
-    /// Whose.
-    pub(crate) username: String,
     /// Its id.
     pub(crate) client_id: String,
     /// Its access token.
@@ -39,15 +37,14 @@ impl Caller {
     /// The dance of a client that is known.
     pub(crate) async fn of(fleet: &Fleet, username: &str, client: &Client<'_>) -> Self {
         let tokens = client.obtain_tokens(username).await;
-        Self::with(fleet, username, &client.client_id, &tokens)
+        Self::with(fleet, &client.client_id, &tokens)
     }
 
     /// A client that holds these tokens.
-    pub(crate) fn with(fleet: &Fleet, username: &str, client_id: &str, tokens: &Value) -> Self {
+    pub(crate) fn with(fleet: &Fleet, client_id: &str, tokens: &Value) -> Self {
         let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
         Self {
             http: fleet.http.clone(),
-            username: username.to_owned(),
             client_id: client_id.to_owned(),
             access_token: token("access_token"),
             refresh_token: token("refresh_token"),
