@@ -1,6 +1,9 @@
 //! The closed list of what is recorded: who let whom do what, and what came of it.
 
 pub mod chain;
+pub mod finding;
+pub mod judge;
+pub mod verify;
 
 use crate::oauth::{ClientId, GrantId, UserId};
 

@@ -109,6 +109,11 @@ impl Store {
         Ok(Tx::new(self.write.begin(begin).await?, self.kind, self.chain_key.clone()))
     }
 
+    /// The key of the audit log's seals.
+    pub(crate) fn chain_key(&self) -> &ChainKey {
+        &self.chain_key
+    }
+
     /// The pool for statements that only read. Only storage functions use it.
     pub(crate) fn read(&self) -> &Bounded {
         &self.read
