@@ -188,7 +188,8 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
         )));
     }
     let ended = grants::revoke_all_of(&mut tx, client_id, app.now()).await?;
-    let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id);
+    let what = format!("by hand; grants that ended with it: {}", ended.len());
+    let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id).detail(what);
     audit::record(&mut tx, app.now(), &event);
     app.commit_ending(tx, &ended).await?;
     say(&format!("Removed {client_id}. Grants that ended with it: {}.", ended.len()));

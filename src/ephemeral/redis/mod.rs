@@ -20,7 +20,7 @@ use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ScriptInvocati
 use async_trait::async_trait;
 
 use super::admission::{
-    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, END_MARKED, GRANT_REMEMBERED, GrantKey,
+    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, END_MARKED, GRANT_REMEMBERED, GrantKey, Limit,
     RESULT_REMEMBERED, Settled, Standing,
 };
 use super::{Ephemeral, EphemeralError, Key, Meter, Quota, Rate, Result};
@@ -34,6 +34,7 @@ const ENDED: &str = "ended";
 
 static ADMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("admit.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
+static STANDINGS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("standings.lua")));
 static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle.lua")));
 static QUOTA: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("quota.lua")));
 
@@ -68,6 +69,10 @@ impl Redis {
 
     fn grant(&self, grant: &GrantKey) -> String {
         self.of_user(&grant.user_id, format_args!("grant:{}", grant.grant_id))
+    }
+
+    fn calls(&self, user_id: &str, client_id: &str, limit: &Limit<'_>) -> String {
+        self.of_user(user_id, format_args!("calls:{}:{client_id}", limit.name))
     }
 
     fn claimed(&self, key: &ClaimKey<'_>) -> String {
@@ -205,8 +210,7 @@ impl Ephemeral for Redis {
         let mut script = ADMIT.key(self.grant(grant));
         script.arg(known.unwrap_or_default()).arg(millis(GRANT_REMEMBERED)).arg(limits.len());
         for limit in limits {
-            let meter = format_args!("calls:{}:{client_id}", limit.name).to_string();
-            script.key(self.of_user(&grant.user_id, format_args!("{meter}")));
+            script.key(self.calls(&grant.user_id, client_id, limit));
             script.arg(limit.rate.burst.max(1)).arg(limit.rate.interval()).arg(i32::from(limit.counts));
         }
         if let Some(claim) = &claim {
@@ -214,6 +218,15 @@ impl Ephemeral for Redis {
             script.arg(claim.digest).arg(claim.attempt).arg(millis(CLAIM_HELD));
         }
         admitted(&self.run::<Vec<String>>(&script).await?)
+    }
+
+    async fn standings(&self, user_id: &str, client_id: &str, limits: &[Limit<'_>]) -> Result<Vec<Standing>> {
+        let mut script = STANDINGS.prepare_invoke();
+        for limit in limits {
+            script.key(self.calls(user_id, client_id, limit));
+            script.arg(limit.rate.burst.max(1)).arg(limit.rate.interval());
+        }
+        standings(&self.run::<Vec<String>>(&script).await?)
     }
 
     async fn claim(&self, key: ClaimKey<'_>) -> Result<Claim> {
