@@ -74,11 +74,10 @@ async fn verify_chain(store: &Store, chain: i64, first_link: i64, report: &mut R
         look_beyond(store, chain, judged_to, &mut judge).await?;
     }
     let verdict = judge.verdict();
-    for fault in verdict.faults {
-        if !(found.is_none() && fault == Fault::End) && !faults.contains(&fault) {
-            faults.push(fault);
-        }
-    }
+    // An end that is not recorded cannot fit its seal either.
+    let is_said = |fault: &Fault| faults.contains(fault) || (found.is_none() && *fault == Fault::End);
+    let further: Vec<_> = verdict.faults.into_iter().filter(|fault| !is_said(fault)).collect();
+    faults.extend(further);
     report.findings.extend(faults.into_iter().map(|fault| Finding::InChain { chain, fault }));
     report.chains.push(Judged { end, events: verdict.events });
     Ok(())
