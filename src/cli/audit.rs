@@ -187,9 +187,10 @@ async fn check(app: &App) -> Result<(), Failure> {
     }
     let judged: u64 = report.chains.iter().map(|chain| chain.events).sum();
     if !report.findings.is_empty() {
+        let found = report.findings.len();
+        let findings = if found == 1 { "1 finding".to_owned() } else { format!("{found} findings") };
         return Err(Failure::Said(format!(
-            "the audit log is not as it was written: {} findings in {judged} events",
-            report.findings.len()
+            "the audit log is not as it was written: {findings} in {judged} events"
         )));
     }
     say(&format!("The audit log is as it was written: {judged} events in {} chains.", report.chains.len()));

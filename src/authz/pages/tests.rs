@@ -178,7 +178,7 @@ fn the_account_page_keeps_its_forms() {
         "<time datetime=\"2026-11-21T00:20:00Z\">21 November 2026, 00:20 UTC</time>",
         "<bdi>VS Code</bdi> can no longer use your tickets.",
         "href=\"/account/apps/grant-9/activity\"",
-        "href=\"/account/apps/grant-2/activity\">All it did<span class=\"sr\">: Cursor</span></a>",
+        "href=\"/account/apps/grant-2/activity\">All activity<span class=\"sr\"> of Cursor</span></a>",
         "<dt>Can read now</dt><dd>118 of 120 times <span class=\"note\">(120 a minute)</span></dd>",
     ] {
         assert!(html.contains(part), "{part}");
