@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mandate::ephemeral::redis::RedisUrl;
 use mandate::oauth::UserId;
 use mandate::storage::users::Role;
 use reqwest::StatusCode;
@@ -10,6 +11,7 @@ use serde_json::json;
 use crate::support::Server;
 use crate::support::browser::{Browser, Loaded};
 use crate::support::mcp::{BOTH, Mcp, Minted, mint};
+use crate::support::services::redis::Redis;
 
 /// A server with `alice`, of whose grant to `client_1` this is a token.
 async fn with_grant(server: &Server, scope: &str) -> (UserId, Minted) {
@@ -216,4 +218,31 @@ async fn the_account_tells_each_apps_limits_and_what_is_left_without_counting() 
         let expected = [line("read", 118, 120, 120), line("read", 120, 120, 120), line("write", 2, 3, 6)];
         assert_eq!(told, expected, "{}", page.body);
     }
+}
+
+#[tokio::test]
+async fn the_account_works_while_nobody_knows_how_limits_stand() {
+    if !Redis::installed() {
+        return;
+    }
+    let redis = Redis::start();
+    let url = RedisUrl::parse(&redis.url(), "mandate").unwrap();
+    let server = Server::start_with(|config| config.redis = Some(url)).await;
+    let (_, minted) = with_grant(&server, BOTH).await;
+    Mcp::modern(&server, &minted.token)
+        .call("create_ticket", json!({ "title": "t", "body": "b" }))
+        .await
+        .structured();
+    let mut browser = Browser::signed_in(&server, "alice").await;
+    let known = browser.get("/account").await;
+    assert!(
+        known.body.contains("119 of 120 times") || known.body.contains("19 of 20 times"),
+        "{}",
+        known.body
+    );
+    redis.stop();
+    let page = browser.get("/account").await;
+    page.assert_page(StatusCode::OK, "Connected apps");
+    assert!(page.body.contains("Opened ticket") && !page.body.contains("<dt>Can "), "{}", page.body);
+    browser.get(&path(&minted)).await.assert_page(StatusCode::OK, "Activity of Test");
 }
