@@ -6,6 +6,8 @@ mod authz;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod odd_text;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod services;

@@ -90,7 +90,7 @@ async fn within_the_grace_the_same_client_gets_the_same_successor() {
     let server = Server::with_people().await;
     let connected = Connected::to(&server).await;
     let second = connected.again(&connected.tokens).await;
-    server.clock.advance(Duration::from_secs(30));
+    server.advance(Duration::from_secs(30));
     let repeated = connected.again(&connected.tokens).await;
     assert_eq!(repeated.text_of("refresh_token"), second.text_of("refresh_token"));
     assert_eq!(call(&server, second.text_of("access_token")).await, 200);
@@ -136,7 +136,7 @@ async fn after_the_grace_a_reuse_ends_the_grant_and_only_that_grant() {
     let code = code(&mut browser, &connected.client, &[]).await;
     let other_install = redeem(&connected.client, &server, &code, &[]).await;
     let second = connected.again(&connected.tokens).await;
-    server.clock.advance(Duration::from_millis(30_001));
+    server.advance(Duration::from_millis(30_001));
     connected.is_dead(connected.first()).await;
     connected.is_dead(second.text_of("refresh_token")).await;
     for dead in [&connected.tokens, &second] {
@@ -158,9 +158,9 @@ async fn a_repeat_within_the_grace_does_not_prolong_it() {
     let server = Server::with_people().await;
     let connected = Connected::to(&server).await;
     connected.again(&connected.tokens).await;
-    server.clock.advance(Duration::from_secs(20));
+    server.advance(Duration::from_secs(20));
     connected.again(&connected.tokens).await;
-    server.clock.advance(Duration::from_secs(11));
+    server.advance(Duration::from_secs(11));
     connected.is_dead(connected.first()).await;
     assert_eq!(audited(&server, "refresh_reused").await.len(), 1);
 }
@@ -217,10 +217,10 @@ async fn each_use_starts_the_idle_time_anew_and_an_idle_token_dies() {
     let connected = Connected::to(&server).await;
     let mut head = connected.again(&connected.tokens).await;
     for _ in 0..3 {
-        server.clock.advance(29 * DAY);
+        server.advance(29 * DAY);
         head = connected.again(&head).await;
     }
-    server.clock.advance(30 * DAY);
+    server.advance(30 * DAY);
     connected.is_dead(head.text_of("refresh_token")).await;
     assert_eq!(audited(&server, "refresh_reused").await, [], "forgotten, not stolen");
 }
@@ -229,10 +229,10 @@ async fn each_use_starts_the_idle_time_anew_and_an_idle_token_dies() {
 async fn a_grant_ends_at_its_own_time_however_much_it_is_used() {
     let server = super::ask::people_on(|config| config.tokens.grant_lifetime = 2 * DAY).await;
     let connected = Connected::to(&server).await;
-    server.clock.advance(Duration::from_secs(2 * 86_400 - 600));
+    server.advance(Duration::from_secs(2 * 86_400 - 600));
     let last = connected.again(&connected.tokens).await;
     assert_eq!(last.body["expires_in"].as_u64(), Some(600), "never beyond the grant's end");
-    server.clock.advance(Duration::from_secs(600));
+    server.advance(Duration::from_secs(600));
     connected.is_dead(last.text_of("refresh_token")).await;
     assert_eq!(call(&server, last.text_of("access_token")).await, 401);
 }
@@ -305,7 +305,7 @@ async fn a_restart_signs_nobody_out() {
         "the grace outlives it too"
     );
     connected.again(&second).await;
-    server.clock.advance(Duration::from_secs(31));
+    server.advance(Duration::from_secs(31));
     connected.is_dead(connected.first()).await;
 }
 
@@ -352,7 +352,7 @@ async fn the_grace_can_be_changed_and_turned_off() {
     let server = super::ask::people_on(|config| config.tokens.refresh_grace = Duration::ZERO).await;
     let connected = Connected::to(&server).await;
     connected.again(&connected.tokens).await;
-    server.clock.advance(Duration::from_millis(1));
+    server.advance(Duration::from_millis(1));
     connected.is_dead(connected.first()).await;
     assert_eq!(audited(&server, "refresh_reused").await.len(), 1);
 }

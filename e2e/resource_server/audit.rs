@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mandate::oauth::GrantId;
+use mandate::storage::grants;
 use mandate::storage::users::Role;
-use mandate::storage::{commit, grants};
 use serde_json::{Value, json};
 
 use crate::support::mcp::{BOTH, Mcp, mint, post, send, tool_calls};
@@ -50,7 +50,7 @@ async fn refusals_are_recorded_with_their_reason() {
     let mut tx = server.app.store.write().await.unwrap();
     let grant_id = GrantId::new(reader.claims.grant_id.clone());
     grants::revoke(&mut tx, &grant_id, "test", server.app.now()).await.unwrap();
-    commit(tx).await.unwrap();
+    server.app.commit_ending(tx, &[reader.grant()]).await.unwrap();
     client.call("search_tickets", json!({ "query": "*" })).await;
     let mut expired = reader.claims.clone();
     expired.exp = expired.iat;
@@ -104,7 +104,9 @@ async fn floods_do_not_fill_the_log() {
     for number in 0..80 {
         send(post(&server).header("authorization", format!("Bearer garbage{number}")).body("{}")).await;
     }
-    assert_eq!(tool_calls(&server).await.len(), 60);
+    // Where the limit lives by a clock of its own, another one a second.
+    let recorded = tool_calls(&server).await.len();
+    assert!((60..75).contains(&recorded), "{recorded}");
     let alice = server.add_user("alice", Role::Agent).await.user_id;
     let mut expired = mint(&server, &alice, "client_1", BOTH).await.claims;
     expired.exp = expired.iat;
@@ -112,7 +114,8 @@ async fn floods_do_not_fill_the_log() {
     for _ in 0..80 {
         send(post(&server).header("authorization", format!("Bearer {expired}")).body("{}")).await;
     }
-    assert_eq!(tool_calls(&server).await.len(), 120, "whom a token names has a measure of their own");
+    let named = tool_calls(&server).await.len() - recorded;
+    assert!((60..75).contains(&named), "whom a token names has a measure of their own: {named}");
 }
 
 #[tokio::test]
@@ -129,7 +132,7 @@ async fn the_last_use_of_a_grant_is_noted_once_a_minute() {
         server.app.tasks.wait().await;
         server.app.tasks.reopen();
         noted.push(server.app.store.find_grant(&grant_id).await.unwrap().unwrap().last_used_at);
-        server.clock.advance(Duration::from_secs(31));
+        server.advance(Duration::from_secs(31));
     }
     let first = START;
     assert_eq!(noted, [Some(first), Some(first), Some(first.plus(Duration::from_secs(62)))]);

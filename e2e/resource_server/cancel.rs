@@ -64,21 +64,24 @@ async fn b3_17_b5_7_a_client_that_goes_away_cancels_its_call_since_2026_07_28_an
     drop(half);
     holders(&server, |count| count == idle).await;
 
-    let writing = server.app.store.write().await.unwrap();
-    // Waits for the writer before the calls do, so it would give up before they do.
-    let mut patience = pin!(server.app.store.write());
-    assert!(futures::poll!(&mut patience).is_pending());
-    let kept = send(&server, &legacy, "kept", VERSION_2025, |body| body).await;
-    holders(&server, |count| count == idle + request + 1).await;
-    let cancelled = send(&server, &modern, "cancelled", VERSION_2026, |body| body).await;
-    holders(&server, |count| count == idle + 2 * (request + 1)).await;
-    drop((kept, cancelled));
+    let writing = server.hold_writes().await;
+    // Waits before the calls do, so it would give up before they do.
+    let mut patience = pin!(server.wait_to_write());
+    let going = async {
+        let kept = send(&server, &legacy, "kept", VERSION_2025, |body| body).await;
+        holders(&server, |count| count == idle + request + 1).await;
+        let cancelled = send(&server, &modern, "cancelled", VERSION_2026, |body| body).await;
+        holders(&server, |count| count == idle + 2 * (request + 1)).await;
+        drop((kept, cancelled));
+        holders(&server, |count| count == idle + 1).await;
+    };
     tokio::select! {
-        _ = holders(&server, |count| count == idle + 1) => {}
-        _ = &mut patience => panic!("the cancelled call went on as long as it could"),
+        biased;
+        () = &mut patience => panic!("the cancelled call went on as long as it could"),
+        () = going => {}
     }
     drop(writing);
-    drop(patience.await);
+    patience.await;
     holders(&server, |count| count == idle).await;
     let found = modern.call("search_tickets", json!({ "query": "*" })).await;
     let titles: Vec<&Value> =

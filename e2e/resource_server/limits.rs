@@ -36,7 +36,7 @@ async fn g68_too_many_calls_are_429_with_the_wait_and_a_json_rpc_error() {
         "reads are counted apart"
     );
     let wait = limited.header("retry-after").parse().unwrap();
-    server.clock.advance(Duration::from_secs(wait));
+    server.advance(Duration::from_secs(wait));
     client.call("create_ticket", json!({ "title": "t", "body": "b" })).await.structured();
 }
 

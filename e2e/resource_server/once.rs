@@ -22,7 +22,7 @@ async fn a_retried_write_gets_the_first_result_and_does_nothing() {
     let arguments = json!({ "title": "t", "body": "b", "idempotency_key": "k-1" });
     let first = client.call("create_ticket", arguments.clone()).await;
     assert!(first.body["result"]["_meta"].get("mandate/replayed").is_none());
-    server.clock.advance(Duration::from_mins(30));
+    server.advance(Duration::from_mins(30));
     // A default that is written out is the same deed.
     let spelled = json!({ "idempotency_key": "k-1", "body": "b", "priority": "medium", "title": "t" });
     for retry in [arguments.clone(), spelled] {
@@ -75,7 +75,7 @@ async fn a_key_is_the_users_the_clients_and_a_days() {
                 .is_none()
         );
     }
-    server.clock.advance(Duration::from_hours(24));
+    server.advance(Duration::from_hours(24));
     let client = Mcp::of(&server, &alice, BOTH).await;
     let tomorrow = client.call("create_ticket", arguments).await;
     assert_eq!(tomorrow.structured()["id"], "T-4");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
+use mandate::ephemeral::admission::GrantKey;
 use mandate::oauth::claims::AccessTokenClaims;
 use mandate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
 use mandate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
@@ -27,6 +28,13 @@ pub(crate) struct Minted {
     pub(crate) claims: AccessTokenClaims,
     /// A token that says so.
     pub(crate) token: String,
+}
+
+impl Minted {
+    /// Names the grant to whoever ends it.
+    pub(crate) fn grant(&self) -> GrantKey {
+        GrantKey { user_id: self.claims.sub.clone(), grant_id: self.claims.grant_id.clone() }
+    }
 }
 
 /// What came back.

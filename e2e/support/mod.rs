@@ -4,10 +4,12 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod mcp;
 pub(crate) mod origin;
+pub(crate) mod profile;
 pub(crate) mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mandate::app::App;
 use mandate::clock::{ManualClock, Timestamp};
@@ -19,9 +21,11 @@ use mandate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, Met
 use mandate::oauth::secret::ClientSecret;
 use mandate::random::Random;
 use mandate::storage::users::{Role, User};
-use mandate::storage::{Database, clients, commit};
+use mandate::storage::{Tx, clients, commit};
 use serde_json::Value;
 use tokio::net::TcpListener;
+
+use profile::Profile;
 
 /// Everybody's password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -30,10 +34,12 @@ pub(crate) const START: Timestamp = Timestamp(1_795_392_000_000);
 
 /// A running server of one test.
 pub(crate) struct Server {
-    /// What it runs on, for setting the clock and for looking at the store.
+    /// What it runs on, for looking at the store.
     pub(crate) app: Arc<App>,
-    /// Its clock.
+    /// Its clock, moved by [`Server::advance`].
     pub(crate) clock: Arc<ManualClock>,
+    /// Its stores.
+    pub(crate) profile: Profile,
     /// Its public URL.
     pub(crate) url: String,
     /// Where it listens.
@@ -63,7 +69,8 @@ impl Server {
         let mut config = Config::defaults().unwrap();
         config.listen = address;
         config.public_url = PublicUrl::parse(&format!("http://localhost:{}", address.port())).unwrap();
-        config.database = Database::Sqlite(folder.path().join("mandate.db"));
+        let profile = Profile::fresh(&folder.path().join("mandate.db")).await;
+        profile.configure(&mut config);
         config.secret_key_file = folder.path().join("mandate.key");
         change(&mut config);
         let clock = Arc::new(ManualClock::new(START));
@@ -73,7 +80,32 @@ impl Server {
         let url = app.config.public_url.issuer().to_owned();
         #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
         tokio::spawn(mandate::server::serve(app.clone(), listener));
-        Self { app, clock, url, address, _folder: folder }
+        Self { app, clock, profile, url, address, _folder: folder }
+    }
+
+    /// Lets time go by: for the server's clock, and for the keys of a store with a clock of its own.
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.clock.advance(duration);
+        self.profile.age(duration);
+    }
+
+    /// Keeps every other write waiting for as long as the result lives: on SQLite there is one writer; on PostgreSQL
+    /// the table is held.
+    pub(crate) async fn hold_writes(&self) -> Tx {
+        let mut tx = self.app.store.write().await.unwrap();
+        if Profile::is_services() {
+            sqlx::query("LOCK TABLE tickets IN EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+        }
+        tx
+    }
+
+    /// Waits as a write does, until it can be done or has waited for as long as it may.
+    pub(crate) async fn wait_to_write(&self) {
+        let Ok(mut tx) = self.app.store.write().await else { return };
+        if Profile::is_services() {
+            // Held or not: it has waited.
+            let _ = sqlx::query("LOCK TABLE tickets IN ROW EXCLUSIVE MODE").execute(&mut *tx).await;
+        }
     }
 
     /// Adds an account with [`PASSWORD`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::authorize::login_required;
 use super::callback::Callback;
 use super::flow::{self, Flow};
 use super::request::Negotiated;
@@ -20,7 +21,7 @@ use crate::oauth::secret::{AuthorizationCode, SecretHash};
 use crate::oauth::{GrantId, RedirectUri, Scopes};
 use crate::storage::codes::CodeRow;
 use crate::storage::grants::Grant;
-use crate::storage::{audit, codes, commit, grants};
+use crate::storage::{audit, codes, commit, grants, sessions, undo};
 
 /// How long the same answer is given again.
 const REPEATED_FOR: Duration = Duration::from_secs(60);
@@ -75,6 +76,10 @@ pub async fn issue_code(
         .detail(scopes.to_string());
     let hash = code.hash();
     let mut tx = app.store.write().await?;
+    if !sessions::confirm(&mut tx, &session.hash()).await? {
+        undo(tx).await?;
+        return Err(login_required());
+    }
     grants::record(&mut tx, &grant).await?;
     codes::record(&mut tx, &hash, &row, now).await?;
     audit::record(&mut tx, now, &event);

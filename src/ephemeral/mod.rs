@@ -132,15 +132,20 @@ pub enum Quota {
 }
 
 impl Quota {
-    /// Refuses with `description` and the wait, in whole seconds of at least one, when it is exceeded.
+    /// Refuses with `description` and the wait when it is exceeded.
     pub fn or_refuse(self, description: &'static str) -> std::result::Result<(), Error> {
         match self {
             Self::Within { .. } => Ok(()),
             Self::Exceeded { retry_after } => {
-                Err(too_many_requests(description).retry_after(retry_after.as_secs().max(1)))
+                Err(too_many_requests(description).retry_after(whole_seconds(retry_after)))
             }
         }
     }
+}
+
+/// Seconds, rounded up: whoever waits as long has waited enough.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 /// The store of perishable state cannot do what was asked: away, or full. Fails closed.
@@ -197,8 +202,11 @@ pub trait Ephemeral: Send + Sync + fmt::Debug {
     /// Says what became of a claimed key: its result, or that it is free again.
     async fn settle(&self, key: ClaimKey<'_>, settled: Settled) -> Result<()>;
 
-    /// Marks grants as ended: from now on no call under them comes in, on any replica.
-    async fn end_grants(&self, grants: &[GrantKey]) -> Result<()>;
+    /// Marks grants as ended: from now on no call under them comes in, on any replica. `mark` names this attempt.
+    async fn end_grants(&self, grants: &[GrantKey], mark: &str) -> Result<()>;
+
+    /// Takes the mark of this attempt back: the grant lives after all. The mark of another attempt stays.
+    async fn unmark_grant(&self, grant: &GrantKey, mark: &str) -> Result<()>;
 
     /// Whether the store answers; for `/ready`.
     async fn ping(&self) -> Result<()>;

@@ -7,7 +7,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::oauth::error::Error;
-use crate::oauth::secret::SessionToken;
+use crate::oauth::secret::{SecretHash, SessionToken};
 use crate::storage::sessions::SessionRow;
 use crate::storage::users::User;
 use crate::storage::{Tx, sessions};
@@ -31,6 +31,11 @@ impl Session {
     /// What forms of this session are anchored to.
     pub fn csrf_anchor(&self) -> &str {
         self.token.reveal()
+    }
+
+    /// What the database knows it by.
+    pub fn hash(&self) -> SecretHash {
+        self.token.hash()
     }
 }
 

@@ -10,6 +10,8 @@ mod signing;
 pub use sealing::{SealError, SealingKey, derive, open_with, seal_with};
 pub use signing::{KeyError, SigningKey, SigningKeyRow, generate};
 
+use std::time::Duration;
+
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, encode};
 use serde_json::{Value, json};
 
@@ -73,8 +75,10 @@ impl Keys {
         Self { sealing, signing, algorithm }
     }
 
-    /// The key that signs at `now`: of the configured algorithm, the one most lately active.
+    /// The key that signs at `now`: of the configured algorithm, the one most lately active. The clock of the
+    /// replica that made the first one may be ahead of ours.
     fn current(&self, now: Timestamp) -> Option<&SigningKey> {
+        let now = now.plus(Duration::from_secs(CLOCK_SKEW));
         self.signing
             .iter()
             .filter(|key| key.algorithm == self.algorithm && key.active_from <= now)

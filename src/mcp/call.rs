@@ -5,7 +5,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, ErrorData
 use serde_json::{Value, json};
 
 use super::gate::Permit;
-use super::once::{Claimed, Known, Once};
+use super::once::{Known, Once};
 use super::principal::Principal;
 use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
 use super::trail;
@@ -79,7 +79,12 @@ async fn write(
 ) -> Result<CallToolResult, Error> {
     let claim = permit.claim();
     // The gate read the same arguments, or else it let in something other than what is run here.
-    if claim.map(Claimed::key) != write.key.as_deref() {
+    let seen = match (claim, write.key.as_deref()) {
+        (None, None) => true,
+        (Some(claim), Some(key)) => claim.is_for(key, write.tool, write.deed.as_ref()),
+        _ => false,
+    };
+    if !seen {
         return Err(server_error("the server made an error").detail("a key that the gate did not see"));
     }
     let once = match claim {
@@ -120,10 +125,8 @@ async fn run(
     if let Some(claim) = claim
         && let Once::Not(known) = claim.claim(&mut tx, now).await?
     {
+        // Not told to the ephemeral store: there it would outlive its row.
         undo(tx).await?;
-        if let Known::Done(answer) = &known {
-            claim.settle(answer).await;
-        }
         return Ok(Err(known));
     }
     let outcome = write.deed.run(&mut tx, &Scene { principal, now }).await?;

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{Standings, limits};
 use super::once::{Asked, Claimed};
-use super::operation::Operation;
+use super::operation::{Class, Operation};
 use super::principal::{Principal, Verified};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::ephemeral::Rate;
-use crate::ephemeral::admission::{Admission, Admitted, GrantKey};
+use crate::ephemeral::admission::{Admission, Admitted, GrantKey, Known};
 use crate::oauth::error::server_error;
 use crate::oauth::{Error, Scopes};
 use crate::storage::grants::LiveGrant;
@@ -56,16 +56,17 @@ struct Remembered {
     last_used_at: Option<Timestamp>,
 }
 
-/// Asks for one operation of the bearer of a token.
+/// Asks for one operation of the bearer of a token. `counted` is the class that the call counts against.
 pub(super) async fn ask(
     app: &Arc<App>,
     token: &Verified,
     operation: Operation,
+    counted: Option<Class>,
     asked: Option<Asked>,
 ) -> Result<Entrance, Error> {
     let grant_key =
         GrantKey { user_id: token.user_id.as_str().to_owned(), grant_id: token.grant_id.as_str().to_owned() };
-    let limits = limits(operation, &app.config.mcp);
+    let limits = limits(operation, counted, &app.config.mcp);
     let attempt = app.random.id();
     let mut admission = Admission {
         grant: &grant_key,
@@ -76,17 +77,17 @@ pub(super) async fn ask(
     };
     let mut admitted = app.ephemeral.admit(admission).await?;
     let known;
-    if admitted == Admitted::UnknownGrant {
+    if let Admitted::UnknownGrant { asked_at } = admitted {
         let grant = app.store.find_live_grant(&token.grant_id, app.now()).await?;
         let Some(grant) = grant.filter(|grant| grant.user_id == token.user_id) else {
             return Ok(Entrance::Ended);
         };
         known = remember(&grant)?;
-        admission.known = Some(&known);
+        admission.known = Some(Known { facts: &known, asked_at });
         admitted = app.ephemeral.admit(admission).await?;
     }
     match admitted {
-        Admitted::UnknownGrant => {
+        Admitted::UnknownGrant { .. } => {
             Err(server_error("the server made an error").detail("a grant is not taken in"))
         }
         Admitted::EndedGrant => Ok(Entrance::Ended),

@@ -23,7 +23,7 @@ use super::entrance::{self, Entrance};
 use super::limits::Standings;
 use super::message::Message;
 use super::once::{Asked, Claimed};
-use super::operation::Operation;
+use super::operation::{Class, Operation};
 use super::principal::{NoToken, Principal, Tokens, Verified};
 use super::refusal::Refusal;
 use super::server::Server;
@@ -174,13 +174,14 @@ impl Gate {
     ) -> Result<(Permit, Standings), Refusal> {
         let needed = operation.scopes();
         let reaches = needed.is_subset(&token.scopes);
-        // What the token does not reach counts against no limit and claims nothing.
-        let wanted = if reaches { operation } else { Operation::Protocol };
+        // What the token does not reach claims nothing and counts as a look: asking in vain is not free.
+        let (wanted, counted) =
+            if reaches { (operation, operation.class()) } else { (Operation::Protocol, Some(Class::Read)) };
         let asked = match wanted {
             Operation::Tool(tool) => Asked::of(tool, &message.params),
             _ => None,
         };
-        let entrance = entrance::ask(&self.app, token, wanted, asked).await;
+        let entrance = entrance::ask(&self.app, token, wanted, counted, asked).await;
         let by = trail::By { token, operation, params: &message.params, trace_id: trace_id.as_deref() };
         match entrance.map_err(|error| Refusal::Fault(message.id.clone(), error))? {
             Entrance::Ended => {

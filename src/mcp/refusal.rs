@@ -8,11 +8,11 @@ use rmcp::model::ErrorCode;
 use serde_json::{Value, json};
 
 use super::challenge::Challenge;
-use super::limits::{Standings, whole_seconds};
+use super::limits::Standings;
 use super::message;
 use super::site::NotHere;
 use crate::app::App;
-use crate::ephemeral::Rate;
+use crate::ephemeral::{Rate, whole_seconds};
 use crate::oauth::Error;
 use crate::web::reference;
 

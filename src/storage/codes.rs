@@ -71,7 +71,7 @@ pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<Re
 /// Removes some codes that expired before `before`. Returns how many.
 pub async fn remove_expired(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM authorization_codes WHERE code_hash IN (\
+        "DELETE FROM authorization_codes WHERE expires_at < $1 AND code_hash IN (\
          SELECT code_hash FROM authorization_codes WHERE expires_at < $1 LIMIT $2)",
     )
     .bind(before.0)

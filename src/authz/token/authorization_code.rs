@@ -88,7 +88,10 @@ impl<'a> CodeRedemption<'a> {
             app.commit_ending(tx, &[grant.key()]).await?;
             return Err(invalid_grant("the code was used before; what it gave is revoked"));
         }
-        grants::activate(&mut tx, &grant.grant_id, now).await?;
+        if !grants::activate(&mut tx, &grant.grant_id, now).await? {
+            undo(tx).await?;
+            return Err(invalid_grant("the grant of this code was revoked"));
+        }
         let expires_at = now.plus(app.config.tokens.refresh_token_lifetime);
         refresh_tokens::record(&mut tx, &refresh_token.hash(), &grant.grant_id, now, expires_at).await?;
         clients::touch(&mut tx, &grant.client.client_id, now).await?;
