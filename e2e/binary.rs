@@ -549,6 +549,48 @@ async fn clients_are_managed_on_the_store_of_the_running_server() {
 }
 
 #[tokio::test]
+async fn the_audit_log_is_listed_exported_and_verified_beside_the_running_server() {
+    let place = Place::new().await;
+    let _running = Running::start(&place, &[]);
+    place.done(&["user", "add", "carol"], "a long enough password\n");
+    for client_id in ["one", "two"] {
+        let named = ["client", "add", "--name", "\u{1b}[31mApp", "--client-id", client_id];
+        place.done(&[&named[..], &["--redirect-uri", "https://app.example/cb"]].concat(), "");
+    }
+    place.done(&["client", "remove", "one"], "");
+    let listed = place.done(&["audit", "list"], "");
+    let lines: Vec<_> = listed.lines().collect();
+    assert!(lines[0].starts_with("TIME") && lines.len() == 5, "{listed}");
+    assert!(lines[1].contains("client_removed") && lines[4].contains("carol"), "newest first: {listed}");
+    assert_eq!(place.done(&["audit", "list", "--client", "one", "--limit", "1"], "").lines().count(), 2);
+    assert_eq!(place.done(&["audit", "list", "--user", "carol", "--outcome", "done"], "").lines().count(), 2);
+    assert!(place.refused(&["audit", "list", "--user", "nobody"], "").contains("user list"));
+    let json = |text: &str| -> Vec<serde_json::Value> {
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let mut newest_first = json(&place.done(&["audit", "list", "--json"], ""));
+    newest_first.reverse();
+    let exported = json(&place.done(&["audit", "export"], ""));
+    assert_eq!(exported, newest_first);
+    assert_eq!(exported.len(), 4);
+    for event in &exported {
+        assert!(event["seal"].is_string() && event["chain"].is_i64() && event["link"].is_i64(), "{event}");
+    }
+    assert_eq!(place.done(&["audit", "export", "--until", "2026-01-01"], ""), "");
+    assert_eq!(json(&place.done(&["audit", "export", "--since", "2026-01-01T00:00:00Z"], "")).len(), 4);
+    let verified = place.done(&["audit", "verify"], "");
+    assert!(verified.contains("as it was written: 4 events in 16 chains"), "{verified}");
+    place.change_database("UPDATE audit_events SET client_id = 'other' WHERE event = 'client_removed'").await;
+    let output = place.run(&["audit", "verify"], "");
+    let findings = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(complaint(&output).contains("1 finding in 4 events"));
+    let removed = &exported[3];
+    let named =
+        format!("chain {}, link {} (seq {}): changed", removed["chain"], removed["link"], removed["seq"]);
+    assert!(findings.starts_with(&named) && findings.lines().count() == 1, "{findings}");
+}
+
+#[tokio::test]
 async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argument() {
     let place = Place::new().await;
     for command in [
@@ -561,6 +603,9 @@ async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argume
         &["client", "add"],
         &["client", "list"],
         &["client", "remove"],
+        &["audit", "list"],
+        &["audit", "export"],
+        &["audit", "verify"],
     ] {
         let help = place.done(&[command, &["--help"]].concat(), "");
         assert!(help.contains("Example:"), "{command:?}: {help}");

@@ -205,5 +205,7 @@ async fn open_keys(
 
 /// What the key of the audit log's seals is derived for.
 const AUDIT_LOG: &str = "audit log";
+/// When the first key begins to sign: at once, by the clock of any replica.
+const FROM_THE_START: Timestamp = Timestamp(0);
 /// When the next key begins to sign: once somebody says so.
 const NOT_YET: Timestamp = Timestamp(i64::MAX);

@@ -55,11 +55,20 @@ async fn refusals_are_recorded_with_their_reason() {
     let mut expired = reader.claims.clone();
     expired.exp = expired.iat;
     let expired = server.app.keys.sign(&expired, server.app.now()).unwrap();
-    for token in [expired.as_str(), "garbage"] {
+    let mut foreign = reader.claims.clone();
+    foreign.aud = "https://other.example/mcp".into();
+    let foreign = server.app.keys.sign(&foreign, server.app.now()).unwrap();
+    for token in [expired.as_str(), foreign.as_str(), "garbage"] {
         send(post(&server).header("authorization", format!("Bearer {token}")).body("{}")).await;
     }
     let events = tool_calls(&server).await;
     // All at the same moment, under several grants: among those no order is promised.
+    for event in events.iter().filter(|event| event.grant_id.is_some()) {
+        assert_eq!(event.user_id.as_deref(), Some(alice.as_str()));
+        assert_eq!(event.client_id.as_deref(), Some("client_1"));
+        assert_eq!(event.grant_id.as_deref(), Some(reader.claims.grant_id.as_str()));
+        assert_eq!(event.arguments.is_some(), event.tool.is_some(), "what was asked is told: {event:?}");
+    }
     let mut told: Vec<_> = events
         .iter()
         .map(|event| {
@@ -75,8 +84,9 @@ async fn refusals_are_recorded_with_their_reason() {
     assert_eq!(
         told,
         [
-            ("refused", None, "invalid_token: it has expired or is not yet valid", false),
+            ("refused", None, "invalid_token: it has expired or is not yet valid", true),
             ("refused", None, "invalid_token: it is not a JWT", false),
+            ("refused", None, "invalid_token: it was issued by or for somebody else", true),
             ("refused", Some("create_ticket"), "insufficient_scope", true),
             ("refused", Some("search_tickets"), "invalid_token: its grant has ended", true),
             ("refused", Some("search_tickets"), "rate_limited", true),
@@ -97,6 +107,15 @@ async fn floods_do_not_fill_the_log() {
     // Where the limit lives by a clock of its own, another one a second.
     let recorded = tool_calls(&server).await.len();
     assert!((60..75).contains(&recorded), "{recorded}");
+    let alice = server.add_user("alice", Role::Agent).await.user_id;
+    let mut expired = mint(&server, &alice, "client_1", BOTH).await.claims;
+    expired.exp = expired.iat;
+    let expired = server.app.keys.sign(&expired, server.app.now()).unwrap();
+    for _ in 0..80 {
+        send(post(&server).header("authorization", format!("Bearer {expired}")).body("{}")).await;
+    }
+    let named = tool_calls(&server).await.len() - recorded;
+    assert!((60..75).contains(&named), "whom a token names has a measure of their own: {named}");
 }
 
 #[tokio::test]

@@ -190,7 +190,8 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
     let mut tx = app.store.write_patiently().await?;
     let is_known = clients::remove(&mut tx, client_id).await?;
     if is_known {
-        let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id);
+        let what = format!("by hand; grants that ended with it: {ended}");
+        let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id).detail(what);
         audit::record(&mut tx, app.now(), &event);
     }
     commit(tx).await?;

@@ -96,12 +96,13 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
             let hash = secret::new_password(password_file.as_deref())?.hash().await?;
             let mut tx = app.store.write_patiently().await?;
             users::set_password(&mut tx, &user.user_id, &hash).await?;
-            audit::record(&mut tx, app.now(), &changed(&user, "new password"));
             let ended = if keep_apps {
                 Vec::new()
             } else {
                 grants::revoke_all(&mut tx, &user.user_id, app.now()).await?
             };
+            let what = format!("new password; grants that ended with it: {}", ended.len());
+            audit::record(&mut tx, app.now(), &changed(&user, &what));
             app.commit_ending(tx, &ended).await?;
             say(&format!("Set the password of {}. Its browser sessions have ended.", user.username));
             say(&format!("Apps that lost their access: {}.", ended.len()));

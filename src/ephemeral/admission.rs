@@ -24,6 +24,11 @@ pub const CLAIM_HELD: Duration = Duration::from_secs(10);
 /// How long what a key stands for is remembered.
 pub const RESULT_REMEMBERED: Duration = Duration::from_hours(24);
 
+/// The name of the limit on what looks at tickets.
+pub const READS: &str = "read";
+/// The name of the limit on what changes them.
+pub const WRITES: &str = "write";
+
 /// Names a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantKey {

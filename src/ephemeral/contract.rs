@@ -36,6 +36,7 @@ pub(crate) async fn check(subject: &dyn Subject) {
     a_burst_passes_and_then_the_rate_holds(subject).await;
     many_at_once_never_pass_more_than_the_burst(&subject.store()).await;
     a_call_counts_against_all_its_limits_or_none(subject).await;
+    how_limits_stand_is_told_without_counting(subject).await;
     many_calls_at_once_never_pass_more_than_the_burst(&subject.store()).await;
     an_ended_grant_lets_nobody_in(subject).await;
     of_many_attempts_one_runs_and_the_others_get_its_result(subject).await;
@@ -136,6 +137,31 @@ async fn many_calls_at_once_never_pass_more_than_the_burst(store: &Arc<dyn Ephem
         matches!(admitted, Admitted::In { .. })
     });
     assert_eq!(passed.await.into_iter().filter(|within| *within).count(), 5);
+}
+
+async fn how_limits_stand_is_told_without_counting(subject: &dyn Subject) {
+    let store = subject.store();
+    let rate = |count| Rate::of(count, Duration::from_mins(count.into()));
+    let limits = [
+        Limit { name: "told", rate: rate(3), counts: true },
+        Limit { name: "untouched", rate: rate(5), counts: false },
+    ];
+    let left = async |user_id: &str, client_id: &str| {
+        let standings = store.standings(user_id, client_id, &limits).await.unwrap();
+        standings.iter().map(|standing| standing.remaining).collect::<Vec<_>>()
+    };
+    assert_eq!(left("user", "client").await, [3, 5]);
+    for used in 1..=3 {
+        store.admit(call(&grant("g"), &limits, None)).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(left("user", "client").await, [3 - used, 5]);
+        }
+    }
+    assert_eq!(left("user", "another").await, [3, 5], "of this client alone");
+    assert_eq!(left("another", "client").await, [3, 5], "and of this user");
+    subject.pass(MINUTE).await;
+    assert_eq!(left("user", "client").await, [1, 5]);
+    assert_eq!(store.standings("user", "client", &[]).await.unwrap(), []);
 }
 
 async fn an_ended_grant_lets_nobody_in(subject: &dyn Subject) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::oauth::error::{Error, temporarily_unavailable, too_many_requests};
-use admission::{Admission, Admitted, Claim, ClaimKey, GrantKey, Settled};
+use admission::{Admission, Admitted, Claim, ClaimKey, GrantKey, Limit, Settled, Standing};
 
 /// Every key there is, with what it holds and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +198,9 @@ pub trait Ephemeral: Send + Sync + fmt::Debug {
     /// Judges one call of a user's client: whether its grant lives, whether it is within its limits, and whether
     /// what its idempotency key names was done. Nothing is counted or claimed unless the call comes in.
     async fn admit(&self, admission: Admission<'_>) -> Result<Admitted>;
+
+    /// How limits of a user's client stand, without counting anything; for whom to tell.
+    async fn standings(&self, user_id: &str, client_id: &str, limits: &[Limit<'_>]) -> Result<Vec<Standing>>;
 
     /// What `admit` says of a key, and claims it when it is free.
     async fn claim(&self, key: ClaimKey<'_>) -> Result<Claim>;

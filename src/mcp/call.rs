@@ -11,6 +11,7 @@ use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
 use super::trail;
 use crate::app::App;
 use crate::audit;
+use crate::audit::reason::KEY_USED;
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
 use crate::storage::{self, StorageError, commit, undo};
@@ -21,8 +22,6 @@ const REPLAYED: &str = "mandate/replayed";
 const RETRY_AFTER: &str = "mandate/retryAfterSeconds";
 /// How long to stay away from a call that is in progress, in seconds.
 const IN_FLIGHT_WAIT: u64 = 2;
-const MISMATCH: &str = "idempotency_key: was used before with other arguments or another tool; use a new key for \
-    a new call";
 
 /// Runs a call, for which there must be a permit that names this very tool. Without one the tool does not
 /// exist: it is unknown, or not offered.
@@ -104,11 +103,11 @@ async fn write(
         Known::InFlight => in_flight(),
         Known::Mismatch => {
             let mut event = write.event(principal, permit, audit::Outcome::Refused);
-            event.detail = Some(MISMATCH.to_owned());
+            event.detail = Some(KEY_USED.to_owned());
             let mut tx = app.store.write().await?;
             storage::audit::record(&mut tx, app.now(), &event);
             commit(tx).await?;
-            result(Outcome::Unable(MISMATCH.to_owned()), write.tool)
+            result(Outcome::Unable(KEY_USED.to_owned()), write.tool)
         }
     })
 }

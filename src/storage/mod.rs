@@ -160,6 +160,11 @@ impl Store {
         Ok(Tx::new(connection, self.kind, self.chain_key.clone()))
     }
 
+    /// The key of the audit log's seals.
+    pub(crate) fn chain_key(&self) -> &ChainKey {
+        &self.chain_key
+    }
+
     /// The pool for statements that only read. Only storage functions use it.
     pub(crate) fn read(&self) -> &Bounded {
         &self.read

@@ -110,6 +110,12 @@ impl State {
     }
 }
 
+/// The limits of a user's client, each with its meter.
+fn meters<'a>(user_id: &str, client_id: &str, limits: &'a [Limit<'a>]) -> Vec<(String, &'a Limit<'a>)> {
+    let meter = |limit: &Limit<'_>| format!("calls:{}:{user_id}:{client_id}", limit.name);
+    limits.iter().map(|limit| (meter(limit), limit)).collect()
+}
+
 fn claimed(key: &ClaimKey<'_>) -> String {
     // A digest, because both may hold colons: two pairs must never have one name.
     format!("{}:{}:{}", key.user_id, SecretHash::of(key.client_id).as_str(), key.key)
@@ -203,8 +209,7 @@ impl Ephemeral for Memory {
             return Ok(Admitted::UnknownGrant { asked_at: 0 });
         };
         let now = self.clock.now();
-        let meter = |limit| format!("calls:{}:{}:{client_id}", limit, grant.user_id);
-        let meters: Vec<_> = limits.iter().map(|limit| (meter(limit.name), limit)).collect();
+        let meters = meters(&grant.user_id, client_id, limits);
         let state = &mut *self.lock();
         if let Some((limit, retry_after)) = state.exceeded(&meters, now) {
             let standings = state.standings(&meters, now);
@@ -215,6 +220,11 @@ impl Ephemeral for Memory {
         }
         let claim = claim.map(|key| state.claim(&key, now));
         Ok(Admitted::In { grant: known.facts.to_owned(), standings: state.standings(&meters, now), claim })
+    }
+
+    async fn standings(&self, user_id: &str, client_id: &str, limits: &[Limit<'_>]) -> Result<Vec<Standing>> {
+        let now = self.clock.now();
+        Ok(self.lock().standings(&meters(user_id, client_id, limits), now))
     }
 
     async fn claim(&self, key: ClaimKey<'_>) -> Result<Claim> {

@@ -20,8 +20,8 @@ use ::redis::{Script, cmd};
 use async_trait::async_trait;
 
 use super::admission::{
-    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, END_MARKED, GRANT_REMEMBERED, GrantKey, READ_WITHIN,
-    RESULT_REMEMBERED, Settled, Standing,
+    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, END_MARKED, GRANT_REMEMBERED, GrantKey, Limit,
+    READ_WITHIN, RESULT_REMEMBERED, Settled, Standing,
 };
 use super::{Ephemeral, EphemeralError, Key, Meter, Quota, Rate, Result};
 use crate::oauth::secret::SecretHash;
@@ -35,6 +35,7 @@ const MARKED_AT_ONCE: usize = 100;
 
 static ADMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("admit.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
+static STANDINGS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("standings.lua")));
 static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle.lua")));
 static UNMARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unmark.lua")));
 static QUOTA: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("quota.lua")));
@@ -68,6 +69,10 @@ impl Redis {
 
     fn grant(&self, grant: &GrantKey) -> String {
         self.of_user(&grant.user_id, format_args!("grant:{}", grant.grant_id))
+    }
+
+    fn calls(&self, user_id: &str, client_id: &str, limit: &Limit<'_>) -> String {
+        self.of_user(user_id, format_args!("calls:{}:{client_id}", limit.name))
     }
 
     fn claimed(&self, key: &ClaimKey<'_>) -> String {
@@ -191,8 +196,7 @@ impl Ephemeral for Redis {
         };
         script.arg(millis(GRANT_REMEMBERED)).arg(micros(READ_WITHIN)).arg(limits.len());
         for limit in limits {
-            let meter = format_args!("calls:{}:{client_id}", limit.name).to_string();
-            script.key(self.of_user(&grant.user_id, format_args!("{meter}")));
+            script.key(self.calls(&grant.user_id, client_id, limit));
             script.arg(limit.rate.burst.max(1)).arg(limit.rate.interval()).arg(i32::from(limit.counts));
         }
         if let Some(claim) = &claim {
@@ -200,6 +204,15 @@ impl Ephemeral for Redis {
             script.arg(claim.digest).arg(claim.attempt).arg(millis(CLAIM_HELD));
         }
         admitted(&self.line.run::<Vec<String>>(&script).await?)
+    }
+
+    async fn standings(&self, user_id: &str, client_id: &str, limits: &[Limit<'_>]) -> Result<Vec<Standing>> {
+        let mut script = STANDINGS.prepare_invoke();
+        for limit in limits {
+            script.key(self.calls(user_id, client_id, limit));
+            script.arg(limit.rate.burst.max(1)).arg(limit.rate.interval());
+        }
+        standings(&self.line.run::<Vec<String>>(&script).await?)
     }
 
     async fn claim(&self, key: ClaimKey<'_>) -> Result<Claim> {
