@@ -76,13 +76,13 @@ pub async fn post(
     let username = params.get("username")?.unwrap_or_default().to_owned();
     let password = params.get("password")?.unwrap_or_default();
     match sign_in(&app, &jar, &username, password, &address.0).await? {
-        Attempt::Right(user) => match welcome(&app, &jar, &user, &purpose).await? {
-            Some(response) => Ok(response),
-            None => {
-                let problem = Some(LoginProblem::WrongCredentials);
-                show(&app, purpose, StatusCode::UNPROCESSABLE_ENTITY, username, problem)
+        Attempt::Right(user) => {
+            if let Some(response) = welcome(&app, &jar, &user, &purpose).await? {
+                return Ok(response);
             }
-        },
+            let problem = Some(LoginProblem::WrongCredentials);
+            show(&app, purpose, StatusCode::UNPROCESSABLE_ENTITY, username, problem)
+        }
         Attempt::Wrong(problem) => {
             let status = match problem {
                 LoginProblem::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,

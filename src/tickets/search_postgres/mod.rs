@@ -170,7 +170,7 @@ impl<'a> Asked<'a> {
             Query::Everything => (String::new(), String::new()),
             Query::Phrases(phrases) => (
                 joined(phrases, " <-> "),
-                phrases.iter().flatten().map(quoted).collect::<Vec<_>>().join(" & "),
+                phrases.iter().flatten().map(|word| quoted(word)).collect::<Vec<_>>().join(" & "),
             ),
         };
         let status = search.status.map(super::Status::as_str);
@@ -321,12 +321,12 @@ fn bound(count: usize) -> i64 {
 }
 
 // Words hold no quotes, so nothing needs escaping.
-fn quoted(word: &String) -> String {
+fn quoted(word: &str) -> String {
     format!("'{}'", folded(word))
 }
 
 fn joined(phrases: &[Vec<String>], by: &str) -> String {
-    let phrase = |words: &Vec<String>| format!("({})", words.iter().map(quoted).collect::<Vec<_>>().join(by));
+    let phrase = |words: &Vec<String>| format!("({})", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(by));
     phrases.iter().map(phrase).collect::<Vec<_>>().join(" & ")
 }
 
