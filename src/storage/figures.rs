@@ -214,7 +214,7 @@ async fn plans_of_a_million_grants_go_by_an_index() {
 
 async fn reads(figures: &Figures) {
     let grant = GrantId::new("grant_77777");
-    let hash = |kind: &str| SecretHash::stored(format!("{kind}_777779"));
+    let hash = |kind: &str| SecretHash::stored(format!("{kind}_777814"));
     figures
         .show("a live grant", async |store| {
             store.find_live_grant(&grant, NOW).await.unwrap().unwrap();
@@ -266,7 +266,7 @@ async fn reads(figures: &Figures) {
 
 async fn writes(figures: &Figures) {
     let grant = GrantId::new("grant_77777");
-    let hash = |kind: &str| SecretHash::stored(format!("{kind}_777779"));
+    let hash = |kind: &str| SecretHash::stored(format!("{kind}_777814"));
     figures
         .show("rotate a refresh token", async |store| {
             let mut tx = store.write().await.unwrap();
