@@ -36,7 +36,7 @@ SELECT 'user_' || 1 + n % 50000, 'client_' || n % 10000, 'key_' || n, 'create_ti
     1800000000000 - 86400000 + (n * 7919 % 1000000 - 500000) * 1000
 FROM generate_series(1, 1000000::BIGINT) AS n;
 INSERT INTO fetched_documents (key, cached, updated_at)
-SELECT 'document_' || n, '{}', 1800000000000 - n * 10000 FROM generate_series(1, 100000::BIGINT) AS n;
+SELECT 'document_' || n, '{}', 1800000000000 - n * 10000 FROM generate_series(1, 20000::BIGINT) AS n;
 
 -- The oldest tenth of all events is of grant_1; grant_2 has none.
 INSERT INTO audit_events (seq, at, event, outcome, user_id, client_id, grant_id, tool, arguments, trace_id, chain, link, seal)
