@@ -7,6 +7,8 @@
 pub mod admission;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod figures;
 pub mod memory;
 pub mod redis;
 

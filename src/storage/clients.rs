@@ -99,14 +99,17 @@ pub async fn remove_unused(
         "DELETE FROM clients \
          WHERE (last_used_at < $1 OR (last_used_at = created_at AND created_at < $3)) \
          AND client_id IN (SELECT client_id FROM clients WHERE kind = 'dynamic' \
-         AND (last_used_at < $1 OR (last_used_at = created_at AND created_at < $3)) AND NOT EXISTS (\
-         SELECT 1 FROM grants WHERE grants.client_id = clients.client_id AND grants.revoked_at IS NULL \
-         AND grants.activated_at IS NOT NULL AND grants.expires_at > $2) LIMIT $4)",
+         AND last_used_at < $5 AND (last_used_at < $1 OR (last_used_at = created_at AND created_at < $3)) \
+         AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.client_id = clients.client_id \
+         AND grants.revoked_at IS NULL AND grants.activated_at IS NOT NULL AND grants.expires_at > $2) \
+         ORDER BY last_used_at LIMIT $4)",
     )
     .bind(before.0)
     .bind(now.0)
     .bind(registered_before.0)
     .bind(i64::from(at_most))
+    // Implied by the two conditions after it, and what the index goes by.
+    .bind(before.max(registered_before).0)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())

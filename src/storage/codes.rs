@@ -72,7 +72,7 @@ pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<Re
 pub async fn remove_expired(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
         "DELETE FROM authorization_codes WHERE expires_at < $1 AND code_hash IN (\
-         SELECT code_hash FROM authorization_codes WHERE expires_at < $1 LIMIT $2)",
+         SELECT code_hash FROM authorization_codes WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
     )
     .bind(before.0)
     .bind(i64::from(at_most))

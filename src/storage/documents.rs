@@ -21,7 +21,7 @@ pub async fn keep(tx: &mut Tx, key: &str, cached: &str, now: Timestamp) -> Resul
 pub async fn remove_old(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
         "DELETE FROM fetched_documents WHERE updated_at < $1 AND key IN (\
-         SELECT key FROM fetched_documents WHERE updated_at < $1 LIMIT $2)",
+         SELECT key FROM fetched_documents WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)",
     )
     .bind(before.0)
     .bind(i64::from(at_most))

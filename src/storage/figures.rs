@@ -23,7 +23,7 @@ use crate::oauth::{ClientId, GrantId, UserId};
 use crate::services::postgres::Postgres;
 
 /// Tables that no statement may read from end to end.
-const BIG: [&str; 10] = [
+const BIG: [&str; 11] = [
     "tickets",
     "comments",
     "users",
@@ -33,6 +33,7 @@ const BIG: [&str; 10] = [
     "refresh_tokens",
     "sessions",
     "effects",
+    "fetched_documents",
     "audit_events",
 ];
 /// How many rows a statement may fetch: an eighth of a big table.
@@ -214,7 +215,7 @@ async fn plans_of_a_million_grants_go_by_an_index() {
 
 async fn reads(figures: &Figures) {
     let grant = GrantId::new("grant_77777");
-    let hash = |kind: &str| SecretHash::stored(format!("{kind}_777779"));
+    let hash = |kind: &str| SecretHash::stored(format!("{kind}_777814"));
     figures
         .show("a live grant", async |store| {
             store.find_live_grant(&grant, NOW).await.unwrap().unwrap();
@@ -266,7 +267,7 @@ async fn reads(figures: &Figures) {
 
 async fn writes(figures: &Figures) {
     let grant = GrantId::new("grant_77777");
-    let hash = |kind: &str| SecretHash::stored(format!("{kind}_777779"));
+    let hash = |kind: &str| SecretHash::stored(format!("{kind}_777814"));
     figures
         .show("rotate a refresh token", async |store| {
             let mut tx = store.write().await.unwrap();
@@ -418,7 +419,7 @@ async fn housekeeping(figures: &Figures) {
             .show(&format!("documents, {when}"), async |store| {
                 let mut tx = store.write().await.unwrap();
                 assert_eq!(documents::remove_old(&mut tx, before, BATCH).await.unwrap(), removed);
-                let most = if over { 10_000 } else { 1_000_000 };
+                let most = if over { 10_000 } else { 20_000 };
                 assert_eq!(documents::remove_beyond(&mut tx, most, BATCH).await.unwrap(), removed);
                 undo(tx).await.unwrap();
             })

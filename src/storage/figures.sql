@@ -21,28 +21,28 @@ SELECT 'grant_' || n, CASE WHEN n <= 500 THEN 'user_1' ELSE 'user_' || 3 + n % 4
     CASE WHEN n > 500 AND n % 7 = 3 THEN 1800000000000 END, CASE WHEN n > 500 AND n % 7 = 3 THEN 'the user' END
 FROM (SELECT n, 1800000000000 - n % 500 * 86400000 AS began FROM generate_series(1, 1000000::BIGINT) AS n) AS made;
 
--- Half of the codes, tokens, sessions and effects have run their time.
+-- Half of the codes, tokens, sessions and effects have run their time, in no order.
 INSERT INTO authorization_codes (code_hash, grant_id, code_challenge, created_at, expires_at, consumed_at)
-SELECT 'code_' || n, 'grant_' || n, 'challenge', 1800000000000, 1800000000000 + (n - 500000) * 1000, NULL
+SELECT 'code_' || n, 'grant_' || n, 'challenge', 1800000000000, 1800000000000 + (n * 7919 % 1000000 - 500000) * 1000, NULL
 FROM generate_series(1, 1000000::BIGINT) AS n WHERE n % 20 <> 7;
 INSERT INTO refresh_tokens (token_hash, grant_id, created_at, expires_at, rotated_at, sealed_successor)
-SELECT 'token_' || n, 'grant_' || n, 1800000000000, 1800000000000 + (n - 500000) * 1000, NULL, NULL
-FROM generate_series(1, 1000000::BIGINT) AS n;
+SELECT 'token_' || n, 'grant_' || n, 1800000000000, 1800000000000 + (n * 7919 % 1000000 - 500000) * 1000, NULL, NULL
+FROM generate_series(1, 1000000::BIGINT) AS n WHERE n % 20 <> 7;
 INSERT INTO sessions (token_hash, user_id, auth_time, created_at, expires_at)
-SELECT 'session_' || n, 'user_' || 1 + n % 50000, 1800000000000, 1800000000000, 1800000000000 + (n - 500000) * 1000
+SELECT 'session_' || n, 'user_' || 1 + n % 50000, 1800000000000, 1800000000000, 1800000000000 + (n * 7919 % 1000000 - 500000) * 1000
 FROM generate_series(1, 1000000::BIGINT) AS n;
 INSERT INTO effects (user_id, client_id, idempotency_key, tool, arguments_digest, result, created_at)
 SELECT 'user_' || 1 + n % 50000, 'client_' || n % 10000, 'key_' || n, 'create_ticket', 'digest', '{"id":"T-1"}',
-    1800000000000 - 86400000 + (n - 500000) * 1000
+    1800000000000 - 86400000 + (n * 7919 % 1000000 - 500000) * 1000
 FROM generate_series(1, 1000000::BIGINT) AS n;
 INSERT INTO fetched_documents (key, cached, updated_at)
-SELECT 'document_' || n, '{}', 1800000000000 - n * 10000 FROM generate_series(1, 100000::BIGINT) AS n;
+SELECT 'document_' || n, '{}', 1800000000000 - n * 10000 FROM generate_series(1, 20000::BIGINT) AS n;
 
--- A tenth of all events is of grant_1; grant_2 has none.
+-- The oldest tenth of all events is of grant_1; grant_2 has none.
 INSERT INTO audit_events (seq, at, event, outcome, user_id, client_id, grant_id, tool, arguments, trace_id, chain, link, seal)
 SELECT n, 1800000000000 + n, CASE WHEN n % 10 < 9 THEN 'tool_call' ELSE 'tokens_issued' END, 'done',
-    CASE WHEN n % 10 = 1 OR n % 997 < 500 THEN 'user_1' ELSE 'user_' || 3 + n % 49998 END, 'client_' || n % 10000,
-    'grant_' || CASE WHEN n % 10 = 1 THEN 1 ELSE 3 + n % 999000 END, 'create_ticket', '{"title":"It is broken"}',
+    CASE WHEN n <= 100015 OR n % 997 < 500 THEN 'user_1' ELSE 'user_' || 3 + n % 49998 END, 'client_' || n % 10000,
+    'grant_' || CASE WHEN n <= 100015 THEN 1 ELSE 3 + n % 999000 END, 'create_ticket', '{"title":"It is broken"}',
     md5(n::TEXT), n % 16, n / 16, md5(n::TEXT)
 FROM generate_series(16, 1000015::BIGINT) AS n;
 UPDATE audit_chains SET link = 62500;

@@ -243,7 +243,8 @@ pub async fn remove_not_taken_up(tx: &mut Tx, before: Timestamp, at_most: u32) -
     let done = sqlx::query(
         "DELETE FROM grants WHERE activated_at IS NULL AND grant_id IN (\
          SELECT grant_id FROM grants WHERE activated_at IS NULL AND created_at < $1 AND NOT EXISTS (\
-         SELECT 1 FROM authorization_codes WHERE authorization_codes.grant_id = grants.grant_id) LIMIT $2)",
+         SELECT 1 FROM authorization_codes WHERE authorization_codes.grant_id = grants.grant_id) \
+         ORDER BY created_at LIMIT $2)",
     )
     .bind(before.0)
     .bind(i64::from(at_most))

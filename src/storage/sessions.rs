@@ -51,7 +51,7 @@ pub async fn revoke(tx: &mut Tx, hash: &SecretHash) -> Result<()> {
 pub async fn remove_expired(tx: &mut Tx, now: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
         "DELETE FROM sessions WHERE expires_at <= $1 AND token_hash IN (\
-         SELECT token_hash FROM sessions WHERE expires_at <= $1 LIMIT $2)",
+         SELECT token_hash FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
     )
     .bind(now.0)
     .bind(i64::from(at_most))

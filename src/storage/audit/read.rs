@@ -81,11 +81,13 @@ impl Store {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<AuditRow>> {
+        // Said so that only the index of grants gives this order: asked for one grant's events by number alone,
+        // PostgreSQL may look for them among everybody's.
         let rows = sqlx::query(
             "SELECT seq, at, event, outcome, user_id, client_id, grant_id, tool, arguments, idempotency_key, \
              reference, trace_id, detail FROM audit_events \
-             WHERE grant_id = $1 AND seq < $2 AND user_id = $3 AND event = 'tool_call' \
-             ORDER BY seq DESC LIMIT $4",
+             WHERE grant_id >= $1 AND (grant_id, seq) < ($1, $2) AND user_id = $3 AND event = 'tool_call' \
+             ORDER BY grant_id DESC, seq DESC LIMIT $4",
         )
         .bind(grant_id.as_str())
         .bind(before.unwrap_or(i64::MAX))

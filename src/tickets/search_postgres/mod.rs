@@ -326,7 +326,9 @@ fn quoted(word: &str) -> String {
 }
 
 fn joined(phrases: &[Vec<String>], by: &str) -> String {
-    let phrase = |words: &Vec<String>| format!("({})", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(by));
+    let phrase = |words: &Vec<String>| {
+        format!("({})", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(by))
+    };
     phrases.iter().map(phrase).collect::<Vec<_>>().join(" & ")
 }
 
