@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use mandate::ephemeral::Rate;
 use mandate::ephemeral::redis::RedisUrl;
 use mandate::oauth::UserId;
 use mandate::storage::users::Role;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::Server;
 use crate::support::browser::{Browser, Loaded};
 use crate::support::mcp::{BOTH, Mcp, Minted, mint};
 use crate::support::services::redis::Redis;
+use crate::support::{Server, at_most};
 
 /// A server with `alice`, of whose grant to `client_1` this is a token.
 async fn with_grant(server: &Server, scope: &str) -> (UserId, Minted) {
@@ -51,7 +52,7 @@ async fn an_app_shows_what_it_did_newest_first_and_a_retry_once() {
         let replayed = client.call("create_ticket", create.clone()).await;
         assert_eq!(replayed.structured()["id"], id.as_str());
     }
-    server.clock.advance(Duration::from_secs(60));
+    server.advance(Duration::from_secs(60));
     client.call("comment_ticket", json!({ "id": id, "body": "On its way." })).await.structured();
     client.call("search_tickets", json!({ "query": "printer" })).await.structured();
     client.call("close_ticket", json!({ "id": id, "resolution": "Replaced." })).await.structured();
@@ -96,7 +97,7 @@ async fn an_app_shows_what_it_did_newest_first_and_a_retry_once() {
 
 #[tokio::test]
 async fn a_refusal_says_why_in_plain_words() {
-    let server = Server::start_with(|config| config.mcp.read_rate.burst = 1).await;
+    let server = Server::start_with(|config| config.mcp.read_rate = at_most(1)).await;
     let (_, minted) = with_grant(&server, "tickets:read").await;
     let client = Mcp::modern(&server, &minted.token);
     client.call("close_ticket", json!({ "id": "T-1", "resolution": "Done." })).await;
@@ -107,7 +108,7 @@ async fn a_refusal_says_why_in_plain_words() {
     foreign.aud = "https://other.example/mcp".into();
     let foreign = server.app.keys.sign(&foreign, server.app.now()).unwrap();
     Mcp::modern(&server, &foreign).call("get_ticket", json!({ "id": "T-1" })).await;
-    server.clock.advance(Duration::from_secs(3600));
+    server.advance(Duration::from_secs(3600));
     client.call("get_ticket", json!({ "id": "T-1" })).await;
     let mut browser = Browser::signed_in(&server, "alice").await;
     let page = browser.get(&path(&minted)).await;
@@ -135,7 +136,7 @@ async fn a_refusal_says_why_in_plain_words() {
 
 #[tokio::test]
 async fn activity_is_read_in_pages() {
-    let server = Server::start_with(|config| config.mcp.write_rate.burst = 100).await;
+    let server = Server::start_with(|config| config.mcp.write_rate = at_most(100)).await;
     let (_, minted) = with_grant(&server, BOTH).await;
     let client = Mcp::modern(&server, &minted.token);
     for number in 0..45 {
@@ -194,8 +195,7 @@ async fn nobody_reads_anothers_activity_and_an_ended_grants_stays_readable() {
 #[tokio::test]
 async fn the_account_tells_each_apps_limits_and_what_is_left_without_counting() {
     let server = Server::start_with(|config| {
-        config.mcp.write_rate.count = 6;
-        config.mcp.write_rate.burst = 3;
+        config.mcp.write_rate = Rate { count: 6, per: Duration::from_secs(60), burst: 3 };
     })
     .await;
     let (alice, minted) = with_grant(&server, BOTH).await;
