@@ -14,6 +14,8 @@ use super::{Kind, OpenError, Result, Tx, migrations};
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(2);
 /// How often opening the file is tried, each time for as long.
 const OPENING_TRIES: u32 = 5;
+/// How often the migrations are tried: each step may have been taken by somebody else.
+const MIGRATING_TRIES: u32 = 10;
 /// How long a statement may take.
 const STATEMENT_WITHIN: Duration = Duration::from_secs(5);
 /// Readers: enough to use every core, few enough that their page caches stay small.
@@ -24,9 +26,21 @@ pub(super) async fn open(path: &Path) -> std::result::Result<(Bounded, Bounded),
     create_folder_of(path)?;
     let url = format!("sqlite://{}?mode=rwc", path.display());
     let write = pool(&url, 1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").await?;
-    migrations::run(&write, Kind::Sqlite).await?;
+    migrate(&write).await?;
     let read = pool(&url, READERS, "PRAGMA query_only = ON;").await?;
     Ok((Bounded::new(read, STATEMENT_WITHIN), Bounded::new(write, STATEMENT_WITHIN)))
+}
+
+/// Brings the schema up to date. Of two processes that start on a new file one finds what the other has just made,
+/// and then has to look again; there is no lock for it, as there is on PostgreSQL.
+async fn migrate(pool: &AnyPool) -> std::result::Result<(), OpenError> {
+    for _ in 1..MIGRATING_TRIES {
+        match migrations::run(pool, Kind::Sqlite).await {
+            Err(OpenError::Migration(_)) => {}
+            other => return other,
+        }
+    }
+    migrations::run(pool, Kind::Sqlite).await
 }
 
 async fn pool(url: &str, size: u32, pragmas: &'static str) -> std::result::Result<AnyPool, OpenError> {
@@ -75,4 +89,22 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_several_that_open_a_new_file_at_once_all_succeed() {
+        sqlx::any::install_default_drivers();
+        for _ in 0..10 {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("t.db");
+            let opened = futures::future::join_all((0..4).map(|_| open(&file))).await;
+            for one in opened {
+                one.unwrap();
+            }
+        }
+    }
 }
