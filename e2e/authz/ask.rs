@@ -76,6 +76,18 @@ pub(super) async fn send(request: RequestBuilder) -> Answer {
     Answer { status, headers, text, body }
 }
 
+/// Asks as a client does that comes back when it is told to: that a database is busy is no verdict.
+pub(super) async fn until_judged(ask: impl AsyncFn() -> Answer) -> Answer {
+    for _ in 0..20 {
+        let answer = ask().await;
+        if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+            return answer;
+        }
+        assert!(answer.header("retry-after").parse::<u64>().is_ok(), "{answer:?}");
+    }
+    panic!("the database is busy for good")
+}
+
 /// Posts a form.
 pub(super) async fn post(server: &Server, path: &str, form: &[(&str, &str)]) -> Answer {
     send(http().post(server.at(path)).form(form)).await

@@ -15,7 +15,7 @@ use super::services::postgres::shared_postgres;
 use super::services::redis::{self, shared_redis};
 
 /// How many connections to PostgreSQL a server of a test opens at most.
-pub(crate) const CONNECTIONS: u32 = 6;
+pub(crate) const CONNECTIONS: u32 = 16;
 const NEEDED: &str = "MANDATE_TEST_PROFILE=services needs PostgreSQL and Redis: e2e/run tools";
 
 /// The stores of one server.

@@ -25,6 +25,8 @@ pub(super) const PATIENCE: Patience = Patience {
 pub(super) const BEGIN: Begin = Begin { request: "BEGIN IMMEDIATE", work: "BEGIN IMMEDIATE" };
 /// How often opening the file is tried, each time for as long.
 const OPENING_TRIES: u32 = 5;
+/// How often the migrations are tried: each step may have been taken by somebody else.
+const MIGRATING_TRIES: u32 = 10;
 /// Readers: enough to use every core, few enough that their page caches stay small.
 const READERS: u32 = 4;
 
@@ -36,10 +38,22 @@ pub(super) async fn open(
     create_folder_of(path)?;
     let url = format!("sqlite://{}?mode=rwc", path.display());
     let write = pool(&url, 1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").await?;
-    migrations::run(&write, Kind::Sqlite).await?;
+    migrate(&write).await?;
     let read = pool(&url, READERS, "PRAGMA query_only = ON;").await?;
     let bounded = |pool| Bounded::new(pool, PATIENCE.statement, room.clone());
     Ok((bounded(read), bounded(write)))
+}
+
+/// Brings the schema up to date. Of two processes that start on a new file one finds what the other has just made,
+/// and then has to look again; there is no lock for it, as there is on PostgreSQL.
+async fn migrate(pool: &AnyPool) -> std::result::Result<(), OpenError> {
+    for _ in 1..MIGRATING_TRIES {
+        match migrations::run(pool, Kind::Sqlite).await {
+            Err(OpenError::Migration(_)) => {}
+            other => return other,
+        }
+    }
+    migrations::run(pool, Kind::Sqlite).await
 }
 
 async fn pool(url: &str, size: u32, pragmas: &'static str) -> std::result::Result<AnyPool, OpenError> {
@@ -94,4 +108,22 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_several_that_open_a_new_file_at_once_all_succeed() {
+        sqlx::any::install_default_drivers();
+        for _ in 0..10 {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("t.db");
+            let opened = futures::future::join_all((0..4).map(|_| open(&file))).await;
+            for one in opened {
+                one.unwrap();
+            }
+        }
+    }
 }
