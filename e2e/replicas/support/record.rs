@@ -1,13 +1,7 @@
 //! What PostgreSQL says was done, read behind the replicas' back.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use mandate::audit::chain::{CHAINS, ChainKey, is_same};
-use mandate::keys::SealingKey;
-use mandate::random::Random;
-use mandate::storage::postgres::PostgresUrl;
-use mandate::storage::{Database, Store};
 use serde_json::Value;
 
 /// The title of the ticket that is made under a key.
@@ -17,7 +11,6 @@ pub(crate) fn title(key: &str) -> String {
 
 /// Tickets, effects and audited deeds.
 pub(crate) struct Record {
-    url: String,
     tickets: Vec<(i64, String)>,
     effects: Vec<(String, String)>,
     done: Vec<(String, String)>,
@@ -37,7 +30,7 @@ impl Record {
         );
         let done = done.fetch_all(&pool).await.unwrap();
         pool.close().await;
-        Self { url: url.to_owned(), tickets, effects, done }
+        Self { tickets, effects, done }
     }
 
     /// Every key has one ticket, one effect and one audited deed, which is the one that was acknowledged; and there
@@ -60,28 +53,5 @@ impl Record {
             assert_eq!(effect["structured"]["id"], *acknowledged, "{key}");
             assert!(done[key.as_str()].contains(acknowledged.as_str()), "{key}: {}", done[key.as_str()]);
         }
-    }
-
-    /// No event of the audit log was lost, changed or put in twice: every chain is whole.
-    pub(crate) async fn assert_chains_hold(&self, secret_key_file: &Path) {
-        let sealing = SealingKey::load_or_create(secret_key_file, &Random::system()).unwrap();
-        let key = ChainKey::new(sealing.derived("audit log").unwrap());
-        let url = PostgresUrl::parse(&self.url).unwrap();
-        let store = Store::open(&Database::Postgres { url, connections: 2 }, key.clone()).await.unwrap();
-        let ends = store.list_chain_ends().await.unwrap();
-        assert_eq!(i64::try_from(ends.len()).unwrap(), CHAINS);
-        assert_eq!(store.count_unchained_events().await.unwrap(), 0);
-        for end in ends {
-            let (mut link, mut seal) = (end.first_link, String::new());
-            for found in store.list_links(end.chain, end.first_link, 1_000_000).await.unwrap() {
-                link += 1;
-                assert_eq!((found.link, found.row.seq), (link, link * CHAINS + end.chain));
-                let expected = key.seal(&seal, &found.row).unwrap();
-                assert!(is_same(&found.seal, &expected), "chain {} breaks at {link}", end.chain);
-                seal = found.seal;
-            }
-            assert_eq!((link, &seal), (end.link, &end.last_seal), "chain {}", end.chain);
-        }
-        store.close().await;
     }
 }
