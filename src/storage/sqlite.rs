@@ -120,7 +120,8 @@ mod tests {
         for _ in 0..10 {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("t.db");
-            let opened = futures::future::join_all((0..4).map(|_| open(&file))).await;
+            let room = Arc::new(Semaphore::new(16));
+            let opened = futures::future::join_all((0..4).map(|_| open(&file, &room))).await;
             for one in opened {
                 one.unwrap();
             }
