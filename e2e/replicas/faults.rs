@@ -202,7 +202,9 @@ async fn under_a_frozen_database_requests_do_not_pile_up() {
     .await;
     let grown = memory(scene.fleet.pid(0)).saturating_sub(before);
     scene.backing.postgres.thaw();
-    asked.iter().for_each(|(answer, _)| Kind::Mcp.check(answer));
+    for (answer, _) in &asked {
+        Kind::Mcp.check(answer);
+    }
     let log = scene.fleet.log(0);
     let turned_away = log.lines().filter(|line| line.contains("too many requests wait for")).count();
     let longest = asked.iter().map(|(_, took)| *took).max().unwrap();
