@@ -20,7 +20,9 @@ async fn postgres_at(url: &str) -> PgConnection {
 }
 
 async fn redis_at(url: &str) -> redis::aio::MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    // Waits as long as it takes: of its own accord it would give up a frozen server after half a second.
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection_with_config(&patient).await.unwrap()
 }
 
 #[tokio::test]
