@@ -12,10 +12,11 @@ use sqlx::Executor as _;
 use tempfile::TempDir;
 
 use crate::support::http;
+use crate::support::profile::Profile;
 
 /// A port that nobody listens on. From below the range out of which systems give ports to connections, and each
 /// one once, so that nobody else takes it before the binary does.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 10_000 + u16::try_from(std::process::id() % 20_000).unwrap();
     loop {
@@ -26,15 +27,26 @@ fn free_port() -> u16 {
     }
 }
 
-/// A folder of its own and the settings that point the binary at it.
+/// A folder of its own, stores of its own, and the settings that point the binary at them.
 struct Place {
     folder: TempDir,
     port: u16,
+    profile: Profile,
 }
 
 impl Place {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), port: free_port() }
+    /// On this run's profile.
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = Profile::fresh(&folder.path().join("data/mandate.db")).await;
+        Self { folder, port: free_port(), profile }
+    }
+
+    /// On a file, whatever the profile: for what is about files.
+    fn on_a_file() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = Profile::Embedded { file: folder.path().join("data/mandate.db") };
+        Self { folder, port: free_port(), profile }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -51,6 +63,10 @@ impl Place {
         command.args(arguments).env_clear().current_dir(self.folder.path());
         command.env("MANDATE_LISTEN", format!("127.0.0.1:{}", self.port));
         command.env("MANDATE_PUBLIC_URL", self.url(""));
+        if let Profile::Services { database_url, redis_url, prefix } = &self.profile {
+            command.env("MANDATE_DATABASE_URL", database_url).env("MANDATE_REDIS_URL", redis_url);
+            command.env("MANDATE_REDIS_PREFIX", prefix).env("MANDATE_SECRET_KEY_FILE", "data/mandate.key");
+        }
         command
     }
 
@@ -73,23 +89,17 @@ impl Place {
 
     /// Changes the database behind the binary's back.
     async fn change_database(&self, statement: &'static str) {
-        let pool = self.database().await;
+        let pool = self.profile.database().await;
         pool.execute(statement).await.unwrap();
         pool.close().await;
     }
 
     /// The kinds of the audit log's events, oldest first.
     async fn audited(&self) -> Vec<String> {
-        let pool = self.database().await;
+        let pool = self.profile.database().await;
         let rows = sqlx::query_as("SELECT event FROM audit_events ORDER BY seq").fetch_all(&pool).await;
         pool.close().await;
         rows.unwrap().into_iter().map(|(event,): (String,)| event).collect()
-    }
-
-    async fn database(&self) -> sqlx::AnyPool {
-        sqlx::any::install_default_drivers();
-        let url = format!("sqlite://{}", self.path("data/mandate.db").display());
-        sqlx::AnyPool::connect(&url).await.unwrap()
     }
 }
 
@@ -173,18 +183,15 @@ async fn status(url: &str) -> StatusCode {
 
 #[tokio::test]
 async fn the_demo_says_what_there_is_and_serves_it() {
-    let place = Place::new();
+    let place = Place::new().await;
     let running = Running::start(&place, &["--demo"]);
-    for expected in [
-        "Mandate",
-        &place.url("/account"),
-        &place.url("/mcp"),
-        "alice",
-        "bob",
-        "SQLite",
-        "mandate.db",
-        "in process",
-    ] {
+    let stores = match &place.profile {
+        Profile::Embedded { .. } => ["SQLite", "mandate.db", "in process"],
+        Profile::Services { .. } => ["PostgreSQL, 127.0.0.1:", "connections", "Redis, 127.0.0.1:"],
+    };
+    for expected in
+        ["Mandate", &place.url("/account"), &place.url("/mcp"), "alice", "bob"].into_iter().chain(stores)
+    {
         assert!(running.said.contains(expected), "{expected} in {}", running.said);
     }
     for client in ["claude mcp add", "code --add-mcp", "mcp.json"] {
@@ -195,7 +202,8 @@ async fn the_demo_says_what_there_is_and_serves_it() {
     assert_eq!(status(&place.url("/.well-known/oauth-authorization-server")).await, StatusCode::OK);
     let unauthenticated = http().post(place.url("/mcp")).body("{}").send().await.unwrap();
     assert_eq!(unauthenticated.status(), StatusCode::UNAUTHORIZED);
-    assert!(place.path("data/mandate.db").exists() && place.path("data/mandate.key").exists());
+    assert!(place.path("data/mandate.key").exists());
+    assert_eq!(place.path("data/mandate.db").exists(), !Profile::is_services());
     // The same two users with the same passwords the next time.
     let password = running.word_after("alice    password ").to_owned();
     running.terminate();
@@ -206,7 +214,7 @@ async fn the_demo_says_what_there_is_and_serves_it() {
 
 #[tokio::test]
 async fn a_demo_password_signs_in() {
-    let place = Place::new();
+    let place = Place::new().await;
     let running = Running::start(&place, &["--demo"]);
     for username in ["alice", "bob"] {
         let page = http().get(place.url("/login")).send().await.unwrap();
@@ -225,7 +233,7 @@ async fn a_demo_password_signs_in() {
 
 #[tokio::test]
 async fn an_empty_database_gets_a_setup_link_that_opens_a_page() {
-    let place = Place::new();
+    let place = Place::new().await;
     let running = Running::start(&place, &[]);
     let link = running.said.split_whitespace().find(|word| word.contains("/setup")).unwrap();
     assert!(link.starts_with(&place.url("/setup")), "{link}");
@@ -238,9 +246,9 @@ async fn an_empty_database_gets_a_setup_link_that_opens_a_page() {
     assert!(!running.said.contains("/setup"), "{}", running.said);
 }
 
-#[test]
-fn sigterm_lets_a_request_finish_and_exits_0() {
-    let place = Place::new();
+#[tokio::test]
+async fn sigterm_lets_a_request_finish_and_exits_0() {
+    let place = Place::new().await;
     let running = Running::start(&place, &[]);
     let address: SocketAddr = ([127, 0, 0, 1], place.port).into();
     // Under way: the head and half of the body have arrived.
@@ -271,9 +279,9 @@ fn sigterm_lets_a_request_finish_and_exits_0() {
     assert_eq!(running.exit_code(), Some(0));
 }
 
-#[test]
-fn sigterm_right_after_the_greeting_exits_0() {
-    let place = Place::new();
+#[tokio::test]
+async fn sigterm_right_after_the_greeting_exits_0() {
+    let place = Place::new().await;
     let running = Running::start(&place, &[]);
     running.terminate();
     assert_eq!(running.exit_code(), Some(0));
@@ -281,7 +289,7 @@ fn sigterm_right_after_the_greeting_exits_0() {
 
 #[tokio::test]
 async fn a_log_that_nobody_reads_any_more_stops_neither_requests_nor_the_stop() {
-    let place = Place::new();
+    let place = Place::new().await;
     let mut running = Running::start_with_log(&place, Stdio::piped());
     drop(running.child.stderr.take());
     let form = [("client_id", "client_unknown")];
@@ -293,9 +301,9 @@ async fn a_log_that_nobody_reads_any_more_stops_neither_requests_nor_the_stop() 
     assert_eq!(running.exit_code(), Some(0));
 }
 
-#[test]
-fn a_wrong_setting_ends_the_start_with_its_key_and_the_cure() {
-    let place = Place::new();
+#[tokio::test]
+async fn a_wrong_setting_ends_the_start_with_its_key_and_the_cure() {
+    let place = Place::new().await;
     for (variable, value, key, cure) in [
         ("MANDATE_PUBLIC_URL", "tickets.example", "public_url", "https://"),
         ("MANDATE_PUBLIC_URL", "http://tickets.example", "public_url", "https"),
@@ -322,14 +330,17 @@ fn a_wrong_setting_ends_the_start_with_its_key_and_the_cure() {
     }
 }
 
-#[test]
-fn a_wrong_file_ends_the_start_with_its_key_and_the_cure() {
-    let place = Place::new();
+#[tokio::test]
+async fn a_wrong_file_ends_the_start_with_its_key_and_the_cure() {
+    let place = Place::new().await;
     let file = place.path("mandate.toml");
     for (text, key, cure) in [
         ("public_ulr = \"http://localhost\"", "public_ulr", "public_url"),
         ("[tokens]\nlifetime = \"1h\"", "lifetime", "access_token_lifetime"),
         ("[mcp]\nwrites = \"perhaps\"", "mcp.writes", "boolean"),
+        ("[mcp.tools.create_tiket]\nper_minute = 1", "mcp.tools.create_tiket: ", "create_ticket"),
+        ("[mcp.tools.create_ticket]\nper_minute = 0", "mcp.tools.create_ticket: ", "at least 1"),
+        ("[mcp.tools.create_ticket]\nper_hour = 1", "per_hour", "per_minute"),
         ("listen = 8080", "listen", "127.0.0.1:8080"),
         ("listen = ", "mandate.toml", "line 1"),
     ] {
@@ -345,46 +356,122 @@ fn a_wrong_file_ends_the_start_with_its_key_and_the_cure() {
     place.done(&["--config", "mandate.toml", "user", "list"], "");
 }
 
-#[test]
-fn a_port_in_use_ends_the_start() {
-    let place = Place::new();
+#[tokio::test]
+async fn a_port_in_use_ends_the_start() {
+    let place = Place::new().await;
     let _other = TcpListener::bind(("127.0.0.1", place.port)).unwrap();
     let sentence = place.refused(&["serve"], "");
     assert!(sentence.starts_with("listen: ") && sentence.contains("another port"), "{sentence}");
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_used_ends_the_start() {
-    let place = Place::new();
+async fn a_file_that_is_no_database_ends_the_start() {
+    let place = Place::on_a_file();
     std::fs::create_dir(place.path("data")).unwrap();
-    std::fs::write(
-        place.path("data/mandate.db"),
-        "this is no database, it is a text of some length".repeat(50),
-    )
-    .unwrap();
+    let file = place.path("data/mandate.db");
+    std::fs::write(&file, "this is no database, it is a text of some length".repeat(50)).unwrap();
     let garbage = place.refused(&["serve"], "");
-    std::fs::remove_file(place.path("data/mandate.db")).unwrap();
-    std::fs::create_dir(place.path("data/mandate.db")).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
     let folder = place.refused(&["serve"], "");
-    std::fs::remove_dir(place.path("data/mandate.db")).unwrap();
-    place.done(&["user", "list"], "");
-    place
-        .change_database(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-             VALUES (9999, 'later', TRUE, x'00', 0)",
-        )
-        .await;
-    let newer = place.refused(&["serve"], "");
-    for (sentence, what) in
-        [(garbage, "cannot be opened"), (folder, "cannot be opened"), (newer, "newer version")]
-    {
-        assert!(sentence.starts_with("database_url: ") && sentence.contains(what), "{sentence}");
+    for sentence in [garbage, folder] {
+        assert!(
+            sentence.starts_with("database_url: ") && sentence.contains("cannot be opened"),
+            "{sentence}"
+        );
     }
 }
 
-#[test]
-fn a_key_file_of_another_database_ends_the_start() {
-    let place = Place::new();
+#[tokio::test]
+async fn a_database_of_a_newer_version_ends_the_start() {
+    let place = Place::new().await;
+    place.done(&["user", "list"], "");
+    let newest = "UPDATE _sqlx_migrations SET version = 9999 \
+                  WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+    place.change_database(newest).await;
+    let sentence = place.refused(&["serve"], "");
+    assert!(sentence.starts_with("database_url: ") && sentence.contains("newer version"), "{sentence}");
+}
+
+/// Runs a command with these settings over the place's own; an empty one removes its variable.
+fn refused_with(place: &Place, arguments: &[&str], settings: &[(&str, &str)]) -> String {
+    let mut command = place.command(arguments);
+    // Several at once: each on a port of its own.
+    command.env("MANDATE_LISTEN", "127.0.0.1:0");
+    for (variable, value) in settings {
+        match *value {
+            "" => command.env_remove(variable),
+            value => command.env(variable, value),
+        };
+    }
+    complaint(&ended(&mut command, ""))
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_ends_the_start_with_its_key_and_without_its_password() {
+    let place = Place::new().await;
+    let nobody = free_port();
+    let postgres = format!("postgres://mandate:hunter2@127.0.0.1:{nobody}/mandate");
+    let redis = format!("redis://mandate:hunter2@127.0.0.1:{nobody}");
+    let cluster = format!("{redis},{redis}");
+    let postgres = [
+        ("MANDATE_DATABASE_URL", postgres.as_str()),
+        ("MANDATE_REDIS_URL", redis.as_str()),
+        ("MANDATE_SECRET_KEY_FILE", "mandate.key"),
+    ];
+    let cases = [
+        (&postgres[..], "database_url: "),
+        (&[("MANDATE_REDIS_URL", redis.as_str())], "redis_url: "),
+        (&[("MANDATE_REDIS_URL", cluster.as_str())], "redis_url: "),
+    ];
+    // At the same time, because a database that is starting is waited for.
+    std::thread::scope(|scope| {
+        for (settings, key) in cases {
+            for arguments in [&["serve"][..], &["user", "list"]] {
+                let place = &place;
+                scope.spawn(move || {
+                    let sentence = refused_with(place, arguments, settings);
+                    let says = |words| sentence.contains(words);
+                    assert!(sentence.starts_with(key) && says("check that the server runs"), "{sentence}");
+                    assert!(!says("hunter2"), "{sentence}");
+                });
+            }
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_let_us_in_ends_the_start() {
+    let place = Place::new().await;
+    let Profile::Services { redis_url, .. } = &place.profile else { return };
+    let with_password = redis_url.replace("redis://", "redis://mandate:hunter2@");
+    let sentence = refused_with(&place, &["serve"], &[("MANDATE_REDIS_URL", &with_password)]);
+    assert!(sentence.starts_with("redis_url: ") && sentence.contains("password"), "{sentence}");
+    assert!(!sentence.contains("hunter2"), "{sentence}");
+}
+
+#[tokio::test]
+async fn postgresql_needs_redis_and_a_key_file_that_replicas_share() {
+    let place = Place::on_a_file();
+    let url = "postgres://mandate:hunter2@127.0.0.1/mandate";
+    let (database, file) = (("MANDATE_DATABASE_URL", url), ("MANDATE_SECRET_KEY_FILE", "mandate.key"));
+    let redis = ("MANDATE_REDIS_URL", "redis://127.0.0.1");
+    let cases = [
+        (vec![database, file], "redis_url: "),
+        (vec![database, redis], "secret_key_file: "),
+        (vec![database, file, ("MANDATE_REDIS_URL", "127.0.0.1:6379")], "redis_url: "),
+        (vec![database, file, redis, ("MANDATE_REDIS_PREFIX", "a b")], "redis_prefix: "),
+        (vec![database, file, redis, ("MANDATE_DATABASE_CONNECTIONS", "0")], "database_connections: "),
+    ];
+    for (settings, key) in cases {
+        let sentence = refused_with(&place, &["serve"], &settings);
+        assert!(sentence.starts_with(key) && !sentence.contains("hunter2"), "{sentence}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_file_of_another_database_ends_the_start() {
+    let place = Place::new().await;
     place.done(&["user", "list"], "");
     std::fs::write(place.path("data/mandate.key"), format!("{}\n", "A".repeat(43))).unwrap();
     let other = place.refused(&["serve"], "");
@@ -397,7 +484,7 @@ fn a_key_file_of_another_database_ends_the_start() {
 
 #[tokio::test]
 async fn accounts_are_managed_on_the_store_of_the_running_server() {
-    let place = Place::new();
+    let place = Place::new().await;
     let _running = Running::start(&place, &[]);
     let said = place.done(&["user", "add", "carol", "--role", "agent"], "a long enough password\n");
     assert!(said.contains("carol") && said.contains("agent"), "{said}");
@@ -425,7 +512,7 @@ async fn accounts_are_managed_on_the_store_of_the_running_server() {
 
 #[tokio::test]
 async fn clients_are_managed_on_the_store_of_the_running_server() {
-    let place = Place::new();
+    let place = Place::new().await;
     let _running = Running::start(&place, &[]);
     let uri = ["--redirect-uri", "https://reports.example/cb"];
     let added = place.done(&[&["client", "add", "--name", "Reports"], &uri[..]].concat(), "");
@@ -461,9 +548,51 @@ async fn clients_are_managed_on_the_store_of_the_running_server() {
     assert!(sentence.contains(&client_id) && sentence.contains("client list"), "{sentence}");
 }
 
-#[test]
-fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argument() {
-    let place = Place::new();
+#[tokio::test]
+async fn the_audit_log_is_listed_exported_and_verified_beside_the_running_server() {
+    let place = Place::new().await;
+    let _running = Running::start(&place, &[]);
+    place.done(&["user", "add", "carol"], "a long enough password\n");
+    for client_id in ["one", "two"] {
+        let named = ["client", "add", "--name", "\u{1b}[31mApp", "--client-id", client_id];
+        place.done(&[&named[..], &["--redirect-uri", "https://app.example/cb"]].concat(), "");
+    }
+    place.done(&["client", "remove", "one"], "");
+    let listed = place.done(&["audit", "list"], "");
+    let lines: Vec<_> = listed.lines().collect();
+    assert!(lines[0].starts_with("TIME") && lines.len() == 5, "{listed}");
+    assert!(lines[1].contains("client_removed") && lines[4].contains("carol"), "newest first: {listed}");
+    assert_eq!(place.done(&["audit", "list", "--client", "one", "--limit", "1"], "").lines().count(), 2);
+    assert_eq!(place.done(&["audit", "list", "--user", "carol", "--outcome", "done"], "").lines().count(), 2);
+    assert!(place.refused(&["audit", "list", "--user", "nobody"], "").contains("user list"));
+    let json = |text: &str| -> Vec<serde_json::Value> {
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let mut newest_first = json(&place.done(&["audit", "list", "--json"], ""));
+    newest_first.reverse();
+    let exported = json(&place.done(&["audit", "export"], ""));
+    assert_eq!(exported, newest_first);
+    assert_eq!(exported.len(), 4);
+    for event in &exported {
+        assert!(event["seal"].is_string() && event["chain"].is_i64() && event["link"].is_i64(), "{event}");
+    }
+    assert_eq!(place.done(&["audit", "export", "--until", "2026-01-01"], ""), "");
+    assert_eq!(json(&place.done(&["audit", "export", "--since", "2026-01-01T00:00:00Z"], "")).len(), 4);
+    let verified = place.done(&["audit", "verify"], "");
+    assert!(verified.contains("as it was written: 4 events in 16 chains"), "{verified}");
+    place.change_database("UPDATE audit_events SET client_id = 'other' WHERE event = 'client_removed'").await;
+    let output = place.run(&["audit", "verify"], "");
+    let findings = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(complaint(&output).contains("1 finding in 4 events"));
+    let removed = &exported[3];
+    let named =
+        format!("chain {}, link {} (seq {}): changed", removed["chain"], removed["link"], removed["seq"]);
+    assert!(findings.starts_with(&named) && findings.lines().count() == 1, "{findings}");
+}
+
+#[tokio::test]
+async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argument() {
+    let place = Place::new().await;
     for command in [
         &[][..],
         &["serve"],
@@ -474,6 +603,9 @@ fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argument() {
         &["client", "add"],
         &["client", "list"],
         &["client", "remove"],
+        &["audit", "list"],
+        &["audit", "export"],
+        &["audit", "verify"],
     ] {
         let help = place.done(&[command, &["--help"]].concat(), "");
         assert!(help.contains("Example:"), "{command:?}: {help}");

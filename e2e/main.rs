@@ -6,6 +6,10 @@ mod authz;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod odd_text;
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod services;

@@ -5,7 +5,7 @@ CREATE TABLE leases (
     name TEXT NOT NULL PRIMARY KEY,
     held_until BIGINT NOT NULL
 );
-INSERT INTO leases (name, held_until) VALUES ('signing_keys', 0), ('housekeeping', 0);
+INSERT INTO leases (name, held_until) VALUES ('signing_keys', 0), ('first_account', 0), ('housekeeping', 0);
 
 -- Events before this have no chain. How chains work stands in src/audit/chain.rs.
 ALTER TABLE audit_events ADD COLUMN chain BIGINT;

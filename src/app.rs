@@ -16,7 +16,7 @@ use crate::ephemeral::redis::Redis;
 use crate::ephemeral::{Ephemeral, EphemeralError};
 use crate::keys::{KeyError, Keys, SealError, SealingKey, SigningKey, SigningKeyRow, generate};
 use crate::oauth::client::Client;
-use crate::oauth::{ClientId, Error};
+use crate::oauth::{ClientId, Error, GrantId};
 use crate::random::Random;
 use crate::storage::leases::{self, Work};
 use crate::storage::{OpenError, StorageError, Store, Tx, commit, signing_keys};
@@ -84,11 +84,13 @@ impl App {
         let outbound =
             Outbound::new(policy(&config)?).map_err(|error| StartError::Outbound(error.to_string()))?;
         let sealing = SealingKey::load_or_create(&config.secret_key_file, &random)?;
-        let store = Store::open(&config.database, ChainKey::new(sealing.derived(AUDIT_LOG)?)).await?;
+        let chain_key = ChainKey::new(sealing.derived(AUDIT_LOG)?);
+        let room = config.limits.requests_at_once;
+        let store = Store::open_with_room(&config.database, chain_key, room).await?;
         let keys = open_keys(&store, sealing, &config, clock.now(), &random).await?;
         let ephemeral: Arc<dyn Ephemeral> = match &config.redis {
             None => Arc::new(Memory::new(clock.clone())),
-            Some(url) => Arc::new(Redis::open(url).await.map_err(StartError::Ephemeral)?),
+            Some(url) => Arc::new(Redis::open(url, room).await.map_err(StartError::Ephemeral)?),
         };
         Ok(Self {
             ephemeral,
@@ -110,11 +112,16 @@ impl App {
     /// after it, should the first mark have been lost meanwhile. When this fails, the grants may have ended: it
     /// can be done again.
     pub async fn commit_ending(&self, tx: Tx, ended: &[GrantKey]) -> Result<(), Error> {
-        if let Err(error) = self.ephemeral.end_grants(ended).await {
+        let mark = self.random.id();
+        if let Err(error) = self.ephemeral.end_grants(ended, &mark).await {
             tracing::warn!(detail = %error, "grants are not marked as ended yet");
         }
-        commit(tx).await?;
-        Ok(self.ephemeral.end_grants(ended).await?)
+        if let Err(error) = commit(tx).await {
+            let (store, ephemeral) = (self.store.clone(), self.ephemeral.clone());
+            self.tasks.spawn(unmark_living(store, ephemeral, ended.to_vec(), mark, self.now()));
+            return Err(error.into());
+        }
+        Ok(self.ephemeral.end_grants(ended, &mark).await?)
     }
 
     /// Begins to stop: `/ready` says no at once, and after `delay` no more requests are taken.
@@ -127,6 +134,28 @@ impl App {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+/// After a commit that failed: takes the marks of those grants back that live after all. Until then they let
+/// nobody in.
+async fn unmark_living(
+    store: Store,
+    ephemeral: Arc<dyn Ephemeral>,
+    grants: Vec<GrantKey>,
+    mark: String,
+    now: Timestamp,
+) {
+    for grant in grants {
+        let grant_id = GrantId::new(grant.grant_id.clone());
+        let unmarked = match store.find_live_grant(&grant_id, now).await {
+            Ok(Some(_)) => ephemeral.unmark_grant(&grant, &mark).await.map_err(|error| error.to_string()),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = unmarked {
+            tracing::warn!(detail = error, grant.id = %grant_id, "a grant stays marked as ended for a while");
+        }
     }
 }
 
@@ -156,13 +185,14 @@ async fn open_keys(
     let mut rows = store.list_signing_keys().await?;
     let usable = |row: &SigningKeyRow| row.alg == format!("{algorithm:?}") && row.active_from <= now;
     if !rows.iter().any(usable) {
-        // Of several replicas that start together one makes the keys, and the others find them.
-        let mut tx = store.write().await?;
+        let generate = |active_from| generate(algorithm, active_from, now, &sealing, random);
+        let made = [generate(FROM_THE_START)?, generate(NOT_YET)?];
+        // Of several replicas that start together one records its keys, and the others find them.
+        let mut tx = store.write_patiently().await?;
         leases::hold(&mut tx, Work::SigningKeys).await?;
-        rows = store.list_signing_keys().await?;
+        rows = signing_keys::list(&mut tx).await?;
         if !rows.iter().any(usable) {
-            for active_from in [now, NOT_YET] {
-                let row = generate(algorithm, active_from, now, &sealing, random)?;
+            for row in made {
                 signing_keys::record(&mut tx, &row).await?;
                 rows.push(row);
             }
@@ -175,5 +205,7 @@ async fn open_keys(
 
 /// What the key of the audit log's seals is derived for.
 const AUDIT_LOG: &str = "audit log";
+/// When the first key begins to sign: at once, by the clock of any replica.
+const FROM_THE_START: Timestamp = Timestamp(0);
 /// When the next key begins to sign: once somebody says so.
 const NOT_YET: Timestamp = Timestamp(i64::MAX);

@@ -17,14 +17,13 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::app::App;
 use crate::authz;
 use crate::mcp;
-use crate::web::crowd::{self, Crowd};
 use crate::web::page::ErrorPage;
-use crate::web::{not_found, reference};
+use crate::web::{draining, not_found, reference};
 
 /// How long a stop waits for requests that are being answered.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
 
-/// Every route. The layers, from the outside: reference and span, room, panics, headers; then each half's own.
+/// Every route. The layers, from the outside: reference and span, draining, panics, headers; then each half's own.
 pub fn router(app: &Arc<App>) -> Router {
     let authz = authz::router(app).with_state(app.clone());
     let probes = Router::new().route("/live", get(live)).route("/ready", get(ready)).with_state(app.clone());
@@ -36,7 +35,7 @@ pub fn router(app: &Arc<App>) -> Router {
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(Crowd::new(app.clone()), crowd::layer))
+        .layer(middleware::from_fn_with_state(app.clone(), draining::layer))
         .layer(middleware::from_fn_with_state(app.clone(), reference::layer))
 }
 

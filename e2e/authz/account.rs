@@ -48,7 +48,7 @@ async fn revoking_ends_that_grant_at_once_and_no_other() {
     let server = Server::with_people().await;
     let client = Client::register(&server).await;
     let kept = client.obtain_tokens("alice").await;
-    server.clock.advance(std::time::Duration::from_secs(1));
+    server.advance(std::time::Duration::from_secs(1));
     let ended = client.obtain_tokens("alice").await;
     let mut browser = Browser::signed_in(&server, "alice").await;
     let page = browser.get("/account").await;

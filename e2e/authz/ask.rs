@@ -3,12 +3,10 @@
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use sqlx::Row as _;
 
 use crate::support::browser::Browser;
 use crate::support::client::{Client, VERIFIER};
 use crate::support::{Server, http};
-use mandate::storage::Database;
 use mandate::storage::users::Role;
 
 /// Both scopes of the resource.
@@ -174,19 +172,14 @@ pub(super) struct Audited {
 
 /// The audit log's events of one kind, oldest first.
 pub(super) async fn audited(server: &Server, event: &str) -> Vec<Audited> {
-    let Database::Sqlite(path) = &server.app.config.database else { panic!("it reads the file") };
-    let pool = sqlx::AnyPool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-    let query = "SELECT event, outcome, COALESCE(grant_id, '') AS grant_id, COALESCE(detail, '') AS detail \
-                 FROM audit_events WHERE event = $1 ORDER BY seq";
-    let rows = sqlx::query(query).bind(event).fetch_all(&pool).await.unwrap();
-    pool.close().await;
-    let text = |row: &sqlx::any::AnyRow, name: &str| row.get::<String, _>(name);
-    rows.iter()
+    let events = server.app.store.list_audit_events(None, 10_000).await.unwrap();
+    let of_kind = events.into_iter().filter(|row| row.event == event);
+    of_kind
         .map(|row| Audited {
-            event: text(row, "event"),
-            outcome: text(row, "outcome"),
-            grant_id: text(row, "grant_id"),
-            detail: text(row, "detail"),
+            event: row.event,
+            outcome: row.outcome,
+            grant_id: row.grant_id.unwrap_or_default(),
+            detail: row.detail.unwrap_or_default(),
         })
         .collect()
 }

@@ -213,7 +213,7 @@ async fn guessing_a_secret_is_slowed_down_for_that_client_and_never_stops_the_ri
     // Anybody knows the id, so anybody could lock the client out.
     with_header(&server, &one.basic(), &[]).await.refused(400, "invalid_grant");
     with_header(&server, &basic(other.id(), "guess"), &[]).await.refused(401, "invalid_client");
-    server.clock.advance(Duration::from_secs(wait));
+    server.advance(Duration::from_secs(wait));
     with_header(&server, &wrong, &[]).await.refused(401, "invalid_client");
 }
 

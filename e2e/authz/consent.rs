@@ -245,7 +245,7 @@ async fn after_the_code_was_used_or_a_minute_went_by_the_page_says_connected() {
         if used {
             client.redeem(&first.answer()["code"]).await;
         } else {
-            server.clock.advance(Duration::from_secs(60));
+            server.advance(Duration::from_secs(60));
         }
         for again in [browser.get(&path).await, browser.decide(&path, &page, "allow", &BOTH).await] {
             again.assert_page(StatusCode::OK, "Already connected");
@@ -309,7 +309,7 @@ async fn an_expired_or_unknown_request_gets_a_page_that_says_what_to_do() {
     let client = Client::register(&server).await;
     let mut browser = Browser::new(&server);
     let (path, page) = browser.open_consent(&client.authorize(&[]), "alice").await;
-    server.clock.advance(Duration::from_secs(30 * 60));
+    server.advance(Duration::from_secs(30 * 60));
     let answers = [
         browser.get(&path).await,
         browser.decide(&path, &page, "allow", &BOTH).await,

@@ -2,6 +2,7 @@
 
 mod access_token;
 mod account;
+mod activity;
 mod ask;
 mod authorize;
 mod client_auth;

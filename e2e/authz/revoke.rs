@@ -72,7 +72,7 @@ async fn an_unknown_token_is_a_success() {
     let code = client.obtain_code("alice", &["tickets:read"]).await;
     let forged = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.e30.";
     let unknown = format!("mdt_refresh_{}", "a".repeat(43));
-    for token in ["x", &unknown, forged, &code, "\u{0}", "é", &client.client_id, &"x".repeat(8000)] {
+    for token in ["x", &unknown, forged, &code, "\u{1}", "é", &client.client_id, &"x".repeat(8000)] {
         done(&revoke(&server, &client, &[("token", token)]).await);
     }
     let (status, body) = client.redeem(&code).await;

@@ -56,10 +56,10 @@ async fn a_setup_link_lives_for_an_hour() {
     let server = Server::start().await;
     let link = link(&server).await;
     let mut browser = Browser::new(&server);
-    server.clock.advance(Duration::from_secs(3599));
+    server.advance(Duration::from_secs(3599));
     let page = browser.get(&link).await;
     page.assert_page(StatusCode::OK, "Create the first account");
-    server.clock.advance(Duration::from_secs(1));
+    server.advance(Duration::from_secs(1));
     browser.get(&link).await.assert_page(StatusCode::GONE, GONE);
     send(&mut browser, &page, "carol", PASSWORD, PASSWORD).await.assert_page(StatusCode::GONE, GONE);
 }

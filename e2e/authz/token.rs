@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use super::ask::{Answer, BOTH, audited, call, code, code_for, post, redeem, refresh, send, token};
 use crate::support::browser::Browser;
 use crate::support::client::{Client, REDIRECT_URI, VERIFIER, challenge, claims};
-use crate::support::{Server, http};
+use crate::support::{Server, at_most, http};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -237,7 +237,7 @@ async fn a_wrong_verifier_is_refused_and_burns_nothing() {
     let (short, long) = ("a".repeat(42), "a".repeat(129));
     let (challenge, padded) = (challenge(VERIFIER), format!("{VERIFIER} "));
     let upper = VERIFIER.to_uppercase();
-    for wrong in ["", "x", &short, &long, &challenge, &padded, &upper, "\u{0}", "é".repeat(43).as_str()] {
+    for wrong in ["", "x", &short, &long, &challenge, &padded, &upper, "\u{1}", "é".repeat(43).as_str()] {
         redeem(&client, &server, &code, &[("code_verifier", wrong)]).await.refused(400, "invalid_grant");
     }
     redeem(&client, &server, &code, &[]).await.granted();
@@ -284,9 +284,9 @@ async fn a_code_lives_for_sixty_seconds() {
     let (client, mut browser) = prepared(&server).await;
     let in_time = code(&mut browser, &client, &[]).await;
     let late = code(&mut browser, &client, &[]).await;
-    server.clock.advance(Duration::from_millis(59_999));
+    server.advance(Duration::from_millis(59_999));
     redeem(&client, &server, &in_time, &[]).await.granted();
-    server.clock.advance(Duration::from_millis(1));
+    server.advance(Duration::from_millis(1));
     redeem(&client, &server, &late, &[]).await.refused(400, "invalid_grant");
     assert_eq!(audited(&server, "code_replayed").await, [], "late is not stolen");
 }
@@ -309,7 +309,7 @@ async fn no_other_kind_of_secret_passes_for_a_code() {
         &longer,
         &code[..code.len() - 1],
         &long,
-        "\u{0}",
+        "\u{1}",
         "' OR 1=1 --",
         "é",
     ] {
@@ -426,7 +426,7 @@ async fn another_resource_is_invalid_target_and_burns_nothing() {
         &[&beside],
         &[&userinfo],
         &["/mcp"],
-        &["\u{0}"],
+        &["\u{1}"],
     ];
     for other in others {
         let named: Vec<_> = other.iter().map(|value| ("resource", *value)).collect();
@@ -473,20 +473,38 @@ async fn bytes_that_are_no_text_are_refused_not_failed_on() {
     let id = &client.client_id;
     for (body, status, code) in [
         (format!("client_id={id}&grant_type=refresh_token&refresh_token=%ff"), 400, "invalid_request"),
-        (format!("client_id={id}%00&grant_type=refresh_token&refresh_token=x"), 401, "invalid_client"),
+        (format!("client_id={id}%00&grant_type=refresh_token&refresh_token=x"), 400, "invalid_request"),
+        (format!("client_id={id}&grant_type=refresh_token%00&refresh_token=x"), 400, "invalid_request"),
         (
-            format!("client_id={id}&grant_type=refresh_token%00&refresh_token=x"),
+            format!("client_id={id}&grant_type=refresh_token%01&refresh_token=x"),
             400,
             "unsupported_grant_type",
         ),
-        (format!("client_id={id}&grant_type=refresh_token&refresh_token=%00"), 400, "invalid_grant"),
+        (format!("client_id={id}&grant_type=refresh_token&refresh_token=%00"), 400, "invalid_request"),
         (format!("client_id={id}&grant_type=refresh_token&refresh_token=x&%ff=%ff"), 400, "invalid_grant"),
         (format!("&&=&client_id={id}&&grant_type=refresh_token&refresh_token=x&%zz"), 400, "invalid_grant"),
-        ("client_id=%00&client_secret=%00".to_owned(), 401, "invalid_client"),
+        ("client_id=%00&client_secret=%00".to_owned(), 400, "invalid_request"),
         ("client_id=' OR 1=1 --".to_owned(), 401, "invalid_client"),
         (String::new(), 401, "invalid_client"),
     ] {
         let request = http().post(server.at("/token")).header("content-type", FORM).body(body);
         send(request).await.refused(status, code);
     }
+}
+
+#[tokio::test]
+async fn too_many_token_requests_from_one_address_wait_and_are_told_how_long() {
+    let server = Server::start_with(|config| config.limits.token = at_most(3)).await;
+    let form = [("grant_type", "refresh_token"), ("client_id", "client_unknown"), ("refresh_token", "x")];
+    for _ in 0..3 {
+        token(&server, &form).await.refused(401, "invalid_client");
+    }
+    let answer = token(&server, &form).await;
+    answer.refused(429, "temporarily_unavailable");
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=1200).contains(&wait), "{wait}");
+    assert_eq!(answer.text_of("reference"), answer.header("x-reference-id"));
+    server.advance(Duration::from_secs(wait));
+    token(&server, &form).await.refused(401, "invalid_client");
+    token(&server, &form).await.refused(429, "temporarily_unavailable");
 }

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::mcp::{BOTH, Mcp, mint, post, send, tool_calls};
-use crate::support::{Server, http};
+use crate::support::{Server, at_most, http};
 
 /// Everything that succeeds, in an order in which it does.
 fn everything(modern: bool) -> Vec<(&'static str, Value)> {
@@ -68,7 +68,7 @@ async fn b4_12_b4_13_no_input_is_asked_for_and_answers_that_nobody_asked_for_cha
 
 #[tokio::test]
 async fn b3_15_every_error_code_is_one_that_its_revision_defines() {
-    let server = Server::start_with(|config| config.mcp.write_rate.burst = 1).await;
+    let server = Server::start_with(|config| config.mcp.write_rate = at_most(1)).await;
     let user = server.add_user("alice", Role::Agent).await;
     let token = mint(&server, &user.user_id, "client_1", BOTH).await.token;
     let (modern, legacy) = (Mcp::modern(&server, &token), Mcp::legacy(&server, &token));
@@ -133,7 +133,7 @@ async fn b5_10_the_two_endpoints_of_2024_11_05_do_not_exist() {
 
 #[tokio::test]
 async fn b2_10_a_token_leaves_no_trace_behind_the_gate() {
-    let server = Server::start_with(|config| config.mcp.write_rate.burst = 2).await;
+    let server = Server::start_with(|config| config.mcp.write_rate = at_most(2)).await;
     let user = server.add_user("alice", Role::Agent).await;
     let token = mint(&server, &user.user_id, "client_1", BOTH).await.token;
     let signature = token.rsplit('.').next().unwrap();

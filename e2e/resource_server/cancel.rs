@@ -1,7 +1,6 @@
 //! Going away is cancelling since 2026-07-28 (MCP streamable-http, "Cancellation"; B3.17); before, it was not (B5.7).
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use mandate::storage::users::Role;
 use serde_json::{Value, json};
@@ -38,15 +37,6 @@ async fn send(
     stream
 }
 
-/// Waits until the number of those who hold the application is one of these. A request that is being read holds
-/// it, and a call that is being done does so once more, even after its request is gone.
-async fn holders(server: &Server, expected: impl Fn(usize) -> bool) -> usize {
-    while !expected(Arc::strong_count(&server.app)) {
-        tokio::task::yield_now().await;
-    }
-    Arc::strong_count(&server.app)
-}
-
 #[tokio::test]
 async fn b3_17_b5_7_a_client_that_goes_away_cancels_its_call_since_2026_07_28_and_not_before() {
     let server = Server::start().await;
@@ -55,31 +45,31 @@ async fn b3_17_b5_7_a_client_that_goes_away_cancels_its_call_since_2026_07_28_an
     let (modern, legacy) = (Mcp::modern(&server, &token), Mcp::legacy(&server, &token));
     // The first call of a grant is noted by a task that holds the application too.
     modern.ask("tools/list", json!({})).await;
-    server.app.tasks.close();
-    server.app.tasks.wait().await;
-    server.app.tasks.reopen();
-    let idle = Arc::strong_count(&server.app);
+    let idle = server.idle_holders().await;
     let half = send(&server, &legacy, "half", VERSION_2025, |body| &body[..9]).await;
-    let request = holders(&server, |count| count > idle).await - idle;
+    let request = server.holders(|count| count > idle).await - idle;
     drop(half);
-    holders(&server, |count| count == idle).await;
+    server.holders(|count| count == idle).await;
 
-    let writing = server.app.store.write().await.unwrap();
-    // Waits for the writer before the calls do, so it would give up before they do.
-    let mut patience = pin!(server.app.store.write());
-    assert!(futures::poll!(&mut patience).is_pending());
-    let kept = send(&server, &legacy, "kept", VERSION_2025, |body| body).await;
-    holders(&server, |count| count == idle + request + 1).await;
-    let cancelled = send(&server, &modern, "cancelled", VERSION_2026, |body| body).await;
-    holders(&server, |count| count == idle + 2 * (request + 1)).await;
-    drop((kept, cancelled));
+    let writing = server.hold_writes().await;
+    // Waits before the calls do, so it would give up before they do.
+    let mut patience = pin!(server.wait_to_write());
+    let going = async {
+        let kept = send(&server, &legacy, "kept", VERSION_2025, |body| body).await;
+        server.holders(|count| count == idle + request + 1).await;
+        let cancelled = send(&server, &modern, "cancelled", VERSION_2026, |body| body).await;
+        server.holders(|count| count == idle + 2 * (request + 1)).await;
+        drop((kept, cancelled));
+        server.holders(|count| count == idle + 1).await;
+    };
     tokio::select! {
-        _ = holders(&server, |count| count == idle + 1) => {}
-        _ = &mut patience => panic!("the cancelled call went on as long as it could"),
+        biased;
+        () = &mut patience => panic!("the cancelled call went on as long as it could"),
+        () = going => {}
     }
     drop(writing);
-    drop(patience.await);
-    holders(&server, |count| count == idle).await;
+    patience.await;
+    server.holders(|count| count == idle).await;
     let found = modern.call("search_tickets", json!({ "query": "*" })).await;
     let titles: Vec<&Value> =
         found.structured()["tickets"].as_array().unwrap().iter().map(|ticket| &ticket["title"]).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mandate::config::ChallengeScopes;
 use mandate::oauth::GrantId;
 use mandate::storage::users::Role;
-use mandate::storage::{commit, grants, users};
+use mandate::storage::{grants, users};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -119,9 +119,9 @@ async fn expiry_is_looked_at_on_every_call() {
     let alice = server.app.store.find_user_by_name("alice").await.unwrap().unwrap().user_id;
     let client = Mcp::of(&server, &alice, BOTH).await;
     assert_eq!(client.ask("tools/list", json!({})).await.status, StatusCode::OK);
-    server.clock.advance(Duration::from_secs(3599));
+    server.advance(Duration::from_secs(3599));
     assert_eq!(client.ask("tools/list", json!({})).await.status, StatusCode::OK);
-    server.clock.advance(Duration::from_secs(1));
+    server.advance(Duration::from_secs(1));
     assert_eq!(client.ask("tools/list", json!({})).await.status, StatusCode::UNAUTHORIZED);
 }
 
@@ -142,7 +142,7 @@ async fn a_revoked_grant_and_a_disabled_user_end_with_the_next_call() {
             }
             _ => users::disable(&mut tx, &user.user_id, now).await.unwrap(),
         }
-        commit(tx).await.unwrap();
+        server.app.commit_ending(tx, &[minted.grant()]).await.unwrap();
         let answer = client.ask("tools/list", json!({})).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{ending}");
         assert_eq!(answer.body["error"], "invalid_token", "{ending}");

@@ -39,12 +39,12 @@ async fn a_writer_that_stays_busy_is_503_for_writes_while_reads_go_on() {
     let alice = server.add_user("alice", Role::Agent).await.user_id;
     let client = Mcp::of(&server, &alice, BOTH).await;
     client.ask("tools/list", json!({})).await;
-    let busy = server.app.store.write().await.unwrap();
+    let busy = server.hold_writes().await;
     let write = client.call("create_ticket", json!({ "title": "t", "body": "b" })).await;
     check_fault(&write, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(write.body["id"], 7);
     client.call("search_tickets", json!({ "query": "*" })).await.structured();
     drop(busy);
-    server.clock.advance(Duration::from_secs(1));
+    server.advance(Duration::from_secs(1));
     client.call("create_ticket", json!({ "title": "t", "body": "b" })).await.structured();
 }

@@ -104,7 +104,7 @@ async fn a_ticket_is_a_json_resource_with_a_template_and_the_newest_are_listed()
     for number in 1..=25 {
         let arguments = json!({ "title": format!("Ticket {number}"), "body": "b" });
         client.call("create_ticket", arguments).await;
-        server.clock.advance(std::time::Duration::from_secs(10));
+        server.advance(std::time::Duration::from_secs(10));
     }
     client.call("comment_ticket", json!({ "id": "T-25", "body": "c".repeat(5_000) })).await.structured();
     let templates = client.ask("resources/templates/list", json!({})).await;

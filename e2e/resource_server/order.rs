@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::support::mcp::{Answer, Mcp, mint, post, send};
-use crate::support::{Server, http};
+use crate::support::{Server, at_most, http};
 
 /// Status and JSON-RPC code; a challenge of 401 and 403 has no code.
 fn told(answer: &Answer) -> (u16, Option<i64>) {
@@ -27,7 +27,7 @@ async fn b2_11_before_the_token_come_origin_method_and_size() {
 
 #[tokio::test]
 async fn b2_11_behind_the_token_come_form_version_scope_quota_and_headers() {
-    let server = Server::start_with(|config| config.mcp.read_rate.burst = 1).await;
+    let server = Server::start_with(|config| config.mcp.read_rate = at_most(1)).await;
     let alice = server.add_user("alice", Role::Agent).await.user_id;
     let writer = Mcp::of(&server, &alice, "tickets:write").await;
     let typed = |kind: &str| {

@@ -181,7 +181,7 @@ async fn comments_are_counted_and_the_last_fifty_come_with_a_ticket() {
     let client = Mcp::of(&server, &alice, BOTH).await;
     client.call("create_ticket", json!({ "title": "t", "body": "b" })).await;
     for number in 1..=52 {
-        server.clock.advance(Duration::from_secs(1));
+        server.advance(Duration::from_secs(1));
         let body = if number == 52 { "z".repeat(2_001) } else { format!("comment {number}") };
         client.call("comment_ticket", json!({ "id": "T-1", "body": body })).await.structured();
     }

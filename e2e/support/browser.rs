@@ -7,6 +7,18 @@ use url::Url;
 
 use super::{PASSWORD, Server, header, http};
 
+/// Where a server is reached.
+pub(crate) trait Address: Sync {
+    /// The absolute URL of a path.
+    fn at(&self, path: &str) -> String;
+}
+
+impl Address for Server {
+    fn at(&self, path: &str) -> String {
+        Server::at(self, path)
+    }
+}
+
 /// What a page load gave.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -80,7 +92,7 @@ impl Loaded {
 
 /// One browser.
 pub(crate) struct Browser<'a> {
-    server: &'a Server,
+    server: &'a dyn Address,
     http: reqwest::Client,
     /// Its cookies.
     pub(crate) cookies: BTreeMap<String, String>,
@@ -88,12 +100,12 @@ pub(crate) struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     /// A fresh browser.
-    pub(crate) fn new(server: &'a Server) -> Self {
+    pub(crate) fn new(server: &'a dyn Address) -> Self {
         Self { server, http: http(), cookies: BTreeMap::new() }
     }
 
     /// A browser in which somebody is signed in.
-    pub(crate) async fn signed_in(server: &'a Server, username: &str) -> Self {
+    pub(crate) async fn signed_in(server: &'a dyn Address, username: &str) -> Self {
         let mut browser = Self::new(server);
         let page = browser.get("/login").await;
         let loaded = browser.sign_in(&page, username, PASSWORD).await;

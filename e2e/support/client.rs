@@ -6,8 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::browser::Browser;
-use super::{Server, http};
+use super::browser::{Address, Browser};
+use super::http;
 
 /// The verifier of every test.
 pub(crate) const VERIFIER: &str = "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ";
@@ -21,14 +21,14 @@ pub(crate) fn challenge(verifier: &str) -> String {
 
 /// A registered client.
 pub(crate) struct Client<'a> {
-    server: &'a Server,
+    server: &'a dyn Address,
     /// Its id.
     pub(crate) client_id: String,
 }
 
 impl<'a> Client<'a> {
     /// Registers a public client.
-    pub(crate) async fn register(server: &'a Server) -> Self {
+    pub(crate) async fn register(server: &'a dyn Address) -> Self {
         let metadata = json!({
             "client_name": "Test client",
             "redirect_uris": ["http://127.0.0.1/callback"],
@@ -40,7 +40,7 @@ impl<'a> Client<'a> {
     }
 
     /// A client that is known already.
-    pub(crate) fn known(server: &'a Server, client_id: impl Into<String>) -> Self {
+    pub(crate) fn known(server: &'a dyn Address, client_id: impl Into<String>) -> Self {
         Self { server, client_id: client_id.into() }
     }
 
@@ -103,13 +103,13 @@ impl<'a> Client<'a> {
 }
 
 /// Sends a registration.
-pub(crate) async fn register(server: &Server, metadata: &Value) -> (StatusCode, Value) {
+pub(crate) async fn register(server: &dyn Address, metadata: &Value) -> (StatusCode, Value) {
     let response = http().post(server.at("/register")).json(metadata).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
 /// Sends a token request.
-pub(crate) async fn token(server: &Server, form: &[(&str, &str)]) -> (StatusCode, Value) {
+pub(crate) async fn token(server: &dyn Address, form: &[(&str, &str)]) -> (StatusCode, Value) {
     let response = http().post(server.at("/token")).form(form).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
+use mandate::ephemeral::admission::GrantKey;
 use mandate::oauth::claims::AccessTokenClaims;
 use mandate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
 use mandate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
@@ -12,6 +13,7 @@ use mandate::storage::grants::{self, Grant};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+use super::browser::Address;
 use super::{Server, http};
 
 /// The oldest era that is served with `initialize`.
@@ -27,6 +29,13 @@ pub(crate) struct Minted {
     pub(crate) claims: AccessTokenClaims,
     /// A token that says so.
     pub(crate) token: String,
+}
+
+impl Minted {
+    /// Names the grant to whoever ends it.
+    pub(crate) fn grant(&self) -> GrantKey {
+        GrantKey { user_id: self.claims.sub.clone(), grant_id: self.claims.grant_id.clone() }
+    }
 }
 
 /// What came back.
@@ -132,19 +141,19 @@ fn client(client_id: &str) -> Client {
 
 /// An MCP client that speaks one revision with one token.
 pub(crate) struct Mcp<'a> {
-    server: &'a Server,
+    server: &'a dyn Address,
     token: String,
     version: &'static str,
 }
 
 impl<'a> Mcp<'a> {
     /// A client of 2026-07-28.
-    pub(crate) fn modern(server: &'a Server, token: &str) -> Self {
+    pub(crate) fn modern(server: &'a dyn Address, token: &str) -> Self {
         Self { server, token: token.to_owned(), version: MODERN }
     }
 
     /// A client of 2025-11-25.
-    pub(crate) fn legacy(server: &'a Server, token: &str) -> Self {
+    pub(crate) fn legacy(server: &'a dyn Address, token: &str) -> Self {
         Self { server, token: token.to_owned(), version: LEGACY }
     }
 
@@ -195,12 +204,12 @@ impl<'a> Mcp<'a> {
 }
 
 /// A POST to the endpoint with the headers that every client sends.
-pub(crate) fn post(server: &Server) -> RequestBuilder {
+pub(crate) fn post(server: &dyn Address) -> RequestBuilder {
     post_to(server, "/mcp")
 }
 
 /// The same to this spelling of the endpoint.
-pub(crate) fn post_to(server: &Server, path: &str) -> RequestBuilder {
+pub(crate) fn post_to(server: &dyn Address, path: &str) -> RequestBuilder {
     http()
         .post(server.at(path))
         .header("content-type", "application/json")

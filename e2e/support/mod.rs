@@ -4,14 +4,18 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod mcp;
 pub(crate) mod origin;
+pub(crate) mod profile;
+#[expect(dead_code, reason = "the unit tests of the library use it, too, and some of it alone")]
 pub(crate) mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mandate::app::App;
 use mandate::clock::{ManualClock, Timestamp};
 use mandate::config::{Config, PublicUrl};
+use mandate::ephemeral::Rate;
 use mandate::identity::account::{self, Username};
 use mandate::identity::password::Password;
 use mandate::oauth::ClientId;
@@ -19,9 +23,11 @@ use mandate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, Met
 use mandate::oauth::secret::ClientSecret;
 use mandate::random::Random;
 use mandate::storage::users::{Role, User};
-use mandate::storage::{Database, clients, commit};
+use mandate::storage::{Tx, clients, commit};
 use serde_json::Value;
 use tokio::net::TcpListener;
+
+use profile::Profile;
 
 /// Everybody's password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -30,10 +36,12 @@ pub(crate) const START: Timestamp = Timestamp(1_795_392_000_000);
 
 /// A running server of one test.
 pub(crate) struct Server {
-    /// What it runs on, for setting the clock and for looking at the store.
+    /// What it runs on, for looking at the store.
     pub(crate) app: Arc<App>,
-    /// Its clock.
+    /// Its clock, moved by [`Server::advance`].
     pub(crate) clock: Arc<ManualClock>,
+    /// Its stores.
+    pub(crate) profile: Profile,
     /// Its public URL.
     pub(crate) url: String,
     /// Where it listens.
@@ -63,7 +71,8 @@ impl Server {
         let mut config = Config::defaults().unwrap();
         config.listen = address;
         config.public_url = PublicUrl::parse(&format!("http://localhost:{}", address.port())).unwrap();
-        config.database = Database::Sqlite(folder.path().join("mandate.db"));
+        let profile = Profile::fresh(&folder.path().join("mandate.db")).await;
+        profile.configure(&mut config);
         config.secret_key_file = folder.path().join("mandate.key");
         change(&mut config);
         let clock = Arc::new(ManualClock::new(START));
@@ -73,7 +82,69 @@ impl Server {
         let url = app.config.public_url.issuer().to_owned();
         #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
         tokio::spawn(mandate::server::serve(app.clone(), listener));
-        Self { app, clock, url, address, _folder: folder }
+        Self { app, clock, profile, url, address, _folder: folder }
+    }
+
+    /// Lets time go by: for the server's clock, and for the keys of a store with a clock of its own.
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.clock.advance(duration);
+        self.profile.age(duration);
+    }
+
+    /// Stops the server and starts another on its address, its stores and its key file.
+    pub(crate) async fn restart(&self) {
+        self.app.stopping.cancel();
+        let listener = loop {
+            match TcpListener::bind(self.address).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let app = App::open(self.app.config.clone(), self.clock.clone(), Random::system()).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
+        tokio::spawn(mandate::server::serve(Arc::new(app), listener));
+    }
+
+    /// Restarts it, and whatever may be lost is lost.
+    pub(crate) async fn restart_with_nothing_remembered(&self) {
+        self.profile.forget_the_perishable();
+        self.restart().await;
+    }
+
+    /// Waits until the number of those who hold the application is one of these. A request that is being read holds
+    /// it, and a call that is being done does so once more, even after its request is gone.
+    pub(crate) async fn holders(&self, expected: impl Fn(usize) -> bool) -> usize {
+        while !expected(Arc::strong_count(&self.app)) {
+            tokio::task::yield_now().await;
+        }
+        Arc::strong_count(&self.app)
+    }
+
+    /// How many hold the application when nothing is being done.
+    pub(crate) async fn idle_holders(&self) -> usize {
+        self.app.tasks.close();
+        self.app.tasks.wait().await;
+        self.app.tasks.reopen();
+        Arc::strong_count(&self.app)
+    }
+
+    /// Keeps every other write waiting for as long as the result lives: on SQLite there is one writer; on PostgreSQL
+    /// the table is held.
+    pub(crate) async fn hold_writes(&self) -> Tx {
+        let mut tx = self.app.store.write().await.unwrap();
+        if Profile::is_services() {
+            sqlx::query("LOCK TABLE tickets IN EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+        }
+        tx
+    }
+
+    /// Waits as a write does, until it can be done or has waited for as long as it may.
+    pub(crate) async fn wait_to_write(&self) {
+        let Ok(mut tx) = self.app.store.write().await else { return };
+        if Profile::is_services() {
+            // Held or not: it has waited.
+            let _ = sqlx::query("LOCK TABLE tickets IN ROW EXCLUSIVE MODE").execute(&mut *tx).await;
+        }
     }
 
     /// Adds an account with [`PASSWORD`].
@@ -122,6 +193,12 @@ impl Server {
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
+}
+
+/// So many at once, and so few after them that none grows back while a test runs: a store with a clock of its own
+/// does not wait for tests.
+pub(crate) fn at_most(count: u32) -> Rate {
+    Rate::of(count, Duration::from_hours(1))
 }
 
 /// An HTTP client that follows no redirect and keeps no cookie.

@@ -18,9 +18,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::Event;
+use crate::storage::audit::ChainEnd;
 
 /// How many chains there are. An event's `seq` is its link times this, plus its chain.
 pub const CHAINS: i64 = 16;
+
+/// The number (`seq`) of the event at a place.
+pub fn number(chain: i64, link: i64) -> i64 {
+    link.saturating_mul(CHAINS).saturating_add(chain)
+}
+
+/// The place that a number stands for: chain and link.
+pub fn place(seq: i64) -> (i64, i64) {
+    (seq.rem_euclid(CHAINS), seq.div_euclid(CHAINS))
+}
 
 /// The key of the seals.
 #[derive(Clone)]
@@ -43,6 +54,15 @@ impl ChainKey {
     pub fn seal_end(&self, chain: i64, link: i64, last: &str) -> Result<String, serde_json::Error> {
         let text = serde_json::to_vec(&("end", chain, link, last))?;
         Ok(URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, &text)))
+    }
+
+    /// Whether a chain's end is as it was left here. That of a chain without events has no seal yet.
+    pub fn has_sealed(&self, end: &ChainEnd) -> bool {
+        if end.end_seal.is_empty() {
+            return end.link == end.first_link && end.last_seal.is_empty();
+        }
+        let seal = self.seal_end(end.chain, end.link, &end.last_seal);
+        seal.is_ok_and(|seal| is_same(&seal, &end.end_seal))
     }
 }
 

@@ -1,37 +1,61 @@
 //! The closed list of what is recorded: who let whom do what, and what came of it.
 
 pub mod chain;
+pub mod finding;
+pub mod judge;
+pub mod reason;
+pub mod verify;
 
 use crate::oauth::{ClientId, GrantId, UserId};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A password was tried.
+    /// The password of an account was tried: what was refused is recorded for accounts that exist, as often as the
+    /// throttle lets anybody try. A name that nobody has is no event: there is nobody to tell of it.
     SignIn,
     /// Somebody signed out.
     SignOut,
     /// The consent page was answered.
     Consent,
-    /// Tokens were issued for a code.
+    /// Tokens were issued for a code. Their renewal is no event: it happens about once an hour under every grant,
+    /// gives nobody more than the grant did, and would bury what matters. A refresh that is wrong is one
+    /// ([`Kind::RefreshReused`]).
     TokensIssued,
     /// A code was presented a second time, by its rightful client.
     CodeReplayed,
     /// A refresh token was presented after it had been rotated.
     RefreshReused,
-    /// A grant was ended.
+    /// A grant was ended on its own: by its user or by its client. Those that end together with their client, or
+    /// with the password that they were given under, are told by that one event, with how many they are.
     GrantRevoked,
-    /// A client registered itself.
+    /// A client registered itself, or an operator registered it.
     ClientRegistered,
     /// An operator removed a client.
     ClientRemoved,
     /// An account was made, disabled or given a password.
     AccountChanged,
-    /// A tool was called.
+    /// A tool that writes was called, or a call was refused: for its scope, its limits, its grant or its token.
+    /// Reading is no event.
     ToolCall,
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::SignIn,
+        Self::SignOut,
+        Self::Consent,
+        Self::TokensIssued,
+        Self::CodeReplayed,
+        Self::RefreshReused,
+        Self::GrantRevoked,
+        Self::ClientRegistered,
+        Self::ClientRemoved,
+        Self::AccountChanged,
+        Self::ToolCall,
+    ];
+
     /// The name as stored.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -5,22 +5,27 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
+use futures::future::try_join_all;
 use http::HeaderMap;
 
+use super::activity;
 use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
-use super::pages::account::{AccountNotice, AccountPage, AppView};
+use super::pages::account::{AccountNotice, AccountPage, AppView, LimitView};
+use super::pages::activity::ActivityView;
 use super::pages::scope_words::scope_words;
 use super::pages::signed_out::SignedOutPage;
 use super::views;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::ephemeral::admission::{Limit, READS, Standing, WRITES};
+use crate::ephemeral::{EphemeralError, Rate};
 use crate::identity::csrf;
 use crate::identity::session::{self, Session};
 use crate::oauth::GrantId;
 use crate::oauth::error::Error;
-use crate::oauth::scope::RESOURCE_SCOPES;
+use crate::oauth::scope::{RESOURCE_SCOPES, TICKETS_READ, TICKETS_WRITE};
 use crate::storage::grants::Grant;
 use crate::storage::users::Role;
 use crate::storage::{audit, commit, grants};
@@ -29,21 +34,34 @@ use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
 use crate::web::text::DisplayName;
 
-const FORM: &str = "account";
+/// What the proofs of origin of the account's forms are for.
+pub(super) const FORM: &str = "account";
+/// How many of its last deeds each app is shown with.
+const LATEST: usize = 3;
+/// How many apps' deeds are looked up at once.
+const AT_ONCE: usize = 8;
 
 /// Shows the page, or the way to sign in.
 pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): RawQuery) -> PageResult {
     let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/login")) };
     let params = Params::parse(query.unwrap_or_default().as_bytes())?;
     let notice = notice(&app, &session, &params).await?;
-    let apps = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
+    let grants = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
+    let mut limits = limits(&app, &grants).await;
+    let mut apps = Vec::with_capacity(grants.len());
+    for some in grants.chunks(AT_ONCE) {
+        let latest = some.iter().map(|grant| activity::list(&app, grant, None, LATEST));
+        for (grant, latest) in some.iter().zip(try_join_all(latest).await?) {
+            let limits = limits.next().unwrap_or_default();
+            apps.push(app_view(grant, limits, latest.iter().map(activity::view).collect()));
+        }
+    }
     let page = AccountPage {
         username: session.user.username.clone(),
         role: role_words(session.user.role).to_owned(),
         csrf: csrf::token(&app, FORM, session.csrf_anchor())?,
         notice,
-        apps: apps.iter().map(app_view).collect(),
-        activity: Vec::new(),
+        apps,
         mcp_url: app.config.public_url.resource().as_str().to_owned(),
     };
     Ok(Page::ok(page).into_response())
@@ -96,7 +114,12 @@ pub async fn get_signed_out() -> Response {
     Page::ok(SignedOutPage).into_response()
 }
 
-async fn own_grant(app: &App, session: &Session, grant_id: &GrantId) -> Result<Option<Grant>, Error> {
+/// A grant of this person, live or not.
+pub(super) async fn own_grant(
+    app: &App,
+    session: &Session,
+    grant_id: &GrantId,
+) -> Result<Option<Grant>, Error> {
     let grant = app.store.find_grant(grant_id).await?;
     Ok(grant.filter(|grant| grant.user_id == session.user.user_id))
 }
@@ -125,12 +148,45 @@ async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<
     let Some(raw) = params.first_or_empty("revoked") else { return Ok(None) };
     let grant = own_grant(app, session, &GrantId::new(raw)).await?;
     Ok(Some(match grant.filter(|grant| grant.revoked_at.is_some()) {
-        Some(grant) => AccountNotice::Revoked { client_name: DisplayName::of(grant.client.shown_name()) },
+        Some(grant) => AccountNotice::Revoked {
+            client_name: DisplayName::of(grant.client.shown_name()),
+            grant_id: grant.grant_id.as_str().to_owned(),
+        },
         None => AccountNotice::NothingToRevoke,
     }))
 }
 
-fn app_view(grant: &Grant) -> AppView {
+/// How the limits of each grant's client stand. Nobody is kept from this page because the limits are not known.
+async fn limits(app: &App, grants: &[Grant]) -> std::vec::IntoIter<Vec<LimitView>> {
+    let asked = grants.iter().map(async |grant| {
+        let mcp = &app.config.mcp;
+        let all =
+            [(TICKETS_READ, READS, mcp.read_rate, true), (TICKETS_WRITE, WRITES, mcp.write_rate, mcp.writes)];
+        let own = all.into_iter().filter(|(scope, .., exists)| *exists && grant.scopes.contains(scope));
+        let own: Vec<_> = own.map(|(_, name, rate, _)| Limit { name, rate, counts: false }).collect();
+        let (user_id, client_id) = (grant.user_id.as_str(), grant.client.client_id.as_str());
+        let standings = app.ephemeral.standings(user_id, client_id, &own).await?;
+        Ok::<_, EphemeralError>(
+            own.iter().zip(standings).map(|(limit, now)| limit_view(limit, now)).collect(),
+        )
+    });
+    let known = try_join_all(asked).await.inspect_err(|error| {
+        tracing::warn!(detail = %error, "how limits stand is not told");
+    });
+    known.unwrap_or_default().into_iter()
+}
+
+fn limit_view(limit: &Limit<'_>, now: Standing) -> LimitView {
+    let Rate { count, per, burst } = limit.rate;
+    let rate = match per.as_secs() {
+        60 => format!("{count} a minute"),
+        seconds => format!("{count} in {seconds} seconds"),
+    };
+    let what = if limit.name == WRITES { "write" } else { "read" };
+    LimitView { what, left: now.remaining, most: burst, rate }
+}
+
+fn app_view(grant: &Grant, limits: Vec<LimitView>, activity: Vec<ActivityView>) -> AppView {
     let moment = |at: crate::clock::Timestamp| Moment::from_unix_ms(at.0);
     AppView {
         grant_id: grant.grant_id.as_str().to_owned(),
@@ -145,10 +201,13 @@ fn app_view(grant: &Grant) -> AppView {
         created: moment(grant.created_at),
         last_used: grant.last_used_at.map(moment),
         expires: Some(moment(grant.expires_at)),
+        limits,
+        activity,
     }
 }
 
-fn role_words(role: Role) -> &'static str {
+/// A role as people see theirs.
+pub(super) fn role_words(role: Role) -> &'static str {
     match role {
         Role::Agent => "Agent: sees every ticket",
         Role::Requester => "Requester: sees own tickets",

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::authorize::login_required;
 use super::callback::Callback;
 use super::flow::{self, Flow};
+use super::lasting;
 use super::request::Negotiated;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
@@ -20,7 +22,7 @@ use crate::oauth::secret::{AuthorizationCode, SecretHash};
 use crate::oauth::{GrantId, RedirectUri, Scopes};
 use crate::storage::codes::CodeRow;
 use crate::storage::grants::Grant;
-use crate::storage::{audit, codes, commit, grants};
+use crate::storage::{audit, codes, commit, grants, sessions, undo};
 
 /// How long the same answer is given again.
 const REPEATED_FOR: Duration = Duration::from_secs(60);
@@ -74,7 +76,12 @@ pub async fn issue_code(
         .grant(&grant.grant_id)
         .detail(scopes.to_string());
     let hash = code.hash();
+    lasting::begin(app, Key::Code(hash.as_str()), app.config.tokens.code_lifetime).await?;
     let mut tx = app.store.write().await?;
+    if !sessions::confirm(&mut tx, &session.hash()).await? {
+        undo(tx).await?;
+        return Err(login_required());
+    }
     grants::record(&mut tx, &grant).await?;
     codes::record(&mut tx, &hash, &row, now).await?;
     audit::record(&mut tx, now, &event);
@@ -146,15 +153,16 @@ pub async fn find(app: &App, id: &str, anchor: &str) -> Result<Option<Answered>,
     if !SecretHash::stored(remembered.anchor_hash.clone()).matches(anchor) {
         return Ok(None);
     }
-    let recent = app.now().since(remembered.at) < REPEATED_FOR;
+    // The right to answer was claimed for as long.
+    let recent = lasting::lasts(app, Key::Answering(id), remembered.at.plus(REPEATED_FOR)).await?;
     let Some(hash) = remembered.code_hash.clone() else {
         return if recent { Ok(Some(Answered::Again(open(app, &remembered)?))) } else { Ok(None) };
     };
-    let unused = app
-        .store
-        .find_code(&SecretHash::stored(hash))
-        .await?
-        .is_some_and(|code| code.consumed_at.is_none() && code.expires_at > app.now());
+    let code = app.store.find_code(&SecretHash::stored(hash.clone())).await?;
+    let unused = match code.filter(|code| code.consumed_at.is_none()) {
+        Some(code) => lasting::lasts(app, Key::Code(&hash), code.expires_at).await?,
+        None => false,
+    };
     Ok(Some(if recent && unused {
         Answered::Again(open(app, &remembered)?)
     } else {

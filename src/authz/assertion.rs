@@ -52,7 +52,8 @@ pub fn claimed_client(assertion: &str) -> Result<String, Error> {
     if assertion.len() > LIMIT_BYTES {
         return Err(malformed("it is too long"));
     }
-    dangerous::insecure_decode::<Subject>(assertion).map(|data| data.claims.sub).map_err(malformed)
+    let sub = dangerous::insecure_decode::<Subject>(assertion).map_err(malformed)?.claims.sub;
+    if sub.contains('\0') { Err(malformed("sub contains a null character")) } else { Ok(sub) }
 }
 
 /// Checks the assertion of `client`, and that it is used for the first time. `address` is whom fetches of its keys

@@ -116,7 +116,8 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Error> {
     let (client_id, secret) = decoded.split_once(':').ok_or_else(malformed)?;
     let form_decode = |text: &str| {
         let spaced = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&spaced).decode_utf8().map(Into::into).map_err(|_| malformed())
+        let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8().ok();
+        decoded.filter(|text| !text.contains('\0')).map(String::from).ok_or_else(malformed)
     };
     Ok(Some((form_decode(client_id)?, form_decode(secret)?)))
 }

@@ -57,7 +57,7 @@ pub async fn once(app: &App) -> Result<()> {
             if app.stopping.is_cancelled() {
                 return Ok(());
             }
-            let mut tx = app.store.write().await?;
+            let mut tx = app.store.write_patiently().await?;
             let removed = chore.one_batch(app, &mut tx, now).await?;
             commit(tx).await?;
             if chore == Chore::Clients {

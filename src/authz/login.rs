@@ -16,12 +16,14 @@ use super::pages::errors;
 use super::pages::login::{LoginPage, LoginProblem};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::clock::Timestamp;
+use crate::ephemeral::whole_seconds;
 use crate::identity::password::Password;
 use crate::identity::throttle::Verdict;
 use crate::identity::{csrf, session, throttle};
 use crate::oauth::error::Error;
 use crate::storage::users::User;
-use crate::storage::{self, audit, commit};
+use crate::storage::{self, audit, commit, undo, users};
 use crate::web::address::ClientAddress;
 use crate::web::cookies;
 use crate::web::page::{ErrorPage, Page};
@@ -41,6 +43,7 @@ const MAX_USERNAME: usize = 256;
 /// What a sign-in is for, and what its form is anchored to.
 struct Purpose {
     flow: Option<String>,
+    begun_at: Option<Timestamp>,
     client_name: Option<DisplayName>,
     anchor: String,
     new_anchor: Option<Cookie<'static>>,
@@ -73,7 +76,13 @@ pub async fn post(
     let username = params.get("username")?.unwrap_or_default().to_owned();
     let password = params.get("password")?.unwrap_or_default();
     match sign_in(&app, &jar, &username, password, &address.0).await? {
-        Attempt::Right(user) => Ok(welcome(&app, &jar, &user, &purpose).await?),
+        Attempt::Right(user) => match welcome(&app, &jar, &user, &purpose).await? {
+            Some(response) => Ok(response),
+            None => {
+                let problem = Some(LoginProblem::WrongCredentials);
+                show(&app, purpose, StatusCode::UNPROCESSABLE_ENTITY, username, problem)
+            }
+        },
         Attempt::Wrong(problem) => {
             let status = match problem {
                 LoginProblem::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -102,7 +111,7 @@ async fn sign_in(
     let mark = jar.get(&cookies::name(&app.config.public_url, KNOWN)).map(Cookie::value).unwrap_or_default();
     let origin = throttle::origin(app, mark, username, address)?;
     if let Verdict::Wait(wait) = throttle::check(app, username, &origin).await? {
-        return Ok(Attempt::Wrong(LoginProblem::TooManyTries { wait_seconds: wait.as_secs() + 1 }));
+        return Ok(Attempt::Wrong(LoginProblem::TooManyTries { wait_seconds: whole_seconds(wait) }));
     }
     let user = app.store.find_user_by_name(username).await?;
     let right = password.matches(user.as_ref().map(|user| user.password_hash.clone())).await?;
@@ -142,9 +151,19 @@ async fn record(app: &App, event: &Event) -> storage::Result<()> {
     commit(tx).await
 }
 
-async fn welcome(app: &App, jar: &CookieJar, user: &User, purpose: &Purpose) -> Result<Response, Error> {
+/// Signs in. `None` when the password was changed or the account disabled since it was checked.
+async fn welcome(
+    app: &App,
+    jar: &CookieJar,
+    user: &User,
+    purpose: &Purpose,
+) -> Result<Option<Response>, Error> {
     let mut tx = app.store.write().await?;
-    let cookie = session::begin(app, &mut tx, jar, user).await?;
+    if !users::confirm(&mut tx, user).await? {
+        undo(tx).await?;
+        return Ok(None);
+    }
+    let cookie = session::begin(app, &mut tx, jar, user, purpose.begun_at).await?;
     let event = Event::new(Kind::SignIn, Outcome::Done).user(&user.user_id);
     audit::record(&mut tx, app.now(), &event);
     commit(tx).await?;
@@ -154,7 +173,7 @@ async fn welcome(app: &App, jar: &CookieJar, user: &User, purpose: &Purpose) -> 
         Some(id) => format!("/consent/{id}"),
         None => "/account".to_owned(),
     };
-    Ok((CookieJar::new().add(cookie).add(known), redirect(&next)).into_response())
+    Ok(Some((CookieJar::new().add(cookie).add(known), redirect(&next)).into_response()))
 }
 
 /// Finds out what the sign-in is for. A flow that is gone or belongs elsewhere is said at once: signing in would
@@ -164,15 +183,22 @@ async fn purpose(app: &App, jar: &CookieJar, id: Option<&str>) -> Result<Purpose
         let kept = jar.get(&cookies::name(&app.config.public_url, ANCHOR)).map(|c| c.value().to_owned());
         let kept = kept.filter(|anchor| anchor.len() == 43);
         if let Some(anchor) = kept {
-            return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor: None });
+            return Ok(Purpose { flow: None, begun_at: None, client_name: None, anchor, new_anchor: None });
         }
         let anchor = app.random.token();
         let cookie = cookies::make(&app.config.public_url, ANCHOR, anchor.clone(), ANCHOR_LIFETIME);
-        return Ok(Purpose { flow: None, client_name: None, anchor, new_anchor: Some(cookie) });
+        return Ok(Purpose {
+            flow: None,
+            begun_at: None,
+            client_name: None,
+            anchor,
+            new_anchor: Some(cookie),
+        });
     };
     match flow::find(app, id, jar).await? {
         Found::Here { flow, anchor } => Ok(Purpose {
             flow: Some(id.to_owned()),
+            begun_at: Some(flow.begun_at),
             client_name: Some(DisplayName::of(flow.client.shown_name())),
             anchor,
             new_anchor: None,

@@ -16,9 +16,11 @@
 //! | `POST /token` | `token`, one file per grant type |
 //! | `POST /revoke` | `revoke` |
 //! | `GET /account`, `POST /account/revoke`, `POST /logout`, `GET /signed-out` | `account` |
+//! | `GET /account/apps/{grant_id}/activity` | `activity` |
 //! | `GET, POST /setup` | `setup` |
 
 pub mod account;
+pub mod activity;
 pub mod answer;
 pub mod assertion;
 pub mod authorize;
@@ -35,6 +37,7 @@ pub mod flow;
 pub mod home;
 pub mod housekeeping;
 pub mod jwks;
+pub mod lasting;
 pub mod login;
 pub mod metadata;
 pub mod pages;
@@ -99,6 +102,7 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/login", get(login::get).post(login::post))
         .route("/consent/{id}", get(consent::get).post(consent::post))
         .route("/account", get(account::get))
+        .route("/account/apps/{grant_id}/activity", get(activity::get))
         .route("/account/revoke", post(account::post_revoke))
         .route("/logout", post(account::post_logout))
         .route("/signed-out", get(account::get_signed_out))

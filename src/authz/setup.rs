@@ -18,6 +18,7 @@ use crate::identity::password::{MIN_CHARACTERS, Password};
 use crate::identity::{csrf, session};
 use crate::oauth::error::Error;
 use crate::oauth::secret::SetupToken;
+use crate::storage::leases::{self, Work};
 use crate::storage::users::{Recorded, Role};
 use crate::storage::{commit, setup_links, users};
 use crate::web::page::{ErrorPage, Page};
@@ -29,7 +30,8 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 /// Makes a new link and ends every earlier one.
 pub async fn issue_link(app: &App) -> Result<String, Error> {
     let (token, now) = (SetupToken::issue(&app.random), app.now());
-    let mut tx = app.store.write().await?;
+    let mut tx = app.store.write_patiently().await?;
+    leases::hold(&mut tx, Work::FirstAccount).await?;
     setup_links::record(&mut tx, &token.hash(), now, now.plus(LIFETIME)).await?;
     commit(tx).await?;
     Ok(app.config.public_url.join(&format!("/setup?token={}", token.reveal())))
@@ -61,6 +63,8 @@ pub async fn post(
     };
     let user = account::prepare(&app, &name, password, Role::Agent).await?;
     let mut tx = app.store.write().await?;
+    // One at a time on any replica: of two good links, one makes the first account.
+    leases::hold(&mut tx, Work::FirstAccount).await?;
     if !setup_links::redeem(&mut tx, &token.hash(), app.now()).await? {
         return Err(used_up().into());
     }
@@ -68,7 +72,7 @@ pub async fn post(
     if users::exists(&mut tx).await? || account::record(&app, &mut tx, &user).await? == Recorded::Taken {
         return Err(used_up().into());
     }
-    let cookie = session::begin(&app, &mut tx, &jar, &user).await?;
+    let cookie = session::begin(&app, &mut tx, &jar, &user, None).await?;
     commit(tx).await?;
     Ok((CookieJar::new().add(cookie), redirect("/account?welcome=1")).into_response())
 }

@@ -77,6 +77,9 @@ impl From<Method> for AuthMethod {
     }
 }
 
+/// How many grants of a removed client are ended at once.
+const GRANTS_AT_ONCE: u32 = 500;
+
 pub(super) async fn run(command: Client, app: &App) -> Result<(), Failure> {
     match command {
         Client::Add { name, redirect_uris, auth_method, client_id, jwks_file, jwks_uri } => {
@@ -124,7 +127,7 @@ async fn add(app: &App, members: &Map<String, Value>, client_id: Option<String>)
         secret_hash: secret.as_ref().map(ClientSecret::hash),
     };
     let event = Event::new(Kind::ClientRegistered, Outcome::Done).client(&client.client_id).detail("by hand");
-    let mut tx = app.store.write().await?;
+    let mut tx = app.store.write_patiently().await?;
     if !clients::record(&mut tx, &client, app.now()).await? {
         return Err(Failure::Said(format!("there is already a client {}", client.client_id)));
     }
@@ -180,17 +183,38 @@ async fn list(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ends the grants first, some at a time: a client may have very many. What a command that broke off left over, the
+/// next one ends.
 async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
-    let mut tx = app.store.write().await?;
-    if !clients::remove(&mut tx, client_id).await? {
+    let mut ended = end_grants(app, client_id).await?;
+    let mut tx = app.store.write_patiently().await?;
+    let is_known = clients::remove(&mut tx, client_id).await?;
+    if is_known {
+        let what = format!("by hand; grants that ended with it: {ended}");
+        let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id).detail(what);
+        audit::record(&mut tx, app.now(), &event);
+    }
+    commit(tx).await?;
+    // Those that were granted meanwhile.
+    ended += end_grants(app, client_id).await?;
+    if !is_known && ended == 0 {
         return Err(Failure::Said(format!(
             "there is no client {client_id}; `mandate client list` shows them all"
         )));
     }
-    let ended = grants::revoke_all_of(&mut tx, client_id, app.now()).await?;
-    let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id);
-    audit::record(&mut tx, app.now(), &event);
-    app.commit_ending(tx, &ended).await?;
-    say(&format!("Removed {client_id}. Grants that ended with it: {}.", ended.len()));
+    say(&format!("Removed {client_id}. Grants that ended with it: {ended}."));
     Ok(())
+}
+
+async fn end_grants(app: &App, client_id: &ClientId) -> Result<usize, Failure> {
+    let mut ended = 0;
+    loop {
+        let mut tx = app.store.write_patiently().await?;
+        let some = grants::revoke_some_of(&mut tx, client_id, app.now(), GRANTS_AT_ONCE).await?;
+        app.commit_ending(tx, &some).await?;
+        if some.is_empty() {
+            return Ok(ended);
+        }
+        ended += some.len();
+    }
 }

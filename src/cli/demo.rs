@@ -5,8 +5,9 @@ use crate::app::App;
 use crate::identity::account::{self, Username};
 use crate::identity::password::Password;
 use crate::oauth::UserId;
-use crate::storage::commit;
-use crate::storage::users::{Role, User};
+use crate::storage::leases::{self, Work};
+use crate::storage::users::{self, Role, User};
+use crate::storage::{commit, undo};
 use crate::tickets;
 
 /// A demo account, as it is shown at every start.
@@ -30,8 +31,7 @@ pub(super) async fn prepare(app: &App) -> Result<Vec<Account>, Failure> {
     for (username, _, what) in USERS {
         accounts.push(Account { username, password: password(app, username)?, what });
     }
-    if app.store.has_no_users().await? {
-        fill(app, &accounts).await?;
+    if app.store.has_no_users().await? && fill(app, &accounts).await? {
         return Ok(accounts);
     }
     for known in &accounts {
@@ -45,7 +45,8 @@ pub(super) async fn prepare(app: &App) -> Result<Vec<Account>, Failure> {
     Ok(accounts)
 }
 
-async fn fill(app: &App, accounts: &[Account]) -> Result<(), Failure> {
+/// Fills the database. `false` when another replica did it meanwhile.
+async fn fill(app: &App, accounts: &[Account]) -> Result<bool, Failure> {
     let mut people = Vec::new();
     for ((username, role, _), account) in USERS.into_iter().zip(accounts) {
         let password = Password::chosen(&account.password).map_err(|_| unusable())?;
@@ -63,13 +64,18 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<(), Failure> {
         });
     }
     let ids: Vec<UserId> = people.iter().map(|user| user.user_id.clone()).collect();
-    let mut tx = app.store.write().await?;
+    let mut tx = app.store.write_patiently().await?;
+    leases::hold(&mut tx, Work::FirstAccount).await?;
+    if users::exists(&mut tx).await? {
+        undo(tx).await?;
+        return Ok(false);
+    }
     for user in &people {
         account::record(app, &mut tx, user).await?;
     }
     tickets::demo::fill(&mut tx, &ids, app.now()).await?;
     commit(tx).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Well-formed, and the hash of nothing.

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod audit;
 mod client;
 mod demo;
 mod output;
@@ -41,6 +42,9 @@ enum Command {
     /// Manage clients that are registered by hand.
     #[command(subcommand)]
     Client(client::Client),
+    /// Read and verify the audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 /// Why a command did not do its work, in one sentence.
@@ -94,6 +98,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(command) => serve::run(&command, config).await,
         Command::User(command) => user::run(command, &open(config).await?).await,
         Command::Client(command) => client::run(command, &open(config).await?).await,
+        Command::Audit(command) => audit::run(command, &open(config).await?).await,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::identity::password;
 use crate::random::Random;
-use crate::{server, telemetry};
+use crate::{mcp, server, telemetry};
 
 /// Run the server.
 #[derive(Debug, Args)]
@@ -28,6 +28,7 @@ pub(super) struct Serve {
 
 pub(super) async fn run(command: &Serve, config: Config) -> Result<(), Failure> {
     telemetry::init(&config.log)?;
+    mcp::check(&config.mcp)?;
     let preloaded = client_document::preload(&config)?;
     let listener = listen(&config).await?;
     let mut app = App::open(config, Arc::new(SystemClock), Random::system()).await?;

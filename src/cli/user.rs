@@ -74,7 +74,7 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
             let name = Username::parse(&username).map_err(|error| Failure::Said(error.to_string()))?;
             let password = secret::new_password(password_file.as_deref())?;
             let user = account::prepare(app, &name, password, role.into()).await?;
-            let mut tx = app.store.write().await?;
+            let mut tx = app.store.write_patiently().await?;
             if account::record(app, &mut tx, &user).await? == Recorded::Taken {
                 return Err(Failure::Said(format!("there is already an account named {}", name.as_str())));
             }
@@ -84,24 +84,25 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
         User::List => list(app).await?,
         User::Disable { username } => {
             let user = find(app, &username).await?;
-            let mut tx = app.store.write().await?;
+            let mut tx = app.store.write_patiently().await?;
             users::disable(&mut tx, &user.user_id, app.now()).await?;
             audit::record(&mut tx, app.now(), &changed(&user, "disabled"));
-            let ended = grants::list_live(&mut tx, &user.user_id, app.now()).await?;
+            let ended = grants::list_unended(&mut tx, &user.user_id, app.now()).await?;
             app.commit_ending(tx, &ended).await?;
             say(&format!("Disabled {}. Its apps are refused from now on.", user.username));
         }
         User::Password { username, keep_apps, password_file } => {
             let user = find(app, &username).await?;
             let hash = secret::new_password(password_file.as_deref())?.hash().await?;
-            let mut tx = app.store.write().await?;
+            let mut tx = app.store.write_patiently().await?;
             users::set_password(&mut tx, &user.user_id, &hash).await?;
-            audit::record(&mut tx, app.now(), &changed(&user, "new password"));
             let ended = if keep_apps {
                 Vec::new()
             } else {
                 grants::revoke_all(&mut tx, &user.user_id, app.now()).await?
             };
+            let what = format!("new password; grants that ended with it: {}", ended.len());
+            audit::record(&mut tx, app.now(), &changed(&user, &what));
             app.commit_ending(tx, &ended).await?;
             say(&format!("Set the password of {}. Its browser sessions have ended.", user.username));
             say(&format!("Apps that lost their access: {}.", ended.len()));

@@ -217,7 +217,7 @@ pub struct Limits {
     pub register: Rate,
     /// Fetches of metadata documents.
     pub document_fetch: Rate,
-    /// How many requests are under way at once, from everywhere; the next one is told to come back.
+    /// How many requests use or wait for the database, and for Redis, at once; the next one is told to come back.
     pub requests_at_once: usize,
 }
 
@@ -298,8 +298,8 @@ fn tokens(raw: &raw::Tokens) -> Result<Tokens, ConfigError> {
 }
 
 fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
-    if raw.requests_at_once == 0 {
-        return Err(ConfigError::new("limits.requests_at_once", "write a number of at least 1"));
+    if !(1..=1_000_000).contains(&raw.requests_at_once) {
+        return Err(ConfigError::new("limits.requests_at_once", "write a number from 1 to 1000000"));
     }
     Ok(Limits {
         authorize: per("limits.authorizations_per_minute", raw.authorizations_per_minute, 60)?,

@@ -11,11 +11,14 @@ use crate::ephemeral::redis::RedisUrl;
 use crate::storage::Database;
 use crate::storage::postgres::PostgresUrl;
 
+/// The highest rate: beyond it a limit limits nothing.
+const MOST_PER_RATE: u32 = 1_000_000;
+
 pub(super) fn database(url: &str, connections: u32) -> Result<Database, ConfigError> {
     let wrong = |problem: &str| ConfigError::new("database_url", problem);
     if let Some(url) = PostgresUrl::parse(url) {
-        if connections == 0 {
-            return Err(ConfigError::new("database_connections", "write a number of at least 1"));
+        if !(2..=1000).contains(&connections) {
+            return Err(ConfigError::new("database_connections", "write a number from 2 to 1000"));
         }
         return Ok(Database::Postgres { url, connections });
     }
@@ -78,8 +81,8 @@ pub(super) fn with_burst(
     seconds: u64,
 ) -> Result<Rate, ConfigError> {
     let burst = burst.unwrap_or(count);
-    if count == 0 || burst == 0 {
-        return Err(ConfigError::new(key, "write a number of at least 1"));
+    if ![count, burst].iter().all(|number| (1..=MOST_PER_RATE).contains(number)) {
+        return Err(ConfigError::new(key, format!("write a number from 1 to {MOST_PER_RATE}")));
     }
     Ok(Rate { count, per: Duration::from_secs(seconds), burst })
 }

@@ -16,11 +16,18 @@ use super::Rate;
 pub const GRANT_REMEMBERED: Duration = Duration::from_secs(10);
 /// How long the mark of an ended grant stays: longer than any reader takes from the database to here.
 pub const END_MARKED: Duration = Duration::from_mins(10);
+/// How late what the database said may come and still be remembered.
+pub const READ_WITHIN: Duration = Duration::from_secs(3);
 /// How long a call has a claimed key to itself. Longer than a call can take; after a crash the next attempt waits
 /// for as long, and then finds in the database whether the deed was done.
 pub const CLAIM_HELD: Duration = Duration::from_secs(10);
 /// How long what a key stands for is remembered.
 pub const RESULT_REMEMBERED: Duration = Duration::from_hours(24);
+
+/// The name of the limit on what looks at tickets.
+pub const READS: &str = "read";
+/// The name of the limit on what changes them.
+pub const WRITES: &str = "write";
 
 /// Names a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +45,21 @@ pub struct Admission<'a> {
     pub grant: &'a GrantKey,
     /// By which client.
     pub client_id: &'a str,
-    /// What the database just said of the grant, to be remembered; never empty.
-    pub known: Option<&'a str>,
+    /// What the database just said of the grant, to be remembered.
+    pub known: Option<Known<'a>>,
     /// What limits the user's client.
     pub limits: &'a [Limit<'a>],
     /// The idempotency key, for what is done once.
     pub claim: Option<ClaimKey<'a>>,
+}
+
+/// What the database said of a grant.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// It; never empty.
+    pub facts: &'a str,
+    /// When the store said that it did not know.
+    pub asked_at: i64,
 }
 
 /// A limit of one (client, user).
@@ -76,7 +92,10 @@ pub struct ClaimKey<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admitted {
     /// The store does not know the grant: ask the database, and then again with what it says.
-    UnknownGrant,
+    UnknownGrant {
+        /// The store's own time in microseconds, to be said again.
+        asked_at: i64,
+    },
     /// The grant has ended.
     EndedGrant,
     /// Not now.
@@ -135,17 +154,19 @@ pub enum Settled {
 pub(super) enum Record {
     /// This attempt is at it.
     Held(String),
-    /// It has this result.
-    Done(String),
+    /// What this is the digest of has this result.
+    Done(String, String),
 }
 
 impl Record {
-    /// What it says to an attempt that asks for `digest`, when it was recorded for `recorded`.
-    pub(super) fn judge(&self, recorded: &str, digest: &str) -> Claim {
+    /// What it says to an attempt. Whether a key stands for something else is only known when that is done: until
+    /// then the key may still become free.
+    pub(super) fn judge(&self, key: &ClaimKey<'_>) -> Claim {
         match self {
-            _ if recorded != digest => Claim::Mismatch,
+            Self::Held(attempt) if attempt == key.attempt => Claim::Run,
             Self::Held(_) => Claim::InFlight,
-            Self::Done(result) => Claim::Done(result.clone()),
+            Self::Done(digest, result) if digest == key.digest => Claim::Done(result.clone()),
+            Self::Done(..) => Claim::Mismatch,
         }
     }
 }

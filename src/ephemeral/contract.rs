@@ -6,10 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::admission::{
-    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, GrantKey, Limit, RESULT_REMEMBERED, Settled, Standing,
+    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, GrantKey, Known, Limit, RESULT_REMEMBERED, Settled,
+    Standing,
 };
 use super::{Ephemeral, Key, Meter, Quota, Rate};
 
+/// Said at the end of time: never too late to be remembered.
+const KNOWN: Known<'static> = Known { facts: "{}", asked_at: i64::MAX / 1024 };
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A store under test, for which time can be made to go by.
@@ -33,6 +36,7 @@ pub(crate) async fn check(subject: &dyn Subject) {
     a_burst_passes_and_then_the_rate_holds(subject).await;
     many_at_once_never_pass_more_than_the_burst(&subject.store()).await;
     a_call_counts_against_all_its_limits_or_none(subject).await;
+    how_limits_stand_is_told_without_counting(subject).await;
     many_calls_at_once_never_pass_more_than_the_burst(&subject.store()).await;
     an_ended_grant_lets_nobody_in(subject).await;
     of_many_attempts_one_runs_and_the_others_get_its_result(subject).await;
@@ -135,26 +139,62 @@ async fn many_calls_at_once_never_pass_more_than_the_burst(store: &Arc<dyn Ephem
     assert_eq!(passed.await.into_iter().filter(|within| *within).count(), 5);
 }
 
+async fn how_limits_stand_is_told_without_counting(subject: &dyn Subject) {
+    let store = subject.store();
+    let rate = |count| Rate::of(count, Duration::from_mins(count.into()));
+    let limits = [
+        Limit { name: "told", rate: rate(3), counts: true },
+        Limit { name: "untouched", rate: rate(5), counts: false },
+    ];
+    let left = async |user_id: &str, client_id: &str| {
+        let standings = store.standings(user_id, client_id, &limits).await.unwrap();
+        standings.iter().map(|standing| standing.remaining).collect::<Vec<_>>()
+    };
+    assert_eq!(left("user", "client").await, [3, 5]);
+    for used in 1..=3 {
+        store.admit(call(&grant("g"), &limits, None)).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(left("user", "client").await, [3 - used, 5]);
+        }
+    }
+    assert_eq!(left("user", "another").await, [3, 5], "of this client alone");
+    assert_eq!(left("another", "client").await, [3, 5], "and of this user");
+    subject.pass(MINUTE).await;
+    assert_eq!(left("user", "client").await, [1, 5]);
+    assert_eq!(store.standings("user", "client", &[]).await.unwrap(), []);
+}
+
 async fn an_ended_grant_lets_nobody_in(subject: &dyn Subject) {
     let (store, grant) = (subject.store(), grant("ended"));
     let without = Admission { known: None, ..call(&grant, &[], None) };
-    assert_eq!(store.admit(without).await.unwrap(), Admitted::UnknownGrant);
+    assert!(matches!(store.admit(without).await.unwrap(), Admitted::UnknownGrant { .. }));
     let Admitted::In { grant: known, .. } = store.admit(call(&grant, &[], None)).await.unwrap() else {
         panic!("the database knows it");
     };
     assert_eq!(known, "{}");
     if !subject.remembers_grants() {
-        assert_eq!(store.admit(without).await.unwrap(), Admitted::UnknownGrant);
+        assert!(matches!(store.admit(without).await.unwrap(), Admitted::UnknownGrant { .. }));
         return;
     }
     assert!(matches!(store.admit(without).await.unwrap(), Admitted::In { .. }), "it is remembered");
     subject.pass(super::admission::GRANT_REMEMBERED).await;
-    assert_eq!(store.admit(without).await.unwrap(), Admitted::UnknownGrant, "for a short while");
+    assert!(
+        matches!(store.admit(without).await.unwrap(), Admitted::UnknownGrant { .. }),
+        "for a short while"
+    );
     store.admit(call(&grant, &[], None)).await.unwrap();
-    store.end_grants(std::slice::from_ref(&grant)).await.unwrap();
+    store.end_grants(std::slice::from_ref(&grant), "mark").await.unwrap();
     assert_eq!(store.admit(without).await.unwrap(), Admitted::EndedGrant);
     let late = store.admit(call(&grant, &[], None)).await.unwrap();
     assert_eq!(late, Admitted::EndedGrant, "whoever read it before it ended comes too late");
+    store.unmark_grant(&grant, "another").await.unwrap();
+    assert_eq!(store.admit(without).await.unwrap(), Admitted::EndedGrant);
+    store.unmark_grant(&grant, "mark").await.unwrap();
+    assert!(matches!(store.admit(without).await.unwrap(), Admitted::UnknownGrant { .. }));
+    let stale = Admission { known: Some(Known { asked_at: 0, ..KNOWN }), ..without };
+    assert!(matches!(store.admit(stale).await.unwrap(), Admitted::In { .. }));
+    let after = store.admit(without).await.unwrap();
+    assert!(matches!(after, Admitted::UnknownGrant { .. }), "what was read long ago is not remembered");
 }
 
 async fn of_many_attempts_one_runs_and_the_others_get_its_result(subject: &dyn Subject) {
@@ -170,13 +210,18 @@ async fn of_many_attempts_one_runs_and_the_others_get_its_result(subject: &dyn S
     let found = found.await;
     assert_eq!(found.iter().filter(|claim| **claim == Claim::Run).count(), 1);
     assert_eq!(found.iter().filter(|claim| **claim == Claim::InFlight).count(), 31);
-    assert_eq!(store.claim(key("k1", "another", "x")).await.unwrap(), Claim::Mismatch);
+    assert_eq!(store.claim(key("k1", "another", "x")).await.unwrap(), Claim::InFlight, "it may yet be free");
     store.settle(key("k1", "d", "x"), Settled::Done("result".into())).await.unwrap();
     assert_eq!(store.claim(key("k1", "d", "y")).await.unwrap(), Claim::Done("result".into()));
     assert_eq!(store.claim(key("k1", "another", "y")).await.unwrap(), Claim::Mismatch);
     let mut of_another = key("k1", "d", "z");
     of_another.client_id = "another";
     assert_eq!(store.claim(of_another).await.unwrap(), Claim::Run, "a key is one client's");
+    let tricky = ClaimKey { client_id: "client:k1", ..key("x", "d", "z") };
+    let other = ClaimKey { client_id: "client", ..key("k1:x", "d", "z") };
+    assert_eq!(store.claim(tricky).await.unwrap(), Claim::Run);
+    store.settle(tricky, Settled::Done("theirs".into())).await.unwrap();
+    assert_eq!(store.claim(other).await.unwrap(), Claim::Run, "no two pairs have one name");
     let limit = Limit { name: "write", rate: Rate::of(1, MINUTE), counts: true };
     let claimed = |attempt| store.admit(call_with(&limit, key("k2", "d", attempt)));
     assert!(matches!(claimed("1").await.unwrap(), Admitted::In { claim: Some(Claim::Run), .. }));
@@ -192,6 +237,11 @@ async fn of_many_attempts_one_runs_and_the_others_get_its_result(subject: &dyn S
 async fn a_released_key_is_free_and_only_its_holder_releases_it(subject: &dyn Subject) {
     let store = subject.store();
     assert_eq!(store.claim(key("k3", "d", "first")).await.unwrap(), Claim::Run);
+    assert_eq!(
+        store.claim(key("k3", "d", "first")).await.unwrap(),
+        Claim::Run,
+        "asked again: its answer was lost"
+    );
     store.settle(key("k3", "d", "other"), Settled::Released).await.unwrap();
     assert_eq!(store.claim(key("k3", "d", "other")).await.unwrap(), Claim::InFlight);
     store.settle(key("k3", "d", "first"), Settled::Released).await.unwrap();
@@ -228,7 +278,7 @@ fn grant(grant_id: &str) -> GrantKey {
 }
 
 fn call<'a>(grant: &'a GrantKey, limits: &'a [Limit<'a>], claim: Option<ClaimKey<'a>>) -> Admission<'a> {
-    Admission { grant, client_id: "client", known: Some("{}"), limits, claim }
+    Admission { grant, client_id: "client", known: Some(KNOWN), limits, claim }
 }
 
 fn call_with<'a>(limit: &'a Limit<'a>, claim: ClaimKey<'a>) -> Admission<'a> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::admission::{Admission, Admitted, ClaimKey, GrantKey, Limit};
+use super::admission::{Admission, Admitted, ClaimKey, GrantKey, Known, Limit};
 use super::memory::Memory;
 use super::redis::{Redis, RedisUrl};
 use super::{Ephemeral, Rate};
@@ -31,7 +31,7 @@ async fn admit(name: &str, store: &dyn Ephemeral, with_key: bool) {
         let admission = Admission {
             grant: &grant,
             client_id: "c",
-            known: Some("{}"),
+            known: Some(Known { facts: "{}", asked_at: i64::MAX / 1024 }),
             limits: &limits,
             claim: with_key.then_some(claim),
         };
@@ -65,7 +65,7 @@ async fn admitting_a_call_is_one_round_trip() {
         return;
     }
     let server = Server::start();
-    let redis = Redis::open(&RedisUrl::parse(&server.url(), "figures").unwrap()).await.unwrap();
+    let redis = Redis::open(&RedisUrl::parse(&server.url(), "figures").unwrap(), 1024).await.unwrap();
     for with_key in [false, true] {
         let before = scripts(&server.url());
         admit("Redis", &redis, with_key).await;

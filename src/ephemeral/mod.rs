@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::oauth::error::{Error, temporarily_unavailable, too_many_requests};
-use admission::{Admission, Admitted, Claim, ClaimKey, GrantKey, Settled};
+use admission::{Admission, Admitted, Claim, ClaimKey, GrantKey, Limit, Settled, Standing};
 
 /// Every key there is, with what it holds and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub enum Key<'a> {
     Answering(&'a str),
     /// The answer that a consent page led to (JSON, sealed), so that a second click repeats it; 30 minutes.
     Answered(&'a str),
+    /// That a code can be redeemed, by its hash; for as long as codes live.
+    Code(&'a str),
+    /// That a refresh token was rotated a moment ago, by its hash; for the grace.
+    Rotated(&'a str),
     /// The `jti` of a client assertion, by client and `jti` digest; until the assertion's `exp` and leeway.
     AssertionJti(&'a str, &'a str),
 }
@@ -39,6 +43,8 @@ impl fmt::Display for Key<'_> {
             Self::Flow(id) => write!(f, "flow:{id}"),
             Self::Answering(id) => write!(f, "answering:{id}"),
             Self::Answered(id) => write!(f, "answered:{id}"),
+            Self::Code(hash) => write!(f, "code:{hash}"),
+            Self::Rotated(hash) => write!(f, "rotated:{hash}"),
             Self::AssertionJti(client_id, digest) => write!(f, "jti:{client_id}:{digest}"),
         }
     }
@@ -134,15 +140,20 @@ pub enum Quota {
 }
 
 impl Quota {
-    /// Refuses with `description` and the wait, in whole seconds of at least one, when it is exceeded.
+    /// Refuses with `description` and the wait when it is exceeded.
     pub fn or_refuse(self, description: &'static str) -> std::result::Result<(), Error> {
         match self {
             Self::Within { .. } => Ok(()),
             Self::Exceeded { retry_after } => {
-                Err(too_many_requests(description).retry_after(retry_after.as_secs().max(1)))
+                Err(too_many_requests(description).retry_after(whole_seconds(retry_after)))
             }
         }
     }
+}
+
+/// Seconds, rounded up: whoever waits as long has waited enough.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 /// The store of perishable state cannot do what was asked: away, or full. Fails closed.
@@ -190,14 +201,20 @@ pub trait Ephemeral: Send + Sync + fmt::Debug {
     /// what its idempotency key names was done. Nothing is counted or claimed unless the call comes in.
     async fn admit(&self, admission: Admission<'_>) -> Result<Admitted>;
 
+    /// How limits of a user's client stand, without counting anything; for whom to tell.
+    async fn standings(&self, user_id: &str, client_id: &str, limits: &[Limit<'_>]) -> Result<Vec<Standing>>;
+
     /// What `admit` says of a key, and claims it when it is free.
     async fn claim(&self, key: ClaimKey<'_>) -> Result<Claim>;
 
     /// Says what became of a claimed key: its result, or that it is free again.
     async fn settle(&self, key: ClaimKey<'_>, settled: Settled) -> Result<()>;
 
-    /// Marks grants as ended: from now on no call under them comes in, on any replica.
-    async fn end_grants(&self, grants: &[GrantKey]) -> Result<()>;
+    /// Marks grants as ended: from now on no call under them comes in, on any replica. `mark` names this attempt.
+    async fn end_grants(&self, grants: &[GrantKey], mark: &str) -> Result<()>;
+
+    /// Takes the mark of this attempt back: the grant lives after all. The mark of another attempt stays.
+    async fn unmark_grant(&self, grant: &GrantKey, mark: &str) -> Result<()>;
 
     /// Whether the store answers; for `/ready`.
     async fn ping(&self) -> Result<()>;

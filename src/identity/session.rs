@@ -7,7 +7,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::oauth::error::Error;
-use crate::oauth::secret::SessionToken;
+use crate::oauth::secret::{SecretHash, SessionToken};
 use crate::storage::sessions::SessionRow;
 use crate::storage::users::User;
 use crate::storage::{Tx, sessions};
@@ -32,6 +32,11 @@ impl Session {
     pub fn csrf_anchor(&self) -> &str {
         self.token.reveal()
     }
+
+    /// What the database knows it by.
+    pub fn hash(&self) -> SecretHash {
+        self.token.hash()
+    }
 }
 
 /// The session of this browser, if somebody is signed in whose account is not disabled.
@@ -43,12 +48,20 @@ pub async fn find(app: &App, jar: &CookieJar) -> Result<Option<Session>, Error> 
 }
 
 /// Signs `user` in: a new session replaces the one that this browser had, so that a planted one is worth
-/// nothing. The cookie goes out once the transaction is committed.
-pub async fn begin(app: &App, tx: &mut Tx, jar: &CookieJar, user: &User) -> Result<Cookie<'static>, Error> {
+/// nothing. The cookie goes out once the transaction is committed. `since` is what the sign-in came after, on
+/// whichever replica that began: it is never seen as older.
+pub async fn begin(
+    app: &App,
+    tx: &mut Tx,
+    jar: &CookieJar,
+    user: &User,
+    since: Option<Timestamp>,
+) -> Result<Cookie<'static>, Error> {
     end(app, tx, jar).await?;
     let now = app.now();
+    let auth_time = since.map_or(now, |since| now.max(since));
     let token = SessionToken::issue(&app.random);
-    let row = SessionRow { user_id: user.user_id.clone(), auth_time: now, expires_at: now.plus(LIFETIME) };
+    let row = SessionRow { user_id: user.user_id.clone(), auth_time, expires_at: now.plus(LIFETIME) };
     sessions::record(tx, &token.hash(), &row, now).await?;
     Ok(cookies::make(&app.config.public_url, COOKIE, token.reveal().to_owned(), LIFETIME))
 }

@@ -43,6 +43,21 @@ pub enum BadToken {
     Foreign,
 }
 
+/// A token that was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub why: BadToken,
+    /// What it says, where one of our keys signed it: for the audit log, never to act on.
+    pub claims: Option<Box<AccessTokenClaims>>,
+}
+
+impl From<BadToken> for Refused {
+    fn from(why: BadToken) -> Self {
+        Self { why, claims: None }
+    }
+}
+
 /// All keys of this process.
 #[derive(Debug)]
 pub struct Keys {
@@ -85,7 +100,22 @@ impl Keys {
         issuer: &str,
         audience: &str,
         now: Timestamp,
-    ) -> Result<AccessTokenClaims, BadToken> {
+    ) -> Result<AccessTokenClaims, Refused> {
+        let VerifiedClaims { access, nbf } = self.verify_signature(token)?;
+        let not_before = nbf.unwrap_or(i64::MIN);
+        let seconds = now.unix_seconds();
+        let skew = i64::try_from(CLOCK_SKEW).unwrap_or(0);
+        let why = if access.iss != issuer || access.aud != audience {
+            BadToken::Foreign
+        } else if access.exp <= seconds || not_before > seconds.saturating_add(skew) {
+            BadToken::Expired
+        } else {
+            return Ok(access);
+        };
+        Err(Refused { why, claims: Some(Box::new(access)) })
+    }
+
+    fn verify_signature(&self, token: &str) -> Result<VerifiedClaims, BadToken> {
         let header = decode_header(token).map_err(|_| BadToken::Malformed)?;
         let typ = header.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
         if typ.strip_prefix("application/").unwrap_or(&typ) != ACCESS_TOKEN_TYPE {
@@ -99,22 +129,11 @@ impl Keys {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let claims = decode::<VerifiedClaims>(token, &key.decoding, &validation)
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::InvalidSignature => BadToken::Signature,
-                _ => BadToken::Malformed,
-            })?
-            .claims;
-        let not_before = claims.nbf.unwrap_or(i64::MIN);
-        let seconds = now.unix_seconds();
-        let skew = i64::try_from(CLOCK_SKEW).unwrap_or(0);
-        if claims.access.exp <= seconds || not_before > seconds.saturating_add(skew) {
-            return Err(BadToken::Expired);
-        }
-        if claims.access.iss != issuer || claims.access.aud != audience {
-            return Err(BadToken::Foreign);
-        }
-        Ok(claims.access)
+        let decoded = decode::<VerifiedClaims>(token, &key.decoding, &validation);
+        decoded.map(|token| token.claims).map_err(|error| match error.kind() {
+            jsonwebtoken::errors::ErrorKind::InvalidSignature => BadToken::Signature,
+            _ => BadToken::Malformed,
+        })
     }
 
     /// The JWK set (RFC 7517 §5): public members only.

@@ -16,6 +16,10 @@ fn keys(algorithm: Algorithm) -> Keys {
     Keys::new(sealing, vec![key], algorithm)
 }
 
+fn why(verified: Result<AccessTokenClaims, Refused>) -> Result<AccessTokenClaims, BadToken> {
+    verified.map_err(|refused| refused.why)
+}
+
 fn claims() -> AccessTokenClaims {
     AccessTokenClaims {
         iss: ISSUER.into(),
@@ -49,10 +53,10 @@ fn audience_and_issuer_must_be_equal_and_time_must_be_right() {
     let keys = keys(Algorithm::ES256);
     let token = keys.sign(&claims(), NOW).unwrap();
     for (issuer, audience) in [(ISSUER, "https://t.example"), ("https://t.example/", RESOURCE)] {
-        assert_eq!(keys.verify(&token, issuer, audience, NOW), Err(BadToken::Foreign));
+        assert_eq!(why(keys.verify(&token, issuer, audience, NOW)), Err(BadToken::Foreign));
     }
     let later = NOW.plus(Duration::from_secs(3600));
-    assert_eq!(keys.verify(&token, ISSUER, RESOURCE, later), Err(BadToken::Expired));
+    assert_eq!(why(keys.verify(&token, ISSUER, RESOURCE, later)), Err(BadToken::Expired));
 }
 
 #[test]
@@ -73,7 +77,7 @@ fn other_kinds_of_jwt_are_refused() {
     let kid = keys.signing[0].kid.clone();
     for typ in ["JWT", "id_token+jwt", "oauth-id-jag+jwt", "client-authentication+jwt"] {
         let token = forged(&keys, json!({"alg": "ES256", "typ": typ, "kid": kid}));
-        assert_eq!(keys.verify(&token, ISSUER, RESOURCE, NOW), Err(BadToken::WrongType), "{typ}");
+        assert_eq!(why(keys.verify(&token, ISSUER, RESOURCE, NOW)), Err(BadToken::WrongType), "{typ}");
     }
     let accepted = forged(&keys, json!({"alg": "ES256", "typ": "application/at+jwt", "kid": kid}));
     assert!(keys.verify(&accepted, ISSUER, RESOURCE, NOW).is_ok());
@@ -84,9 +88,9 @@ fn an_unknown_kid_another_algorithm_none_and_a_changed_claim_are_refused() {
     let keys = keys(Algorithm::ES256);
     let kid = keys.signing[0].kid.clone();
     let unknown = forged(&keys, json!({"alg": "ES256", "typ": "at+jwt", "kid": "other"}));
-    assert_eq!(keys.verify(&unknown, ISSUER, RESOURCE, NOW), Err(BadToken::UnknownKey));
+    assert_eq!(why(keys.verify(&unknown, ISSUER, RESOURCE, NOW)), Err(BadToken::UnknownKey));
     let missing = forged(&keys, json!({"alg": "ES256", "typ": "at+jwt"}));
-    assert_eq!(keys.verify(&missing, ISSUER, RESOURCE, NOW), Err(BadToken::UnknownKey));
+    assert_eq!(why(keys.verify(&missing, ISSUER, RESOURCE, NOW)), Err(BadToken::UnknownKey));
 
     let token = keys.sign(&claims(), NOW).unwrap();
     let mut parts = token.split('.');
@@ -96,16 +100,16 @@ fn an_unknown_kid_another_algorithm_none_and_a_changed_claim_are_refused() {
         format!("{header}.{payload}.{signature}")
     };
     let none = with_header(json!({"alg": "none", "typ": "at+jwt", "kid": kid}));
-    assert_eq!(keys.verify(&none, ISSUER, RESOURCE, NOW), Err(BadToken::Malformed));
+    assert_eq!(why(keys.verify(&none, ISSUER, RESOURCE, NOW)), Err(BadToken::Malformed));
     let hmac = with_header(json!({"alg": "HS256", "typ": "at+jwt", "kid": kid}));
-    assert_eq!(keys.verify(&hmac, ISSUER, RESOURCE, NOW), Err(BadToken::UnknownKey));
+    assert_eq!(why(keys.verify(&hmac, ISSUER, RESOURCE, NOW)), Err(BadToken::UnknownKey));
 
     let mut changed = claims();
     changed.scope = "tickets:read tickets:write".into();
     let payload = URL_SAFE_NO_PAD.encode(serde_json::to_string(&changed).unwrap());
     let header = token.split('.').next().unwrap();
     let token = format!("{header}.{payload}.{signature}");
-    assert_eq!(keys.verify(&token, ISSUER, RESOURCE, NOW), Err(BadToken::Signature));
+    assert_eq!(why(keys.verify(&token, ISSUER, RESOURCE, NOW)), Err(BadToken::Signature));
 }
 
 #[test]
@@ -114,5 +118,23 @@ fn a_key_carried_in_the_header_is_not_looked_at() {
     let kid = ours.signing[0].kid.clone();
     let jwk = theirs.signing[0].public_jwk.clone();
     let token = forged(&theirs, json!({"alg": "ES256", "typ": "at+jwt", "kid": kid, "jwk": jwk}));
-    assert_eq!(ours.verify(&token, ISSUER, RESOURCE, NOW), Err(BadToken::Signature));
+    assert_eq!(why(ours.verify(&token, ISSUER, RESOURCE, NOW)), Err(BadToken::Signature));
+}
+
+#[test]
+fn what_a_refused_token_says_is_told_only_when_one_of_our_keys_signed_it() {
+    let keys = keys(Algorithm::ES256);
+    let token = keys.sign(&claims(), NOW).unwrap();
+    let later = NOW.plus(Duration::from_secs(3600));
+    for (audience, now, why) in
+        [(RESOURCE, later, BadToken::Expired), ("https://other.example/mcp", NOW, BadToken::Foreign)]
+    {
+        let refused = keys.verify(&token, ISSUER, audience, now).unwrap_err();
+        assert_eq!(refused, Refused { why, claims: Some(Box::new(claims())) });
+    }
+    let unsigned = format!("{}.AAAA", token.rsplit_once('.').unwrap().0);
+    for token in [unsigned.as_str(), "garbage", ""] {
+        let refused = keys.verify(token, ISSUER, RESOURCE, later).unwrap_err();
+        assert_eq!(refused.claims, None, "{token}");
+    }
 }

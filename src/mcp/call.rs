@@ -5,12 +5,13 @@ use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, ErrorData
 use serde_json::{Value, json};
 
 use super::gate::Permit;
-use super::once::{Claimed, Known, Once};
+use super::once::{Known, Once};
 use super::principal::Principal;
 use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
 use super::trail;
 use crate::app::App;
 use crate::audit;
+use crate::audit::reason::KEY_USED;
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
 use crate::storage::{self, StorageError, commit, undo};
@@ -21,8 +22,6 @@ const REPLAYED: &str = "mandate/replayed";
 const RETRY_AFTER: &str = "mandate/retryAfterSeconds";
 /// How long to stay away from a call that is in progress, in seconds.
 const IN_FLIGHT_WAIT: u64 = 2;
-const MISMATCH: &str = "idempotency_key: was used before with other arguments or another tool; use a new key for \
-    a new call";
 
 /// Runs a call, for which there must be a permit that names this very tool. Without one the tool does not
 /// exist: it is unknown, or not offered.
@@ -80,7 +79,12 @@ async fn write(
 ) -> Result<CallToolResult, Error> {
     let claim = permit.claim();
     // The gate read the same arguments, or else it let in something other than what is run here.
-    if claim.map(Claimed::key) != write.key.as_deref() {
+    let seen = match (claim, write.key.as_deref()) {
+        (None, None) => true,
+        (Some(claim), Some(key)) => claim.is_for(key, write.tool, write.deed.as_ref()),
+        _ => false,
+    };
+    if !seen {
         return Err(server_error("the server made an error").detail("a key that the gate did not see"));
     }
     let once = match claim {
@@ -99,11 +103,11 @@ async fn write(
         Known::InFlight => in_flight(),
         Known::Mismatch => {
             let mut event = write.event(principal, permit, audit::Outcome::Refused);
-            event.detail = Some(MISMATCH.to_owned());
+            event.detail = Some(KEY_USED.to_owned());
             let mut tx = app.store.write().await?;
             storage::audit::record(&mut tx, app.now(), &event);
             commit(tx).await?;
-            result(Outcome::Unable(MISMATCH.to_owned()), write.tool)
+            result(Outcome::Unable(KEY_USED.to_owned()), write.tool)
         }
     })
 }
@@ -121,10 +125,8 @@ async fn run(
     if let Some(claim) = claim
         && let Once::Not(known) = claim.claim(&mut tx, now).await?
     {
+        // Not told to the ephemeral store: there it would outlive its row.
         undo(tx).await?;
-        if let Known::Done(answer) = &known {
-            claim.settle(answer).await;
-        }
         return Ok(Err(known));
     }
     let outcome = write.deed.run(&mut tx, &Scene { principal, now }).await?;

@@ -13,7 +13,7 @@ use super::principal::{Principal, Verified};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::ephemeral::Rate;
-use crate::ephemeral::admission::{Admission, Admitted, GrantKey};
+use crate::ephemeral::admission::{Admission, Admitted, GrantKey, Known};
 use crate::oauth::error::server_error;
 use crate::oauth::{Error, Scopes};
 use crate::storage::grants::LiveGrant;
@@ -76,17 +76,17 @@ pub(super) async fn ask(
     };
     let mut admitted = app.ephemeral.admit(admission).await?;
     let known;
-    if admitted == Admitted::UnknownGrant {
+    if let Admitted::UnknownGrant { asked_at } = admitted {
         let grant = app.store.find_live_grant(&token.grant_id, app.now()).await?;
         let Some(grant) = grant.filter(|grant| grant.user_id == token.user_id) else {
             return Ok(Entrance::Ended);
         };
         known = remember(&grant)?;
-        admission.known = Some(&known);
+        admission.known = Some(Known { facts: &known, asked_at });
         admitted = app.ephemeral.admit(admission).await?;
     }
     match admitted {
-        Admitted::UnknownGrant => {
+        Admitted::UnknownGrant { .. } => {
             Err(server_error("the server made an error").detail("a grant is not taken in"))
         }
         Admitted::EndedGrant => Ok(Entrance::Ended),

@@ -32,6 +32,7 @@ use super::tools::Tool;
 use super::trail::{self, Trail};
 use super::{cors, intake};
 use crate::app::App;
+use crate::audit::reason;
 use crate::oauth::Error;
 use crate::web::reference;
 
@@ -126,7 +127,7 @@ impl Gate {
         intake::check_length(&parts)?;
         let token = match self.tokens.of(&parts) {
             Ok(token) => token,
-            Err(why) => return Err(self.unauthenticated(why).await),
+            Err(why) => return Err(self.unauthenticated(&parts, why).await),
         };
         intake::check_content_type(&parts)?;
         let body = intake::read(body).await?;
@@ -152,12 +153,12 @@ impl Gate {
         Ok(response)
     }
 
-    async fn unauthenticated(&self, why: NoToken) -> Refusal {
+    async fn unauthenticated(&self, parts: &Parts, why: NoToken) -> Refusal {
         match why {
             NoToken::None => Challenge::NoToken.into(),
             NoToken::Unclear(what) => Challenge::Unclear(what).into(),
-            NoToken::Bad(reason) => {
-                self.trail.bad_token(reason).await;
+            NoToken::Bad(reason, token) => {
+                self.trail.bad_token(reason, token.as_deref(), parts).await;
                 Challenge::BadToken.into()
             }
         }
@@ -173,26 +174,29 @@ impl Gate {
     ) -> Result<(Permit, Standings), Refusal> {
         let needed = operation.scopes();
         let reaches = needed.is_subset(&token.scopes);
-        // What the token does not reach counts against no limit and claims nothing.
+        // What the token does not reach counts against no limit and claims nothing: scopes come before the quota.
         let wanted = if reaches { operation } else { Operation::Protocol };
         let asked = match wanted {
             Operation::Tool(tool) => Asked::of(tool, &message.params),
             _ => None,
         };
         let entrance = entrance::ask(&self.app, token, wanted, asked).await;
-        let by = trail::By { token, operation, trace_id: trace_id.as_deref() };
+        let by = trail::By { token, operation, params: &message.params, trace_id: trace_id.as_deref() };
         match entrance.map_err(|error| Refusal::Fault(message.id.clone(), error))? {
             Entrance::Ended => {
-                self.trail.refused(by, "invalid_token: its grant has ended").await;
+                self.trail.refused(by, reason::GRANT_ENDED).await;
                 Err(Challenge::BadToken.into())
             }
             Entrance::Limited { name, rate, retry_after, standings } => {
-                self.trail.refused(by, "rate_limited").await;
+                self.trail.refused(by, reason::RATE_LIMITED).await;
                 Err(Refusal::Limited { id: message.id.clone(), name, rate, retry_after, standings })
             }
-            Entrance::Open { principal, .. } if !reaches || !needed.is_subset(&principal.scopes) => {
-                self.trail.refused(by, "insufficient_scope").await;
-                Err(Challenge::InsufficientScope { needed, granted: principal.scopes }.into())
+            Entrance::Open { principal, standings, .. }
+                if !reaches || !needed.is_subset(&principal.scopes) =>
+            {
+                self.trail.refused(by, reason::INSUFFICIENT_SCOPE).await;
+                let granted = principal.scopes;
+                Err(Refusal::OutOfReach(Challenge::InsufficientScope { needed, granted }, standings))
             }
             Entrance::Open { principal, standings, claim } => {
                 let reference = reference::current();

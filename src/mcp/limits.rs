@@ -1,14 +1,12 @@
 //! How often one user's client may call: what counts a call, and how the limits are told.
 
-use std::time::Duration;
-
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
 use super::operation::{Class, Operation};
 use crate::config::Mcp;
-use crate::ephemeral::Rate;
 use crate::ephemeral::admission::{Limit, Standing};
+use crate::ephemeral::{Rate, whole_seconds};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STANDING: HeaderName = HeaderName::from_static("ratelimit");
@@ -16,10 +14,10 @@ const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 /// The limits that an operation is told of: both classes, and its tool's own where there is one. It counts
 /// against its class and its tool.
 pub(super) fn limits(operation: Operation, config: &Mcp) -> Vec<Limit<'_>> {
-    let class = operation.class();
-    let mut limits = vec![of_class(Class::Read, class, config)];
+    let counted = operation.class();
+    let mut limits = vec![of_class(Class::Read, counted, config)];
     if config.writes {
-        limits.push(of_class(Class::Write, class, config));
+        limits.push(of_class(Class::Write, counted, config));
     }
     if let Some(tool) = operation.tool()
         && let Some((name, rate)) = config.tool_rates.get_key_value(tool)
@@ -67,16 +65,14 @@ impl Standings {
     }
 }
 
-/// Seconds, rounded up: whoever waits as long has waited enough.
-pub(super) fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use std::time::Duration;
+
     use axum::response::IntoResponse;
+
+    use crate::config::Config;
 
     #[test]
     fn a_limit_is_told_with_what_is_left_of_it() {

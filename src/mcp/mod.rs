@@ -37,6 +37,19 @@ use axum::Router;
 use axum::routing::any;
 
 use crate::app::App;
+use crate::config::{ConfigError, Mcp};
+
+/// Refuses limits of tools that do not exist: what is misspelt would limit nothing.
+pub fn check(config: &Mcp) -> Result<(), ConfigError> {
+    match config.tool_rates.keys().find(|name| !tools::names().any(|known| known == name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let known: Vec<&str> = tools::names().collect();
+            let problem = format!("there is no such tool; write one of {}", known.join(", "));
+            Err(ConfigError::new(format!("mcp.tools.{name}"), problem))
+        }
+    }
+}
 
 /// The routes of the resource server, with their state applied.
 pub fn router(app: &Arc<App>) -> Router {

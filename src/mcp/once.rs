@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::principal::Verified;
-use super::tools::{Answer, Arguments, Run, Tool};
+use super::tools::{Answer, Arguments, Deed, Run, Tool};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::ephemeral::admission::{Claim, ClaimKey, RESULT_REMEMBERED, Settled};
@@ -43,8 +43,7 @@ impl Asked {
         let mut arguments = Arguments::new(params.get("arguments")?.as_object().cloned());
         let key = arguments.idempotency_key()?;
         let deed = parse(arguments).ok()?;
-        let digest = SecretHash::of(&format!("{}\n{}", tool.name, deed.arguments()));
-        Some(Self { key, tool: tool.name, digest: digest.as_str().to_owned() })
+        Some(Self { key, tool: tool.name, digest: digest(tool, deed.as_ref()) })
     }
 
     /// How the ephemeral store names it. The same key of another user or another client is another key.
@@ -99,9 +98,9 @@ impl Claimed {
         Self { app, user_id, client_id, asked, attempt, found, has_key }
     }
 
-    /// The caller's key.
-    pub(super) fn key(&self) -> &str {
-        &self.asked.key
+    /// Whether this is what the gate read: the same key for the same deed.
+    pub(super) fn is_for(&self, key: &str, tool: &Tool, deed: &dyn Deed) -> bool {
+        self.asked.key == key && self.asked.digest == digest(tool, deed)
     }
 
     /// What to do, as far as the ephemeral store knows; waits a little for another attempt.
@@ -149,10 +148,9 @@ impl Claimed {
 
     /// Tells the ephemeral store what was done. That is only for speed: the row is there.
     pub(super) async fn settle(&self, answer: &Answer) {
-        self.has_key.store(false, Ordering::Relaxed);
-        let settled = self.app.ephemeral.settle(self.claim_key(), Settled::Done(written(answer))).await;
-        if let Err(error) = settled {
-            tracing::warn!(detail = %error, "the result of a write is not remembered");
+        match self.app.ephemeral.settle(self.claim_key(), Settled::Done(written(answer))).await {
+            Ok(()) => self.has_key.store(false, Ordering::Relaxed),
+            Err(error) => tracing::warn!(detail = %error, "the result of a write is not remembered"),
         }
     }
 
@@ -192,6 +190,10 @@ impl Drop for Claimed {
             }
         });
     }
+}
+
+fn digest(tool: &Tool, deed: &dyn Deed) -> String {
+    SecretHash::of(&format!("{}\n{}", tool.name, deed.arguments())).as_str().to_owned()
 }
 
 fn written(answer: &Answer) -> String {

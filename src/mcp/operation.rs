@@ -6,6 +6,7 @@ use super::message::Message;
 use super::tools::{self, Tool};
 use crate::config::{ChallengeScopes, Mcp};
 use crate::ephemeral::Rate;
+use crate::ephemeral::admission::{READS, WRITES};
 use crate::oauth::Scopes;
 use crate::oauth::scope::{TICKETS_READ, TICKETS_WRITE};
 
@@ -76,8 +77,8 @@ impl Class {
     /// The limit's name.
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Read => "read",
-            Self::Write => "write",
+            Self::Read => READS,
+            Self::Write => WRITES,
         }
     }
 

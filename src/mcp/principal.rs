@@ -10,6 +10,7 @@ use moka::sync::Cache;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::keys::BadToken;
+use crate::oauth::claims::AccessTokenClaims;
 use crate::oauth::{ClientId, GrantId, Scopes, UserId};
 use crate::storage::users::Role;
 
@@ -36,14 +37,15 @@ pub(super) struct Principal {
 }
 
 /// Why there is no token to go by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum NoToken {
     /// No bearer token was sent.
     None,
     /// Credentials were sent in a way that nobody can be sure of (RFC 6750 §3.1, `invalid_request`).
     Unclear(&'static str),
-    /// The token is not good (RFC 6750 §3.1, `invalid_token`). Why is for the log.
-    Bad(BadToken),
+    /// The token is not good (RFC 6750 §3.1, `invalid_token`). Why is for the log, and so is what it says where we
+    /// signed it.
+    Bad(BadToken, Option<Arc<Verified>>),
 }
 
 /// What a token's signature vouches for.
@@ -76,27 +78,36 @@ impl Tokens {
 
     /// The token of a request.
     pub(super) fn of(&self, request: &Parts) -> Result<Arc<Verified>, NoToken> {
-        self.verify(bearer(request)?, self.app.now()).map_err(NoToken::Bad)
+        self.verify(bearer(request)?, self.app.now())
     }
 
-    fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, BadToken> {
+    fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, NoToken> {
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         if let Some(verified) = self.verified.get(&key) {
-            return if verified.expires > now.unix_seconds() { Ok(verified) } else { Err(BadToken::Expired) };
+            let is_good = verified.expires > now.unix_seconds();
+            return if is_good { Ok(verified) } else { Err(NoToken::Bad(BadToken::Expired, Some(verified))) };
         }
         let public_url = &self.app.config.public_url;
-        let claims = self.app.keys.verify(token, public_url.issuer(), public_url.resource().as_str(), now)?;
-        let verified = Arc::new(Verified {
-            user_id: UserId::new(claims.sub),
-            client_id: ClientId::new(claims.client_id),
-            grant_id: GrantId::new(claims.grant_id),
-            scopes: Scopes::parse(&claims.scope).map_err(|_| BadToken::Malformed)?,
-            expires: claims.exp,
-        });
+        let claims = self.app.keys.verify(token, public_url.issuer(), public_url.resource().as_str(), now);
+        let claims = claims.map_err(|refused| {
+            let named = refused.claims.and_then(|claims| verified(*claims));
+            NoToken::Bad(refused.why, named.map(Arc::new))
+        })?;
+        let verified = Arc::new(verified(claims).ok_or(NoToken::Bad(BadToken::Malformed, None))?);
         self.verified.insert(key, verified.clone());
         Ok(verified)
     }
+}
+
+fn verified(claims: AccessTokenClaims) -> Option<Verified> {
+    Some(Verified {
+        scopes: Scopes::parse(&claims.scope).ok()?,
+        user_id: UserId::new(claims.sub),
+        client_id: ClientId::new(claims.client_id),
+        grant_id: GrantId::new(claims.grant_id),
+        expires: claims.exp,
+    })
 }
 
 /// The bearer token of a request: from one `Authorization` header and from nowhere else (RFC 6750 §2.1; OAuth
@@ -124,7 +135,7 @@ fn bearer(request: &Parts) -> Result<&str, NoToken> {
     }
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     if token.len() > LONGEST_TOKEN || !token.bytes().all(legal) {
-        return Err(NoToken::Bad(BadToken::Malformed));
+        return Err(NoToken::Bad(BadToken::Malformed, None));
     }
     Ok(token)
 }
@@ -142,7 +153,7 @@ mod tests {
             Ok(token) => token.to_owned(),
             Err(NoToken::None) => "none".into(),
             Err(NoToken::Unclear(_)) => "unclear".into(),
-            Err(NoToken::Bad(_)) => "bad".into(),
+            Err(NoToken::Bad(..)) => "bad".into(),
         }
     }
 

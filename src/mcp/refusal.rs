@@ -8,11 +8,11 @@ use rmcp::model::ErrorCode;
 use serde_json::{Value, json};
 
 use super::challenge::Challenge;
-use super::limits::{Standings, whole_seconds};
+use super::limits::Standings;
 use super::message;
 use super::site::NotHere;
 use crate::app::App;
-use crate::ephemeral::Rate;
+use crate::ephemeral::{Rate, whole_seconds};
 use crate::oauth::Error;
 use crate::web::reference;
 
@@ -28,8 +28,10 @@ pub(super) enum Refusal {
     Method,
     /// 413.
     TooLarge,
-    /// 401, 403 or 400 with a challenge.
+    /// 401 or 400 with a challenge.
     Challenge(Challenge),
+    /// 403 with a challenge, to somebody who is known: with how all limits stand.
+    OutOfReach(Challenge, Standings),
     /// 4xx with a JSON-RPC error: a message that MCP cannot be asked with.
     Protocol {
         /// The status.
@@ -80,6 +82,11 @@ impl Refusal {
                 None,
             ),
             Self::Challenge(challenge) => challenge.respond(app),
+            Self::OutOfReach(challenge, standings) => {
+                let mut response = challenge.respond(app);
+                standings.tell(&mut response);
+                response
+            }
             Self::Protocol { status, id, code, message, data } => {
                 message::error(status, id.as_ref(), code, &message, data)
             }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use http::request::Parts;
 use moka::sync::Cache;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::message::Message;
 use super::operation::Operation;
 use super::principal::{Principal, Verified};
+use super::tools::{Arguments, Tool};
 use crate::app::App;
-use crate::audit::{Event, Kind, Outcome};
+use crate::audit::{Event, Kind, Outcome, reason};
 use crate::clock::Timestamp;
 use crate::ephemeral::{Meter, Quota, Rate};
 use crate::keys::BadToken;
@@ -30,6 +31,8 @@ const USE_PRECISION: Duration = Duration::from_mins(1);
 const REMEMBERED_GRANTS: u64 = 20_000;
 /// How much of a text among a tool's arguments is kept, in characters.
 const KEPT: usize = 80;
+/// The argument that has a column of its own.
+const KEY: &str = "idempotency_key";
 
 /// Who was refused what.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,8 @@ pub(super) struct By<'a> {
     pub(super) token: &'a Verified,
     /// What was asked.
     pub(super) operation: Operation,
+    /// With what.
+    pub(super) params: &'a Map<String, Value>,
     /// The trace that the request belongs to.
     pub(super) trace_id: Option<&'a str>,
 }
@@ -61,16 +66,27 @@ impl Trail {
             .client(&by.token.client_id)
             .grant(&by.token.grant_id)
             .detail(why);
-        event.tool = by.operation.tool();
+        if let Operation::Tool(tool) = by.operation {
+            let (arguments, key) = unread(tool, by.params);
+            (event.tool, event.arguments, event.idempotency_key) = (Some(tool.name), arguments, key);
+        }
         event.trace_id = by.trace_id.map(str::to_owned);
         self.record(by.token.grant_id.as_str(), event).await;
     }
 
-    /// Records that a token was presented that is not good. Without any token nothing is recorded: that is how
-    /// every client begins.
-    pub(super) async fn bad_token(&self, reason: BadToken) {
-        let event = Event::new(Kind::ToolCall, Outcome::Refused).detail(format!("invalid_token: {reason}"));
-        self.record(ANYBODY, event).await;
+    /// Records that a token was presented that is not good, with whom it names where we signed it. Without any
+    /// token nothing is recorded: that is how every client begins.
+    pub(super) async fn bad_token(&self, reason: BadToken, token: Option<&Verified>, parts: &Parts) {
+        let detail = match reason {
+            BadToken::Expired => reason::EXPIRED.to_owned(),
+            BadToken::Foreign => reason::FOREIGN.to_owned(),
+            other => format!("invalid_token: {other}"),
+        };
+        let mut event = Event::new(Kind::ToolCall, Outcome::Refused).detail(detail);
+        event.trace_id = header_traceparent(parts).and_then(parse_trace_id);
+        let Some(token) = token else { return self.record(ANYBODY, event).await };
+        let event = event.user(&token.user_id).client(&token.client_id).grant(&token.grant_id);
+        self.record(token.grant_id.as_str(), event).await;
     }
 
     /// A refusal stands whether or not it can be written down, so failures are only logged.
@@ -121,8 +137,15 @@ async fn append(app: &App, event: &Event) -> storage::Result<()> {
 /// header's (W3C Trace Context §3.2).
 pub(super) fn trace_id(parts: &Parts, message: &Message) -> Option<String> {
     let own = message.params.get("_meta").and_then(|meta| meta.get("traceparent")).and_then(Value::as_str);
-    let header = || parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let mut fields = own.or_else(header)?.split('-');
+    own.or_else(|| header_traceparent(parts)).and_then(parse_trace_id)
+}
+
+fn header_traceparent(parts: &Parts) -> Option<&str> {
+    parts.headers.get("traceparent").and_then(|value| value.to_str().ok())
+}
+
+fn parse_trace_id(traceparent: &str) -> Option<String> {
+    let mut fields = traceparent.split('-');
     let (version, id) = (fields.next()?, fields.next()?);
     let hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let good =
@@ -134,6 +157,20 @@ async fn touch(app: &App, grant_id: &GrantId, now: Timestamp) -> storage::Result
     let mut tx = app.store.write().await?;
     grants::touch(&mut tx, grant_id, now, now.minus(USE_PRECISION)).await?;
     commit(tx).await
+}
+
+/// The arguments of a call that was refused before anybody parsed them, as they are recorded, and its idempotency
+/// key: only what the tool takes, because nobody can say what else it is, and of that only texts and numbers.
+fn unread(tool: &Tool, params: &Map<String, Value>) -> (Option<String>, Option<String>) {
+    let Some(Value::Object(given)) = params.get("arguments") else { return (None, None) };
+    let takes = (tool.input)();
+    let is_taken =
+        |name: &str| takes.get("properties").is_some_and(|properties| properties.get(name).is_some());
+    let is_plain = |value: &Value| !matches!(value, Value::Array(_) | Value::Object(_));
+    let known = given.iter().filter(|(name, value)| *name != KEY && is_taken(name) && is_plain(value));
+    let known: Map<_, _> = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let key = Arguments::new(Some(given.clone())).idempotency_key();
+    (Some(reduced(&Value::Object(known))), key)
 }
 
 /// Arguments as they are recorded: long texts reduced to their beginning and length.
@@ -168,5 +205,23 @@ mod tests {
         let recorded = reduced(&json!({ "title": "short", "body": "ü".repeat(5000), "n": 1 }));
         assert!(recorded.len() < 250);
         assert!(recorded.contains("(5000 characters)") && recorded.contains("short"));
+    }
+
+    #[test]
+    fn of_arguments_that_nobody_parsed_only_what_the_tool_takes_is_recorded() {
+        let config = crate::config::Config::defaults().unwrap().mcp;
+        let tool = crate::mcp::tools::find("create_ticket", &config).unwrap();
+        let recorded =
+            |arguments: Value| unread(tool, json!({ "arguments": arguments }).as_object().unwrap());
+        let (arguments, key) = recorded(json!({
+            "title": "t", "body": "b".repeat(500_000), "password": "secret", "priority": ["x".repeat(9_000)],
+            "idempotency_key": "k",
+        }));
+        let arguments = arguments.unwrap();
+        assert!(arguments.len() < 200 && arguments.contains("(500000 characters)"), "{arguments}");
+        assert!(!arguments.contains("secret") && !arguments.contains("priority"), "{arguments}");
+        assert_eq!(key.as_deref(), Some("k"));
+        assert_eq!(recorded(json!({ "idempotency_key": "not a key" })), (Some("{}".to_owned()), None));
+        assert_eq!(recorded(json!("text")), (None, None));
     }
 }

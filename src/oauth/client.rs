@@ -127,6 +127,9 @@ impl ClientMetadata {
     /// redirect URIs that we do not accept are dropped as long as one is left (RFC 7591 §2 lets a server
     /// replace what was asked for, and real clients list several kinds).
     pub fn parse(members: &Map<String, Value>, rules: MetadataRules<'_>) -> Result<Self, Error> {
+        if members.values().any(holds_null) {
+            return Err(invalid_client_metadata("a text contains a null character"));
+        }
         let token_endpoint_auth_method = match text(members, "token_endpoint_auth_method") {
             None => rules.default_auth_method,
             Some(name) => AuthMethod::parse(&name).ok_or_else(|| {
@@ -210,6 +213,18 @@ fn stored_uris<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 
 fn text(members: &Map<String, Value>, name: &str) -> Option<String> {
     members.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// Whether a null character stands somewhere in a value: PostgreSQL cannot hold it as text.
+fn holds_null(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(holds_null),
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| name.contains('\0') || holds_null(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn is_https(uri: &str) -> bool {

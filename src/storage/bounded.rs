@@ -1,11 +1,15 @@
-//! Statements that end: whatever the database does, nobody waits for it longer than a bound.
+//! Statements that end: whatever the database does, nobody waits for it longer than a bound, and no more than so
+//! many wait at once.
 //!
 //! A server that is down refuses quickly; one that hangs says nothing at all, and no setting of its own can end
-//! that. So every statement runs against a clock here, and a connection whose statement did not come to its end
-//! is closed instead of going back to the pool, where it would keep the next caller waiting. The same goes for a
-//! transaction that was neither committed nor undone: that happens when something else has failed.
+//! that. So each use of a connection (a statement, or a whole transaction) runs against a clock here. A
+//! connection that did not come to its end is closed instead of going back to the pool, where it would keep the
+//! next caller waiting; and one that goes back is tested against the clock, too. The same goes for a transaction
+//! that was neither committed nor undone: that happens when something else has failed.
 
 use std::io::ErrorKind;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -14,36 +18,52 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use sqlx::any::{Any, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::pool::PoolConnection;
 use sqlx::{AnyPool, Either, Execute, Executor, SqlStr};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use tokio_util::task::TaskTracker;
 
 type Step = Either<AnyQueryResult, AnyRow>;
+
+/// How long a connection that goes back to its pool may take to show that it is well.
+const RETURNED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A pool for statements outside of transactions.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounded {
     pool: AnyPool,
     within: Duration,
+    room: Arc<Semaphore>,
+    returning: TaskTracker,
 }
 
-/// A connection whose statements end, and with it the transaction that was left open in it.
+/// A connection in use.
 #[derive(Debug)]
 pub struct BoundedConnection {
     connection: PoolConnection<Any>,
-    within: Duration,
+    /// The time that is left for this use.
+    time: Pin<Box<Sleep>>,
     /// A transaction was begun and has not ended.
     in_transaction: bool,
     /// A statement was begun and has not ended: what it left on the wire is nobody's answer any more.
     is_waiting: bool,
+    returning: TaskTracker,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Bounded {
-    /// Statements over `pool`, each ending within `within`.
-    pub(super) fn new(pool: AnyPool, within: Duration) -> Self {
-        Self { pool, within }
+    /// Statements over `pool`, each ending within `within`, with room for as many at once as `room` says.
+    pub(super) fn new(pool: AnyPool, within: Duration, room: Arc<Semaphore>) -> Self {
+        Self { pool, within, room, returning: TaskTracker::new() }
     }
 
-    /// Opens a transaction with this statement.
-    pub(super) async fn begin(&self, statement: &'static str) -> sqlx::Result<BoundedConnection> {
-        let mut connection = self.connect().await?;
+    /// Opens a transaction with this statement. All of it ends within this time.
+    pub(super) async fn begin(
+        &self,
+        statement: &'static str,
+        within: Duration,
+    ) -> sqlx::Result<BoundedConnection> {
+        let mut connection = self.connect(within).await?;
         connection.in_transaction = true;
         connection.execute(statement).await?;
         Ok(connection)
@@ -52,11 +72,21 @@ impl Bounded {
     /// Closes the pool after its statements have ended.
     pub(super) async fn close(&self) {
         self.pool.close().await;
+        self.returning.close();
+        self.returning.wait().await;
     }
 
-    async fn connect(&self) -> sqlx::Result<BoundedConnection> {
+    async fn connect(&self, within: Duration) -> sqlx::Result<BoundedConnection> {
+        let room = self.room.clone().try_acquire_owned().map_err(|_| too_many())?;
         let connection = self.pool.acquire().await?;
-        Ok(BoundedConnection { connection, within: self.within, in_transaction: false, is_waiting: false })
+        Ok(BoundedConnection {
+            connection,
+            time: Box::pin(tokio::time::sleep(within)),
+            in_transaction: false,
+            is_waiting: false,
+            returning: self.returning.clone(),
+            _room: room,
+        })
     }
 }
 
@@ -70,20 +100,24 @@ impl BoundedConnection {
 
     async fn run<'q, E: 'q + Execute<'q, Any>>(&mut self, query: E) -> sqlx::Result<Vec<Step>> {
         self.is_waiting = true;
-        let steps = self.connection.fetch_many(query).try_collect();
-        let done = tokio::time::timeout(self.within, steps).await;
-        self.ended(done)
+        let done = tokio::select! {
+            biased;
+            done = self.connection.fetch_many(query).try_collect() => done,
+            () = self.time.as_mut() => return Err(out_of_time()),
+        };
+        self.is_waiting = false;
+        done
     }
 
     async fn run_for_one<'q, E: 'q + Execute<'q, Any>>(&mut self, query: E) -> sqlx::Result<Option<AnyRow>> {
         self.is_waiting = true;
-        let done = tokio::time::timeout(self.within, self.connection.fetch_optional(query)).await;
-        self.ended(done)
-    }
-
-    fn ended<T>(&mut self, done: Result<sqlx::Result<T>, tokio::time::error::Elapsed>) -> sqlx::Result<T> {
-        self.is_waiting = done.is_err();
-        done.unwrap_or_else(|_| Err(out_of_time()))
+        let done = tokio::select! {
+            biased;
+            done = self.connection.fetch_optional(query) => done,
+            () = self.time.as_mut() => return Err(out_of_time()),
+        };
+        self.is_waiting = false;
+        done
     }
 }
 
@@ -92,12 +126,20 @@ impl Drop for BoundedConnection {
         // The server undoes what a closed connection leaves open.
         if self.is_waiting || self.in_transaction {
             self.connection.close_on_drop();
+        } else if Handle::try_current().is_ok() {
+            // The pool itself would wait for as long as the network keeps a dead connection.
+            let returned = self.connection.return_to_pool();
+            self.returning.spawn(tokio::time::timeout(RETURNED_WITHIN, returned));
         }
     }
 }
 
 fn out_of_time() -> sqlx::Error {
     std::io::Error::new(ErrorKind::TimedOut, "a statement took too long").into()
+}
+
+fn too_many() -> sqlx::Error {
+    std::io::Error::new(ErrorKind::WouldBlock, "too many requests wait for the database").into()
 }
 
 fn steps(done: sqlx::Result<Vec<Step>>) -> BoxStream<'static, sqlx::Result<Step>> {
@@ -115,7 +157,7 @@ impl<'p> Executor<'p> for &'p Bounded {
         'p: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let done = async move { self.connect().await?.run(query).await };
+        let done = async move { self.connect(self.within).await?.run(query).await };
         done.map(steps).flatten_stream().boxed()
     }
 
@@ -124,7 +166,7 @@ impl<'p> Executor<'p> for &'p Bounded {
         'p: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        async move { self.connect().await?.run_for_one(query).await }.boxed()
+        async move { self.connect(self.within).await?.run_for_one(query).await }.boxed()
     }
 
     fn prepare_with<'e>(

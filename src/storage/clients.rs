@@ -96,7 +96,9 @@ pub async fn remove_unused(
     at_most: u32,
 ) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM clients WHERE client_id IN (SELECT client_id FROM clients WHERE kind = 'dynamic' \
+        "DELETE FROM clients \
+         WHERE (last_used_at < $1 OR (last_used_at = created_at AND created_at < $3)) \
+         AND client_id IN (SELECT client_id FROM clients WHERE kind = 'dynamic' \
          AND last_used_at < $5 AND (last_used_at < $1 OR (last_used_at = created_at AND created_at < $3)) \
          AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.client_id = clients.client_id \
          AND grants.revoked_at IS NULL AND grants.activated_at IS NOT NULL AND grants.expires_at > $2) \

@@ -42,15 +42,15 @@ pub enum Redemption {
     Redeemed,
     /// Somebody had it before.
     Used,
-    /// Nobody had it in time.
-    Expired,
+    /// There is no such code any more.
+    Gone,
 }
 
-/// Redeems a code (OAuth 2.1 §4.1.3).
+/// Redeems a code (OAuth 2.1 §4.1.3). Whether it came in time is for the caller to judge.
 pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<Redemption> {
     let done = sqlx::query(
         "UPDATE authorization_codes SET consumed_at = $2 \
-         WHERE code_hash = $1 AND consumed_at IS NULL AND expires_at > $2",
+         WHERE code_hash = $1 AND consumed_at IS NULL",
     )
     .bind(hash.as_str())
     .bind(now.0)
@@ -65,13 +65,13 @@ pub async fn redeem(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<Re
     .bind(hash.as_str())
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(if used.is_some() { Redemption::Used } else { Redemption::Expired })
+    Ok(if used.is_some() { Redemption::Used } else { Redemption::Gone })
 }
 
 /// Removes some codes that expired before `before`. Returns how many.
 pub async fn remove_expired(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM authorization_codes WHERE code_hash IN (\
+        "DELETE FROM authorization_codes WHERE expires_at < $1 AND code_hash IN (\
          SELECT code_hash FROM authorization_codes WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
     )
     .bind(before.0)

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::everywhere::{self, Opened};
 use super::postgres::PostgresUrl;
 use super::users::{Recorded, Role, User};
-use super::{Database, OpenError, Store, codes, commit, grants, refresh_tokens, setup_links, users};
+use super::{
+    Database, OpenError, StorageError, Store, codes, commit, effects, grants, leases, refresh_tokens,
+    setup_links, undo, users,
+};
 use crate::clock::Timestamp;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
 use crate::oauth::pkce::CodeChallenge;
@@ -226,4 +229,128 @@ async fn a_newer_or_unreadable_database_is_told_apart() {
     let unreachable = open(Database::Postgres { url, connections: 1 }).await;
     assert!(matches!(unreachable, Err(OpenError::Unreachable(_))), "{unreachable:?}");
     assert!(!format!("{unreachable:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn a_grant_that_ended_before_its_code_was_redeemed_never_lives() {
+    for Opened { store, _folder } in with_grant().await {
+        let id = GrantId::new("g");
+        let mut tx = store.write().await.unwrap();
+        let ended = grants::revoke_all(&mut tx, &UserId::new("user_alice"), NOW).await.unwrap();
+        assert_eq!(ended, [grant("g").key()], "a new password ends what is not taken up yet");
+        assert!(!grants::activate(&mut tx, &id, NOW).await.unwrap());
+        commit(tx).await.unwrap();
+        assert!(store.find_live_grant(&id, NOW).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn whoever_signs_in_while_the_password_changes_is_not_signed_in() {
+    for Opened { store, _folder } in with_grant().await {
+        let alice = user("alice");
+        let mut tx = store.write().await.unwrap();
+        assert!(users::confirm(&mut tx, &alice).await.unwrap());
+        users::set_password(&mut tx, &alice.user_id, "y").await.unwrap();
+        assert!(!users::confirm(&mut tx, &alice).await.unwrap());
+        let changed = User { password_hash: "y".into(), ..alice };
+        assert!(users::confirm(&mut tx, &changed).await.unwrap());
+        users::disable(&mut tx, &changed.user_id, NOW).await.unwrap();
+        assert!(!users::confirm(&mut tx, &changed).await.unwrap());
+        commit(tx).await.unwrap();
+    }
+}
+
+fn effect(key: &str) -> effects::EffectKey<'_> {
+    static USER: std::sync::LazyLock<UserId> = std::sync::LazyLock::new(|| UserId::new("user_alice"));
+    static CLIENT: std::sync::LazyLock<ClientId> = std::sync::LazyLock::new(|| ClientId::new("client_1"));
+    effects::EffectKey { user_id: &USER, client_id: &CLIENT, idempotency_key: key }
+}
+
+const CLAIMED: effects::Claimed<'static> = effects::Claimed { tool: "create_ticket", arguments_digest: "d" };
+const DAY: Duration = Duration::from_hours(24);
+
+async fn claim(store: &Store, key: &str, now: Timestamp) -> bool {
+    let mut tx = store.write().await.unwrap();
+    let claimed = effects::claim(&mut tx, effect(key), CLAIMED, now.minus(DAY), now).await.unwrap();
+    if claimed {
+        effects::record(&mut tx, effect(key), "result").await.unwrap();
+    }
+    commit(tx).await.unwrap();
+    claimed
+}
+
+#[tokio::test]
+async fn of_32_claims_of_a_key_at_once_one_does_the_effect_and_the_others_find_it() {
+    for Opened { store, _folder } in with_grant().await {
+        assert_eq!(winners(|| claim(&store, "k", NOW)).await, 1);
+        let mut tx = store.write().await.unwrap();
+        let found = effects::find(&mut tx, effect("k")).await.unwrap().unwrap();
+        assert_eq!((found.tool.as_str(), found.result.as_str()), ("create_ticket", "result"));
+        undo(tx).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_is_undone_or_released_leaves_the_key_free() {
+    for Opened { store, _folder } in with_grant().await {
+        let mut tx = store.write().await.unwrap();
+        assert!(effects::claim(&mut tx, effect("k"), CLAIMED, NOW.minus(DAY), NOW).await.unwrap());
+        undo(tx).await.unwrap();
+        let mut tx = store.write().await.unwrap();
+        assert!(effects::claim(&mut tx, effect("k"), CLAIMED, NOW.minus(DAY), NOW).await.unwrap());
+        effects::release(&mut tx, effect("k")).await.unwrap();
+        commit(tx).await.unwrap();
+        assert!(claim(&store, "k", NOW).await);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_free_after_a_day_and_what_was_claimed_anew_is_not_removed() {
+    for Opened { store, _folder } in with_grant().await {
+        assert!(claim(&store, "k", NOW).await);
+        assert!(!claim(&store, "k", NOW.plus(DAY).minus(Duration::from_millis(1))).await);
+        let later = NOW.plus(DAY);
+        assert!(claim(&store, "k", later).await);
+        let mut tx = store.write().await.unwrap();
+        assert_eq!(effects::remove_older(&mut tx, later, 10).await.unwrap(), 0);
+        assert_eq!(effects::remove_older(&mut tx, later.plus(DAY), 10).await.unwrap(), 1);
+        commit(tx).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn work_is_taken_by_one_of_32_until_its_time_is_up() {
+    for Opened { store, _folder } in with_grant().await {
+        let take = |now: Timestamp| {
+            let store = store.clone();
+            async move {
+                let mut tx = store.write_patiently().await.unwrap();
+                let until = now.plus(Duration::from_secs(60));
+                let taken = leases::take(&mut tx, leases::Work::Housekeeping, now, until).await.unwrap();
+                commit(tx).await.unwrap();
+                taken
+            }
+        };
+        assert_eq!(winners(|| take(NOW)).await, 1);
+        assert!(!take(NOW.plus(Duration::from_secs(59))).await);
+        assert!(take(NOW.plus(Duration::from_secs(60))).await);
+    }
+}
+
+#[tokio::test]
+async fn more_than_there_is_room_for_is_refused_at_once_as_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::Sqlite(folder.path().join("t.db"));
+    let store = Store::open_with_room(&database, everywhere::chain_key(), 2).await.unwrap();
+    let first = store.write().await.unwrap();
+    store.ping().await.unwrap();
+    let second = store.write();
+    let (second, third) = tokio::join!(second, async {
+        tokio::task::yield_now().await;
+        store.ping().await
+    });
+    assert!(matches!(third, Err(StorageError::Away(_))), "{third:?}");
+    assert!(matches!(second, Err(StorageError::Away(_))), "the writer did not become free");
+    undo(first).await.unwrap();
+    store.ping().await.unwrap();
 }

@@ -20,7 +20,7 @@ pub async fn keep(tx: &mut Tx, key: &str, cached: &str, now: Timestamp) -> Resul
 /// Forgets some documents that were not fetched or confirmed since `before`. Returns how many.
 pub async fn remove_old(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM fetched_documents WHERE key IN (\
+        "DELETE FROM fetched_documents WHERE updated_at < $1 AND key IN (\
          SELECT key FROM fetched_documents WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)",
     )
     .bind(before.0)

@@ -105,7 +105,7 @@ pub async fn release(tx: &mut Tx, key: EffectKey<'_>) -> Result<()> {
 /// Forgets some effects that were done before `before`: their keys may be used anew. Returns how many.
 pub async fn remove_older(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM effects WHERE (user_id, client_id, idempotency_key) IN (\
+        "DELETE FROM effects WHERE created_at < $1 AND (user_id, client_id, idempotency_key) IN (\
          SELECT user_id, client_id, idempotency_key FROM effects WHERE created_at < $1 \
          ORDER BY created_at LIMIT $2)",
     )

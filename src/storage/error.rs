@@ -21,9 +21,9 @@ impl StorageError {
 }
 
 /// SQLSTATE classes and codes that say "not now" rather than "not so" (PostgreSQL, appendix A): connection
-/// exceptions, insufficient resources, operator intervention (a statement that ran out of time included), a lock
-/// that was not to be had, a deadlock or a conflict of transactions.
-const NOT_NOW: [&str; 6] = ["08", "53", "57", "55P03", "40P01", "40001"];
+/// exceptions, insufficient resources, operator intervention (a statement that ran out of time included), a
+/// server that only reads or has ended the transaction, a lock that was not to be had, a deadlock or a conflict.
+const NOT_NOW: [&str; 7] = ["08", "53", "57", "25", "55P03", "40P01", "40001"];
 
 impl From<sqlx::Error> for StorageError {
     fn from(error: sqlx::Error) -> Self {
@@ -32,6 +32,7 @@ impl From<sqlx::Error> for StorageError {
             | sqlx::Error::PoolClosed
             | sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
             | sqlx::Error::WorkerCrashed => true,
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default();

@@ -162,14 +162,17 @@ pub async fn record(tx: &mut Tx, grant: &Grant) -> Result<()> {
     Ok(())
 }
 
-/// Marks a grant as taken up by its client.
-pub async fn activate(tx: &mut Tx, grant_id: &GrantId, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE grants SET activated_at = $2 WHERE grant_id = $1 AND activated_at IS NULL")
-        .bind(grant_id.as_str())
-        .bind(now.0)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+/// Marks a grant as taken up by its client. `false` when it has ended meanwhile.
+pub async fn activate(tx: &mut Tx, grant_id: &GrantId, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE grants SET activated_at = $2 \
+         WHERE grant_id = $1 AND activated_at IS NULL AND revoked_at IS NULL",
+    )
+    .bind(grant_id.as_str())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Ends a grant. `true` when this call ended it.
@@ -185,12 +188,11 @@ pub async fn revoke(tx: &mut Tx, grant_id: &GrantId, because: &str, now: Timesta
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends every grant of a user, for a new password. Returns which.
+/// Ends every grant of a user, taken up or not yet, for a new password. Returns which.
 pub async fn revoke_all(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<Vec<GrantKey>> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "UPDATE grants SET revoked_at = $2, revoked_because = 'the password was changed' \
-         WHERE user_id = $1 AND revoked_at IS NULL AND activated_at IS NOT NULL AND expires_at > $2 \
-         RETURNING user_id, grant_id",
+         WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING user_id, grant_id",
     )
     .bind(user_id.as_str())
     .bind(now.0)
@@ -199,24 +201,31 @@ pub async fn revoke_all(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result
     Ok(keys(rows))
 }
 
-/// Ends every grant of a client that is removed. Returns which.
-pub async fn revoke_all_of(tx: &mut Tx, client_id: &ClientId, now: Timestamp) -> Result<Vec<GrantKey>> {
+/// Ends some grants of a client that is removed. Returns which; none when there are no more.
+pub async fn revoke_some_of(
+    tx: &mut Tx,
+    client_id: &ClientId,
+    now: Timestamp,
+    at_most: u32,
+) -> Result<Vec<GrantKey>> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "UPDATE grants SET revoked_at = $2, revoked_because = 'the client was removed' \
-         WHERE client_id = $1 AND revoked_at IS NULL RETURNING user_id, grant_id",
+         WHERE revoked_at IS NULL AND grant_id IN (\
+         SELECT grant_id FROM grants WHERE client_id = $1 AND revoked_at IS NULL LIMIT $3) \
+         RETURNING user_id, grant_id",
     )
     .bind(client_id.as_str())
     .bind(now.0)
+    .bind(i64::from(at_most))
     .fetch_all(&mut **tx)
     .await?;
     Ok(keys(rows))
 }
 
-/// The live grants of a user, in the transaction that disables them.
-pub async fn list_live(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<Vec<GrantKey>> {
+/// The grants of a user that have not ended, taken up or not yet, in the transaction that disables them.
+pub async fn list_unended(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<Vec<GrantKey>> {
     let rows: Vec<(String, String)> = sqlx::query_as(
-        "SELECT user_id, grant_id FROM grants \
-         WHERE user_id = $1 AND revoked_at IS NULL AND activated_at IS NOT NULL AND expires_at > $2",
+        "SELECT user_id, grant_id FROM grants WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2",
     )
     .bind(user_id.as_str())
     .bind(now.0)
@@ -232,7 +241,7 @@ fn keys(rows: Vec<(String, String)>) -> Vec<GrantKey> {
 /// Removes some grants that nobody took up: recorded before `before`, and their codes are gone. Returns how many.
 pub async fn remove_not_taken_up(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM grants WHERE grant_id IN (\
+        "DELETE FROM grants WHERE activated_at IS NULL AND grant_id IN (\
          SELECT grant_id FROM grants WHERE activated_at IS NULL AND created_at < $1 AND NOT EXISTS (\
          SELECT 1 FROM authorization_codes WHERE authorization_codes.grant_id = grants.grant_id) \
          ORDER BY created_at LIMIT $2)",

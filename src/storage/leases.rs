@@ -8,6 +8,8 @@ use crate::clock::Timestamp;
 pub enum Work {
     /// Making the first signing keys.
     SigningKeys,
+    /// Making the first accounts, and the links that make one.
+    FirstAccount,
     /// Removing what has run its time.
     Housekeeping,
 }
@@ -16,6 +18,7 @@ impl Work {
     fn as_str(self) -> &'static str {
         match self {
             Self::SigningKeys => "signing_keys",
+            Self::FirstAccount => "first_account",
             Self::Housekeeping => "housekeeping",
         }
     }

@@ -35,6 +35,10 @@ pub(crate) mod figures;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::audit::chain::ChainKey;
 use bounded::Bounded;
@@ -76,6 +80,36 @@ pub(crate) enum Kind {
     Postgres,
 }
 
+impl Kind {
+    fn writing(self) -> (Begin, Patience) {
+        match self {
+            Self::Sqlite => (sqlite::BEGIN, sqlite::PATIENCE),
+            Self::Postgres => (postgres::BEGIN, postgres::PATIENCE),
+        }
+    }
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// A statement outside of transactions.
+    statement: Duration,
+    /// A transaction that a request waits for.
+    request: Duration,
+    /// A transaction that nobody waits for.
+    work: Duration,
+}
+
+/// What begins a transaction.
+#[derive(Clone, Copy, Debug)]
+struct Begin {
+    request: &'static str,
+    work: &'static str,
+}
+
+/// How much may wait for the database at once, unless it is opened with another room.
+const ROOM: usize = 1024;
+
 /// The store. Cheap to clone: it holds pools.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -88,27 +122,47 @@ pub struct Store {
 impl Store {
     /// Opens the database and brings its schema up to date. `chain_key` seals the audit log.
     pub async fn open(database: &Database, chain_key: ChainKey) -> std::result::Result<Self, OpenError> {
+        Self::open_with_room(database, chain_key, ROOM).await
+    }
+
+    /// As [`Self::open`], where at most `room` requests use or wait for the database at once; the next one is
+    /// told to come back.
+    pub async fn open_with_room(
+        database: &Database,
+        chain_key: ChainKey,
+        room: usize,
+    ) -> std::result::Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
+        let room = Arc::new(Semaphore::new(room));
         match database {
             Database::Sqlite(path) => {
-                let (read, write) = sqlite::open(path).await?;
+                let (read, write) = sqlite::open(path, &room).await?;
                 Ok(Self { kind: Kind::Sqlite, chain_key, read, write })
             }
             Database::Postgres { url, connections } => {
-                let pool = postgres::open(url, *connections).await?;
+                let pool = postgres::open(url, *connections, &room).await?;
                 Ok(Self { kind: Kind::Postgres, chain_key, read: pool.clone(), write: pool })
             }
         }
     }
 
-    /// Opens a write transaction. On SQLite there is one writer, and `BEGIN IMMEDIATE` takes its lock at once,
-    /// so that a transaction never fails half way for having read first.
+    /// Opens a write transaction that a request waits for.
     pub async fn write(&self) -> Result<Tx> {
-        let begin = match self.kind {
-            Kind::Sqlite => "BEGIN IMMEDIATE",
-            Kind::Postgres => "BEGIN",
-        };
-        Ok(Tx::new(self.write.begin(begin).await?, self.kind, self.chain_key.clone()))
+        let (begin, patience) = self.kind.writing();
+        let connection = self.write.begin(begin.request, patience.request).await?;
+        Ok(Tx::new(connection, self.kind, self.chain_key.clone()))
+    }
+
+    /// Opens a write transaction for work that takes its time and waits for others: a command, a start.
+    pub async fn write_patiently(&self) -> Result<Tx> {
+        let (begin, patience) = self.kind.writing();
+        let connection = self.write.begin(begin.work, patience.work).await?;
+        Ok(Tx::new(connection, self.kind, self.chain_key.clone()))
+    }
+
+    /// The key of the audit log's seals.
+    pub(crate) fn chain_key(&self) -> &ChainKey {
+        &self.chain_key
     }
 
     /// The pool for statements that only read. Only storage functions use it.
@@ -121,10 +175,12 @@ impl Store {
         self.kind
     }
 
-    /// Whether the database answers; for `/ready`.
+    /// Whether the database answers and can be written to; for `/ready`.
     pub async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(&self.read).await?;
-        Ok(())
+        match self.kind {
+            Kind::Sqlite => sqlite::ping(&self.read).await,
+            Kind::Postgres => postgres::ping(&self.read).await,
+        }
     }
 
     /// Closes the pools after their statements have ended.

@@ -1,19 +1,34 @@
 //! What is particular to PostgreSQL: how it is reached, and how numbers are handed out.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Executor as _};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::bounded::Bounded;
-use super::{Kind, OpenError, Result, Tx, migrations};
+use super::{Begin, Kind, OpenError, Patience, Result, StorageError, Tx, migrations};
 
 /// How long a request waits for a connection before it is told to come back.
-const ACQUIRE_WITHIN: Duration = Duration::from_millis(1000);
-/// How long a statement may take before it counts as lost.
-const STATEMENT_WITHIN: Duration = Duration::from_millis(900);
+const ACQUIRE_WITHIN: Duration = Duration::from_millis(800);
+/// How long a statement may take before it counts as lost, and a transaction.
+pub(super) const PATIENCE: Patience = Patience {
+    statement: Duration::from_millis(900),
+    request: Duration::from_millis(1100),
+    work: Duration::from_mins(1),
+};
+/// Work that nobody waits for in a browser waits for others and for the disk.
+pub(super) const BEGIN: Begin = Begin {
+    request: "BEGIN",
+    work: "BEGIN; SET LOCAL statement_timeout = 30000; SET LOCAL lock_timeout = 30000; \
+           SET LOCAL idle_in_transaction_session_timeout = 30000",
+};
+/// How long a start waits for the server, and how often it looks.
+const START_WITHIN: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// A connection is renewed after this time, so that a moved or resized server is noticed.
 const LIFETIME: Duration = Duration::from_mins(30);
 /// The server's own bounds: a statement that nobody waits for any more ends there too, and a transaction whose
@@ -26,12 +41,22 @@ const SESSION: &str = "SET statement_timeout = 1000; SET lock_timeout = 800; \
 pub struct PostgresUrl(Url);
 
 impl PostgresUrl {
-    /// Parses `postgres://user:password@host:port/database`, with the usual parameters (`sslmode`,
-    /// `sslrootcert`, …).
+    /// Parses `postgres://user:password@host:port/database`, with those of the usual parameters that name no
+    /// secrets: unknown ones would be logged with their value.
     pub fn parse(text: &str) -> Option<Self> {
+        const KNOWN: [&str; 7] = [
+            "sslmode",
+            "sslrootcert",
+            "sslcert",
+            "sslkey",
+            "host",
+            "application_name",
+            "statement-cache-capacity",
+        ];
         let url = Url::parse(text).ok()?;
-        let known = matches!(url.scheme(), "postgres" | "postgresql");
-        (known && url.path().len() > 1).then_some(Self(url))
+        let is_postgres = matches!(url.scheme(), "postgres" | "postgresql") && url.path().len() > 1;
+        let known = url.query_pairs().all(|(name, _)| KNOWN.contains(&name.as_ref()));
+        (is_postgres && known).then_some(Self(url))
     }
 }
 
@@ -51,11 +76,14 @@ impl fmt::Debug for PostgresUrl {
 }
 
 /// Connects with at most `connections` at once.
-pub(super) async fn open(url: &PostgresUrl, connections: u32) -> std::result::Result<Bounded, OpenError> {
+pub(super) async fn open(
+    url: &PostgresUrl,
+    connections: u32,
+    room: &Arc<Semaphore>,
+) -> std::result::Result<Bounded, OpenError> {
     migrate(url).await?;
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
-        .min_connections(1)
         .acquire_timeout(ACQUIRE_WITHIN)
         .max_lifetime(LIFETIME)
         .after_connect(|connection, _| {
@@ -65,22 +93,50 @@ pub(super) async fn open(url: &PostgresUrl, connections: u32) -> std::result::Re
             })
         });
     let pool = pool.connect(url.0.as_str()).await.map_err(unreachable)?;
-    Ok(Bounded::new(pool, STATEMENT_WITHIN))
+    Ok(Bounded::new(pool, PATIENCE.statement, room.clone()))
 }
 
 /// Brings the schema up to date over a connection without bounds: an index on a big table takes its time, and
 /// of several replicas that start together all but one wait for the lock.
 async fn migrate(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
-    let options = AnyPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10));
-    let pool: AnyPool = options.connect(url.0.as_str()).await.map_err(unreachable)?;
+    wait_for(url).await?;
+    let pool = AnyPoolOptions::new().max_connections(1).connect(url.0.as_str()).await.map_err(unreachable)?;
     let done = migrations::run(&pool, Kind::Postgres).await;
     pool.close().await;
     done
 }
 
+/// Waits a little for a server that is started at the same time. What goes wrong otherwise is said at once.
+async fn wait_for(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let connecting = tokio::time::timeout(START_WITHIN, AnyConnection::connect(url.0.as_str()));
+        let connected =
+            connecting.await.map_err(|_| OpenError::Unreachable("it does not answer".to_owned()))?;
+        match connected {
+            Ok(connection) => return connection.close().await.map_err(unreachable),
+            Err(sqlx::Error::Io(_)) if waited < START_WITHIN => {
+                tokio::time::sleep(RETRY_AFTER).await;
+                waited += RETRY_AFTER;
+            }
+            Err(error) => return Err(unreachable(error)),
+        }
+    }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
 fn unreachable(error: sqlx::Error) -> OpenError {
-    OpenError::Unreachable(error.to_string())
+    OpenError::Unreachable(match &error {
+        sqlx::Error::Database(database) => database.message().to_owned(),
+        sqlx::Error::Io(io) => io.to_string(),
+        other => other.to_string(),
+    })
+}
+
+/// Whether the server answers, and can be written to.
+pub(super) async fn ping(store: &Bounded) -> Result<()> {
+    let (in_recovery,): (bool,) = sqlx::query_as("SELECT pg_is_in_recovery()").fetch_one(store).await?;
+    if in_recovery { Err(StorageError::Away("the server only reads".to_owned())) } else { Ok(()) }
 }
 
 /// The next number. From a sequence, which no transaction waits for: a number whose transaction was undone is

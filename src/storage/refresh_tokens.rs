@@ -53,7 +53,7 @@ pub async fn rotate(tx: &mut Tx, hash: &SecretHash, sealed_successor: &str, now:
 /// Removes some tokens that expired before `before`. Returns how many.
 pub async fn remove_expired(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM refresh_tokens WHERE token_hash IN (\
+        "DELETE FROM refresh_tokens WHERE expires_at < $1 AND token_hash IN (\
          SELECT token_hash FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
     )
     .bind(before.0)

@@ -32,6 +32,15 @@ pub async fn record(tx: &mut Tx, hash: &SecretHash, session: &SessionRow, now: T
     Ok(())
 }
 
+/// Confirms, in a transaction that acts in its name, that a session has not ended: who ends it waits.
+pub async fn confirm(tx: &mut Tx, hash: &SecretHash) -> Result<bool> {
+    let done = sqlx::query("UPDATE sessions SET auth_time = auth_time WHERE token_hash = $1")
+        .bind(hash.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Ends a session.
 pub async fn revoke(tx: &mut Tx, hash: &SecretHash) -> Result<()> {
     sqlx::query("DELETE FROM sessions WHERE token_hash = $1").bind(hash.as_str()).execute(&mut **tx).await?;
@@ -41,7 +50,7 @@ pub async fn revoke(tx: &mut Tx, hash: &SecretHash) -> Result<()> {
 /// Removes some sessions that ended before `now`. Returns how many.
 pub async fn remove_expired(tx: &mut Tx, now: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM sessions WHERE token_hash IN (\
+        "DELETE FROM sessions WHERE expires_at <= $1 AND token_hash IN (\
          SELECT token_hash FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
     )
     .bind(now.0)

@@ -23,24 +23,30 @@ pub async fn record(tx: &mut Tx, key: &SigningKeyRow) -> Result<()> {
     Ok(())
 }
 
+const PUBLISHED: &str = "SELECT kid, alg, sealed_private_key, public_jwk, created_at, active_from \
+    FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at, active_from, kid";
+
+/// As [`Store::list_signing_keys`], in the transaction that may add one.
+pub async fn list(tx: &mut Tx) -> Result<Vec<SigningKeyRow>> {
+    let rows: Vec<Row> = sqlx::query_as(PUBLISHED).fetch_all(&mut **tx).await?;
+    Ok(rows.into_iter().map(parse).collect())
+}
+
 impl Store {
     /// Every key that is published, oldest first.
     pub async fn list_signing_keys(&self) -> Result<Vec<SigningKeyRow>> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT kid, alg, sealed_private_key, public_jwk, created_at, active_from FROM signing_keys \
-             WHERE retired_at IS NULL ORDER BY created_at, active_from, kid",
-        )
-        .fetch_all(self.read())
-        .await?;
-        let parse =
-            |(kid, alg, sealed_private_key, public_jwk, created_at, active_from): Row| SigningKeyRow {
-                kid,
-                alg,
-                sealed_private_key,
-                public_jwk,
-                created_at: Timestamp(created_at),
-                active_from: Timestamp(active_from),
-            };
+        let rows: Vec<Row> = sqlx::query_as(PUBLISHED).fetch_all(self.read()).await?;
         Ok(rows.into_iter().map(parse).collect())
+    }
+}
+
+fn parse((kid, alg, sealed_private_key, public_jwk, created_at, active_from): Row) -> SigningKeyRow {
+    SigningKeyRow {
+        kid,
+        alg,
+        sealed_private_key,
+        public_jwk,
+        created_at: Timestamp(created_at),
+        active_from: Timestamp(active_from),
     }
 }

@@ -1,30 +1,45 @@
 //! What is particular to SQLite: how its file is opened, and how numbers are handed out.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::AnyPool;
 use sqlx::Executor as _;
 use sqlx::any::AnyPoolOptions;
 
+use tokio::sync::Semaphore;
+
 use super::bounded::Bounded;
-use super::{Kind, OpenError, Result, Tx, migrations};
+use super::{Begin, Kind, OpenError, Patience, Result, Tx, migrations};
 
 /// How long a request waits for a connection before it is told to come back.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(2);
-/// How long a statement may take.
-const STATEMENT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a statement may take, and a transaction.
+pub(super) const PATIENCE: Patience = Patience {
+    statement: Duration::from_secs(5),
+    request: Duration::from_secs(5),
+    work: Duration::from_mins(1),
+};
+/// `IMMEDIATE` takes the writer's lock at once, so that a transaction never fails half way for having read first.
+pub(super) const BEGIN: Begin = Begin { request: "BEGIN IMMEDIATE", work: "BEGIN IMMEDIATE" };
+/// How often opening the file is tried, each time for as long.
+const OPENING_TRIES: u32 = 5;
 /// Readers: enough to use every core, few enough that their page caches stay small.
 const READERS: u32 = 4;
 
 /// Opens the file, creating it if need be: the readers and the one writer.
-pub(super) async fn open(path: &Path) -> std::result::Result<(Bounded, Bounded), OpenError> {
+pub(super) async fn open(
+    path: &Path,
+    room: &Arc<Semaphore>,
+) -> std::result::Result<(Bounded, Bounded), OpenError> {
     create_folder_of(path)?;
     let url = format!("sqlite://{}?mode=rwc", path.display());
     let write = pool(&url, 1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").await?;
     migrations::run(&write, Kind::Sqlite).await?;
     let read = pool(&url, READERS, "PRAGMA query_only = ON;").await?;
-    Ok((Bounded::new(read, STATEMENT_WITHIN), Bounded::new(write, STATEMENT_WITHIN)))
+    let bounded = |pool| Bounded::new(pool, PATIENCE.statement, room.clone());
+    Ok((bounded(read), bounded(write)))
 }
 
 async fn pool(url: &str, size: u32, pragmas: &'static str) -> std::result::Result<AnyPool, OpenError> {
@@ -37,7 +52,21 @@ async fn pool(url: &str, size: u32, pragmas: &'static str) -> std::result::Resul
             })
         },
     );
-    options.connect(url).await.map_err(|error| OpenError::Unreadable(error.to_string()))
+    // A start may take longer than a request may wait: the first sync of a busy disk, say.
+    let mut opened = options.clone().connect(url).await;
+    for _ in 1..OPENING_TRIES {
+        if !matches!(opened, Err(sqlx::Error::PoolTimedOut)) {
+            break;
+        }
+        opened = options.clone().connect(url).await;
+    }
+    opened.map_err(|error| OpenError::Unreadable(error.to_string()))
+}
+
+/// Whether the file answers.
+pub(super) async fn ping(store: &Bounded) -> Result<()> {
+    sqlx::query("SELECT 1").execute(store).await?;
+    Ok(())
 }
 
 /// The next number: gapless, because the counter is part of the transaction, and there is one writer anyway.

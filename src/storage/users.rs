@@ -101,6 +101,20 @@ pub async fn record(tx: &mut Tx, user: &User) -> Result<Recorded> {
     Ok(if done.rows_affected() == 1 { Recorded::Yes } else { Recorded::Taken })
 }
 
+/// Confirms, in the transaction that signs a user in, that the password is still the one that was checked and the
+/// account not disabled: a new password ends every session, also one that is being made.
+pub async fn confirm(tx: &mut Tx, user: &User) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE users SET password_hash = password_hash \
+         WHERE user_id = $1 AND password_hash = $2 AND disabled_at IS NULL",
+    )
+    .bind(user.user_id.as_str())
+    .bind(&user.password_hash)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Sets the password, and thereby ends the user's browser sessions. `false` when there is no such user.
 pub async fn set_password(tx: &mut Tx, user_id: &UserId, password_hash: &str) -> Result<bool> {
     let done = sqlx::query("UPDATE users SET password_hash = $2 WHERE user_id = $1")

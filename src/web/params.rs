@@ -33,13 +33,11 @@ impl Params {
     pub fn get(&self, name: &'static str) -> Result<Option<&str>, Error> {
         match self.bytes(name)? {
             None => Ok(None),
-            Some(value) => std::str::from_utf8(value)
-                .map(Some)
-                .map_err(|_| invalid_request("a parameter is not UTF-8").detail(name)),
+            Some(value) => text(value).map(Some).map_err(|error| error.detail(name)),
         }
     }
 
-    /// As [`Self::get`], without asking for UTF-8: for `state`, which goes back byte for byte.
+    /// As [`Self::get`], without asking for text: for `state`, which goes back byte for byte.
     pub fn bytes(&self, name: &'static str) -> Result<Option<&[u8]>, Error> {
         let mut values = self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_slice());
         let first = values.next();
@@ -52,7 +50,7 @@ impl Params {
     /// The first value of a parameter, even an empty one; `None` when it was not sent.
     pub fn first_or_empty(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(given, _)| given == name)?;
-        std::str::from_utf8(value).ok()
+        text(value).ok()
     }
 
     /// Every value of a parameter that may be repeated (`resource`, RFC 8707 §2; `scope` of our own form).
@@ -60,8 +58,16 @@ impl Params {
         self.0
             .iter()
             .filter(move |(given, value)| given == name && !value.is_empty())
-            .map(|(_, value)| std::str::from_utf8(value).unwrap_or("\u{fffd}"))
+            .map(|(_, value)| text(value).unwrap_or("\u{fffd}"))
     }
+}
+
+/// A value as text. Without the null character, which no database of ours is asked to hold: PostgreSQL cannot.
+fn text(value: &[u8]) -> Result<&str, Error> {
+    if value.contains(&0) {
+        return Err(invalid_request("a parameter contains a null character"));
+    }
+    std::str::from_utf8(value).map_err(|_| invalid_request("a parameter is not UTF-8"))
 }
 
 fn decode(text: &[u8]) -> Vec<u8> {
@@ -90,6 +96,14 @@ mod tests {
         assert_eq!(params.get("s").unwrap(), Some("a+b c%25"));
         assert_eq!(params.bytes("bin").unwrap(), Some(&[0xff, 0][..]));
         assert!(params.get("bin").is_err());
+    }
+
+    #[test]
+    fn a_null_character_is_no_text() {
+        let params = Params::parse(b"a=x%00").unwrap();
+        assert!(params.get("a").is_err());
+        assert_eq!(params.first_or_empty("a"), None);
+        assert_eq!(params.all("a").collect::<Vec<_>>(), ["\u{fffd}"]);
     }
 
     #[test]

@@ -44,7 +44,13 @@ impl fmt::Display for DisplayName {
 /// `raw` as one line of visible text, cut to [`NAME_LIMIT`] characters with an ellipsis.
 #[must_use]
 pub fn display_name(raw: &str) -> String {
-    let mut shown: Vec<char> = Vec::with_capacity(NAME_LIMIT + 1);
+    visible(raw, NAME_LIMIT)
+}
+
+/// `raw` as one line of visible text, cut to `limit` characters with an ellipsis.
+#[must_use]
+pub fn visible(raw: &str, limit: usize) -> String {
+    let mut shown: Vec<char> = Vec::new();
     let mut marks = 0;
     for c in raw.chars() {
         let c = if c.is_whitespace() { ' ' } else { c };
@@ -56,8 +62,8 @@ pub fn display_name(raw: &str) -> String {
             continue;
         }
         shown.push(c);
-        if shown.len() > NAME_LIMIT {
-            shown.truncate(NAME_LIMIT - 1);
+        if shown.len() > limit {
+            shown.truncate(limit.saturating_sub(1));
             return shown.into_iter().collect::<String>().trim_end().to_owned() + "…";
         }
     }

@@ -44,6 +44,32 @@ pub(crate) fn age(url: &str, prefix: &str, duration: std::time::Duration) {
     aged.unwrap();
 }
 
+/// Every key under a prefix with what it holds, one a line; on the node of this URL.
+pub(crate) fn dump(url: &str, prefix: &str) -> String {
+    let mut connection = Client::open(url).unwrap().get_connection().unwrap();
+    let keys: Vec<String> = cmd("KEYS").arg(format!("{prefix}:*")).query(&mut connection).unwrap();
+    let line = |key: String| {
+        let kind: String = cmd("TYPE").arg(&key).query(&mut connection).unwrap();
+        let read = if kind == "hash" { "HGETALL" } else { "GET" };
+        let held: redis::Value = cmd(read).arg(&key).query(&mut connection).unwrap();
+        let held = match held {
+            redis::Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            other => format!("{:?}", Vec::<String>::from_redis_value(other).unwrap()),
+        };
+        format!("{key} {held}\n")
+    };
+    keys.into_iter().map(line).collect()
+}
+
+/// Forgets every key under a prefix, on the node of this URL.
+pub(crate) fn forget(url: &str, prefix: &str) {
+    let mut connection = Client::open(url).unwrap().get_connection().unwrap();
+    let keys: Vec<String> = cmd("KEYS").arg(format!("{prefix}:*")).query(&mut connection).unwrap();
+    if !keys.is_empty() {
+        cmd("DEL").arg(keys).exec(&mut connection).unwrap();
+    }
+}
+
 /// A running server; it ends with this value.
 pub(crate) struct Redis {
     keeper: Keeper,

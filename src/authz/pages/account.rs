@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::activity::ActivityView;
 use super::consent::{ClientKind, Destination};
 use super::scope_words::ScopeWords;
 use crate::web::moment::Moment;
@@ -23,8 +24,6 @@ pub struct AccountPage {
     pub notice: Option<AccountNotice>,
     /// The live grants, newest first.
     pub apps: Vec<AppView>,
-    /// What apps did lately, newest first; empty shows nothing.
-    pub activity: Vec<ActivityView>,
     /// The address that an MCP client is given.
     pub mcp_url: String,
 }
@@ -36,6 +35,8 @@ pub enum AccountNotice {
     Revoked {
         /// The client's name.
         client_name: DisplayName,
+        /// The grant, whose activity can still be read.
+        grant_id: String,
     },
     /// The grant was revoked earlier, or is not this user's.
     NothingToRevoke,
@@ -62,17 +63,21 @@ pub struct AppView {
     pub last_used: Option<Moment>,
     /// When it ends by itself.
     pub expires: Option<Moment>,
+    /// How often it may call, and what is left of that now; empty when nobody knows at the moment.
+    pub limits: Vec<LimitView>,
+    /// What it did last, newest first.
+    pub activity: Vec<ActivityView>,
 }
 
-/// One event of the audit log that concerns this user.
+/// A limit of one app.
 #[derive(Debug)]
-pub struct ActivityView {
-    /// When it happened.
-    pub at: Moment,
-    /// The client that did it.
-    pub client_name: DisplayName,
-    /// What it did, in words: `Closed ticket T-12`.
-    pub deed: String,
-    /// Whether it was refused.
-    pub refused: bool,
+pub struct LimitView {
+    /// What it limits, after "Can": `read`.
+    pub what: &'static str,
+    /// How many calls may be made at once now.
+    pub left: u32,
+    /// How many at most.
+    pub most: u32,
+    /// How fast they grow back: `120 a minute`.
+    pub rate: String,
 }

@@ -1,18 +1,17 @@
 //! Every page, for the tests beside this file; and, on demand, as files to look at:
 //! `cargo test --lib gallery -- --ignored` writes `target/pages/`.
 
-use super::account::{AccountNotice, ActivityView};
+use super::account::AccountNotice;
 use super::connected::ConnectedPage;
 use super::consent::{ClientKind, ScopeStanding};
 use super::errors;
 use super::login::{LoginPage, LoginProblem};
 use super::samples::{
-    HOSTILE, HOSTILE_NAME, NOW, account, app, app_view, consent, document, home, html, loopback, scope,
-    setup, web, widening,
+    HOSTILE, HOSTILE_NAME, account, activity_page, app, app_view, consent, document, home, html, loopback,
+    scope, setup, web, widening,
 };
 use super::setup::SetupProblems;
 use super::signed_out::SignedOutPage;
-use crate::web::moment::Moment;
 use crate::web::page::ErrorPage;
 use crate::web::text::{DisplayName, HttpsLink};
 
@@ -105,18 +104,9 @@ fn account_pages() -> Vec<(&'static str, &'static str, String)> {
         app_view(5, "Cursor", document("cursor.com"), app("cursor")),
         app_view(9, "MCP Inspector", ClientKind::Dynamic, loopback()),
     ];
-    let event = |minutes: i64, deed: &str, refused| ActivityView {
-        at: Moment::from_unix_ms(NOW - minutes * 60_000),
-        client_name: DisplayName::of("Claude"),
-        deed: deed.to_owned(),
-        refused,
-    };
-    let mut busy = account(few, Some(AccountNotice::Revoked { client_name: DisplayName::of("VS Code") }));
-    busy.activity = vec![
-        event(3, "Closed ticket T-118", false),
-        event(9, "Commented on ticket T-118", false),
-        event(75, "Close ticket T-7: the permission was missing", true),
-    ];
+    let revoked =
+        AccountNotice::Revoked { client_name: DisplayName::of("VS Code"), grant_id: "grant-1".into() };
+    let busy = account(few, Some(revoked));
     let many = (1..=12).map(|index| {
         let name = if index % 4 == 0 { HOSTILE_NAME.to_owned() } else { format!("App number {index}") };
         app_view(index, &name, ClientKind::Dynamic, web(&format!("{}.example", "a".repeat(60))))
@@ -129,6 +119,9 @@ fn account_pages() -> Vec<(&'static str, &'static str, String)> {
             "Connected apps",
             html(&account(many.collect(), Some(AccountNotice::NothingToRevoke))),
         ),
+        ("activity", "did for you", html(&activity_page("Claude", "Replaced the toner.", Some(4711)))),
+        ("activity_empty", "did for you", html(&activity_page("Claude", "", None))),
+        ("activity_hostile", "did for you", html(&activity_page(HOSTILE_NAME, HOSTILE, None))),
     ]
 }
 

@@ -12,12 +12,15 @@
 //! | [`consent::ConsentPage`] | `/consent/{id}` | `/consent/{id}` |
 //! | [`connected::ConnectedPage`] | `/consent/{id}`, after it was answered | |
 //! | [`account::AccountPage`] | `/account` | `/account/revoke`, `/logout` |
+//! | [`activity::ActivityPage`] | `/account/apps/{grant_id}/activity` | `/logout` |
 //! | [`signed_out::SignedOutPage`] | `/logout` | |
 //! | [`errors`] | wherever an authorization request cannot go on | |
 
 pub mod account;
+pub mod activity;
 pub mod connected;
 pub mod consent;
+pub mod deed_words;
 pub mod errors;
 pub mod home;
 pub mod login;

@@ -2,15 +2,17 @@
 
 use askama::Template;
 
-use super::account::{AccountNotice, AccountPage, AppView};
+use super::account::{AccountNotice, AccountPage, AppView, LimitView};
+use super::activity::{ActivityPage, ActivityView};
 use super::consent::{
     ClientKind, ClientView, ConsentPage, ConsentProblem, Destination, ScopeStanding, ScopeView,
 };
+use super::deed_words::Particular;
 use super::home::HomePage;
 use super::scope_words::scope_words;
 use super::setup::{SetupPage, SetupProblems};
 use crate::web::moment::Moment;
-use crate::web::text::DisplayName;
+use crate::web::text::{DisplayName, visible};
 
 /// Breaks out of an attribute or an element wherever escaping is missing.
 pub(super) const HOSTILE: &str = "\"'><script>alert(1)</script>&";
@@ -89,10 +91,62 @@ pub(super) fn app_view(index: i64, name: &str, kind: ClientKind, destination: De
         created: Moment::from_unix_ms(NOW - index * DAY),
         last_used: (index % 2 == 0).then(|| Moment::from_unix_ms(NOW - 60_000)),
         expires: (index % 3 > 0).then(|| Moment::from_unix_ms(NOW + 30 * DAY)),
+        limits: if index % 4 == 0 {
+            Vec::new()
+        } else {
+            vec![limit("read", 118, 120), limit("write", 0, 20)]
+        },
+        activity: if index % 5 == 0 { Vec::new() } else { activity("Replaced the toner.") },
+    }
+}
+
+fn limit(what: &'static str, left: u32, most: u32) -> LimitView {
+    LimitView { what, left, most, rate: format!("{most} a minute") }
+}
+
+/// What an app did, which said `text` in it.
+pub(super) fn activity(text: &str) -> Vec<ActivityView> {
+    let event =
+        |minutes: i64, deed: &str, refusal: Option<&str>, particulars: &[(&str, &str)]| ActivityView {
+            at: Moment::from_unix_ms(NOW - minutes * 60_000),
+            deed: deed.to_owned(),
+            particulars: particulars.iter().map(|(name, value)| particular(name, value)).collect(),
+            refusal: refusal.map(str::to_owned),
+        };
+    let long = format!("{} (5000 characters)", "Colleagues report that ".repeat(4));
+    vec![
+        event(3, "Closed ticket T-118", None, &[("Resolution", text)]),
+        event(
+            9,
+            "Opened ticket T-118",
+            None,
+            &[("Title", "Printer"), ("Text", &long), ("Priority", "medium")],
+        ),
+        event(75, "Tried to close ticket T-7", Some("You have not allowed this app to do that."), &[]),
+    ]
+}
+
+fn particular(name: &str, value: &str) -> Particular {
+    Particular { name: name.to_owned(), value: visible(value, 120) }
+}
+
+pub(super) fn activity_page(name: &str, text: &str, older: Option<i64>) -> ActivityPage {
+    let [username, role, csrf, grant_id] = ["alice", "Support agent", "csrf-1", "grant-1"].map(str::to_owned);
+    ActivityPage {
+        username,
+        role,
+        csrf,
+        grant_id,
+        client_name: DisplayName::of(name),
+        created: Moment::from_unix_ms(NOW - 3 * DAY),
+        is_live: older.is_some(),
+        events: if text.is_empty() { Vec::new() } else { activity(text) },
+        is_newest: text.is_empty(),
+        older,
     }
 }
 
 pub(super) fn account(apps: Vec<AppView>, notice: Option<AccountNotice>) -> AccountPage {
     let [username, role, csrf, mcp_url] = ["alice", "Support agent", "csrf-1", MCP_URL].map(str::to_owned);
-    AccountPage { username, role, csrf, notice, apps, activity: Vec::new(), mcp_url }
+    AccountPage { username, role, csrf, notice, apps, mcp_url }
 }

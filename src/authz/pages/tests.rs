@@ -3,7 +3,9 @@
 use super::account::AccountNotice;
 use super::consent::{ClientKind, Destination};
 use super::gallery::pages;
-use super::samples::{account, app, app_view, consent, document, html, loopback, web, widening};
+use super::samples::{
+    account, activity_page, app, app_view, consent, document, html, loopback, web, widening,
+};
 use crate::web::text::DisplayName;
 
 /// The text between `start` and the next `end`.
@@ -163,7 +165,8 @@ fn a_widened_grant_shows_what_is_new() {
 #[test]
 fn the_account_page_keeps_its_forms() {
     let apps = vec![app_view(2, "Cursor", document("cursor.com"), loopback())];
-    let notice = AccountNotice::Revoked { client_name: DisplayName::of("VS Code") };
+    let notice =
+        AccountNotice::Revoked { client_name: DisplayName::of("VS Code"), grant_id: "grant-9".into() };
     let html = html(&account(apps, Some(notice)));
     for part in [
         "<title>Connected apps · Mandate</title>",
@@ -174,9 +177,31 @@ fn the_account_page_keeps_its_forms() {
         ">Sign out</button>",
         "<time datetime=\"2026-11-21T00:20:00Z\">21 November 2026, 00:20 UTC</time>",
         "<bdi>VS Code</bdi> can no longer use your tickets.",
+        "href=\"/account/apps/grant-9/activity\"",
+        "href=\"/account/apps/grant-2/activity\">All activity<span class=\"sr\"> of Cursor</span></a>",
+        "<dt>Can read now</dt><dd>118 of 120 times <span class=\"note\">(120 a minute)</span></dd>",
     ] {
         assert!(html.contains(part), "{part}");
     }
+}
+
+#[test]
+fn the_activity_page_pages_with_links() {
+    let first = html(&activity_page("Cursor", "done", Some(4711)));
+    for part in [
+        "href=\"/account/apps/grant-1/activity?before=4711\">Older</a>",
+        "href=\"/account/apps/grant-1/activity\">Newest</a>",
+        "href=\"/account\"",
+        "Tried to close ticket T-7 <span class=\"badge doubt\">Refused</span>",
+        "You have not allowed this app to do that.",
+        "<dt>Resolution</dt><dd><bdi>done</bdi></dd>",
+    ] {
+        assert!(first.contains(part), "{part}");
+    }
+    let empty = html(&activity_page("Cursor", "", None));
+    assert!(
+        empty.contains("Nothing yet.") && empty.contains("no access any more") && !empty.contains("Pages")
+    );
 }
 
 #[test]

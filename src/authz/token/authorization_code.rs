@@ -3,6 +3,8 @@
 use super::{Issued, Presented, issue};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::authz::lasting;
+use crate::ephemeral::Key;
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_request, server_error};
 use crate::oauth::secret::{AuthorizationCode, RefreshToken, SecretHash};
 use crate::storage::codes::{CodeRow, Redemption};
@@ -31,7 +33,9 @@ impl<'a> CodeRedemption<'a> {
         let unknown = || invalid_grant("the code is unknown or has expired");
         let hash = AuthorizationCode::presented(code).ok_or_else(unknown)?.hash();
         let row = self.app.store.find_code(&hash).await?.ok_or_else(unknown)?;
-        if row.consumed_at.is_none() && row.expires_at <= self.app.now() {
+        if row.consumed_at.is_none()
+            && !lasting::lasts(self.app, Key::Code(hash.as_str()), row.expires_at).await?
+        {
             return Err(unknown().detail("expired"));
         }
         let grant = self.app.store.find_grant(&row.grant_id).await?.ok_or_else(unknown)?;
@@ -78,7 +82,7 @@ impl<'a> CodeRedemption<'a> {
         };
         let mut tx = app.store.write().await?;
         let redemption = codes::redeem(&mut tx, hash, now).await?;
-        if redemption == Redemption::Expired {
+        if redemption == Redemption::Gone {
             undo(tx).await?;
             return Err(invalid_grant("the code is unknown or has expired"));
         }
@@ -88,7 +92,10 @@ impl<'a> CodeRedemption<'a> {
             app.commit_ending(tx, &[grant.key()]).await?;
             return Err(invalid_grant("the code was used before; what it gave is revoked"));
         }
-        grants::activate(&mut tx, &grant.grant_id, now).await?;
+        if !grants::activate(&mut tx, &grant.grant_id, now).await? {
+            undo(tx).await?;
+            return Err(invalid_grant("the grant of this code was revoked"));
+        }
         let expires_at = now.plus(app.config.tokens.refresh_token_lifetime);
         refresh_tokens::record(&mut tx, &refresh_token.hash(), &grant.grant_id, now, expires_at).await?;
         clients::touch(&mut tx, &grant.client.client_id, now).await?;

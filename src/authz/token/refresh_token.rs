@@ -6,10 +6,14 @@
 //! nobody is signed out. After that, or from another client, a rotated token is a stolen one: the grant ends,
 //! committed before the refusal is sent.
 
+use std::time::Duration;
+
 use super::{Issued, Presented, issue};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::authz::lasting;
 use crate::clock::Timestamp;
+use crate::ephemeral::Key;
 use crate::keys::{derive, open_with, seal_with};
 use crate::oauth::Scopes;
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_request, server_error};
@@ -58,7 +62,7 @@ impl<'a> RefreshRotation<'a> {
         }
         let own = grant.client.client_id == *self.presented.client_id;
         if let Some((rotated_at, _)) = &row.rotated
-            && (!own || now.since(*rotated_at) > self.app.config.tokens.refresh_grace)
+            && !(own && self.is_forgiven(&token, *rotated_at).await?)
         {
             return Err(self.punish(&grant, *rotated_at, now).await?);
         }
@@ -77,6 +81,12 @@ impl<'a> RefreshRotation<'a> {
         }
         let (_, _, grant) = self.found.insert((token, row, grant));
         Ok(grant)
+    }
+
+    /// Whether the grace after a rotation lasts, its last millisecond included.
+    async fn is_forgiven(&self, token: &RefreshToken, rotated_at: Timestamp) -> Result<bool, Error> {
+        let until = rotated_at.plus(self.app.config.tokens.refresh_grace).plus(Duration::from_millis(1));
+        lasting::lasts(self.app, Key::Rotated(token.hash().as_str()), until).await
     }
 
     /// Rotates and issues. `scopes` are those of the new access token; the grant keeps its own.
@@ -106,6 +116,7 @@ impl<'a> RefreshRotation<'a> {
         let (app, now) = (self.app, self.app.now());
         let successor = RefreshToken::issue(&app.random);
         let sealed = seal_with(&key_from(token)?, successor.reveal().as_bytes(), &app.random)?;
+        lasting::begin(app, Key::Rotated(token.hash().as_str()), app.config.tokens.refresh_grace).await?;
         let mut tx = app.store.write().await?;
         if refresh_tokens::rotate(&mut tx, &token.hash(), &sealed, now).await? {
             let expires_at = now.plus(app.config.tokens.refresh_token_lifetime);

@@ -20,6 +20,7 @@ use super::admission::{
 };
 use super::{Ephemeral, EphemeralError, Key, Meter, Quota, Rate, Result};
 use crate::clock::{Clock, Timestamp};
+use crate::oauth::secret::SecretHash;
 use gcra::{end_of, judge, micros, standing};
 use shelf::Shelf;
 
@@ -37,8 +38,7 @@ pub struct Memory {
 struct State {
     values: Shelf<String>,
     seen: Shelf<()>,
-    // By key: the digest of what it stands for, and how far it is.
-    claims: Shelf<(String, Record)>,
+    claims: Shelf<Record>,
     // GCRA: the theoretical arrival time of the next event, in unix microseconds.
     arrivals: Shelf<i64>,
 }
@@ -100,19 +100,25 @@ impl State {
     fn claim(&mut self, key: &ClaimKey<'_>, now: Timestamp) -> Claim {
         let (name, claims) = (claimed(key), &mut self.claims);
         claims.sweep(now);
-        if let Some((recorded, record)) = claims.get(&name, now) {
-            return record.judge(recorded, key.digest);
+        if let Some(record) = claims.get(&name, now) {
+            return record.judge(key);
         }
-        let size = name.len() + key.digest.len();
+        let size = name.len() + key.attempt.len();
         claims.make_room(size);
-        let held = (key.digest.to_owned(), Record::Held(key.attempt.to_owned()));
-        claims.insert(name, held, now.plus(CLAIM_HELD), size);
+        claims.insert(name, Record::Held(key.attempt.to_owned()), now.plus(CLAIM_HELD), size);
         Claim::Run
     }
 }
 
+/// The limits of a user's client, each with its meter.
+fn meters<'a>(user_id: &str, client_id: &str, limits: &'a [Limit<'a>]) -> Vec<(String, &'a Limit<'a>)> {
+    let meter = |limit: &Limit<'_>| format!("calls:{}:{user_id}:{client_id}", limit.name);
+    limits.iter().map(|limit| (meter(limit), limit)).collect()
+}
+
 fn claimed(key: &ClaimKey<'_>) -> String {
-    format!("{}:{}:{}", key.user_id, key.key, key.client_id)
+    // A digest, because both may hold colons: two pairs must never have one name.
+    format!("{}:{}:{}", key.user_id, SecretHash::of(key.client_id).as_str(), key.key)
 }
 
 #[async_trait]
@@ -200,11 +206,10 @@ impl Ephemeral for Memory {
 
     async fn admit(&self, admission: Admission<'_>) -> Result<Admitted> {
         let Admission { grant, client_id, known: Some(known), limits, claim } = admission else {
-            return Ok(Admitted::UnknownGrant);
+            return Ok(Admitted::UnknownGrant { asked_at: 0 });
         };
         let now = self.clock.now();
-        let meter = |limit| format!("calls:{}:{}:{client_id}", limit, grant.user_id);
-        let meters: Vec<_> = limits.iter().map(|limit| (meter(limit.name), limit)).collect();
+        let meters = meters(&grant.user_id, client_id, limits);
         let state = &mut *self.lock();
         if let Some((limit, retry_after)) = state.exceeded(&meters, now) {
             let standings = state.standings(&meters, now);
@@ -214,7 +219,12 @@ impl Ephemeral for Memory {
             state.count(meter, limit.rate, now);
         }
         let claim = claim.map(|key| state.claim(&key, now));
-        Ok(Admitted::In { grant: known.to_owned(), standings: state.standings(&meters, now), claim })
+        Ok(Admitted::In { grant: known.facts.to_owned(), standings: state.standings(&meters, now), claim })
+    }
+
+    async fn standings(&self, user_id: &str, client_id: &str, limits: &[Limit<'_>]) -> Result<Vec<Standing>> {
+        let now = self.clock.now();
+        Ok(self.lock().standings(&meters(user_id, client_id, limits), now))
     }
 
     async fn claim(&self, key: ClaimKey<'_>) -> Result<Claim> {
@@ -231,11 +241,11 @@ impl Ephemeral for Memory {
                 let size = name.len() + key.digest.len() + result.len();
                 claims.remove(&name);
                 claims.make_room(size);
-                let done = (key.digest.to_owned(), Record::Done(result));
+                let done = Record::Done(key.digest.to_owned(), result);
                 claims.insert(name, done, now.plus(RESULT_REMEMBERED), size);
             }
             Settled::Released => {
-                let own = |(_, record): &(String, Record)| *record == Record::Held(key.attempt.to_owned());
+                let own = |record: &Record| *record == Record::Held(key.attempt.to_owned());
                 if claims.get(&name, now).is_some_and(own) {
                     claims.remove(&name);
                 }
@@ -244,8 +254,12 @@ impl Ephemeral for Memory {
         Ok(())
     }
 
-    async fn end_grants(&self, _: &[GrantKey]) -> Result<()> {
-        // None is remembered here: another process may change the same database.
+    // No grant is remembered here: another process may change the same database.
+    async fn end_grants(&self, _: &[GrantKey], _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn unmark_grant(&self, _: &GrantKey, _: &str) -> Result<()> {
         Ok(())
     }
 

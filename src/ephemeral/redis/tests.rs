@@ -18,7 +18,7 @@ struct Shared {
 impl Shared {
     async fn open(nodes: Vec<String>, prefix: &'static str) -> Self {
         let url = RedisUrl::parse(&nodes.join(","), prefix).unwrap();
-        Self { store: Arc::new(Redis::open(&url).await.unwrap()), nodes, prefix }
+        Self { store: Arc::new(Redis::open(&url, 1024).await.unwrap()), nodes, prefix }
     }
 }
 

@@ -106,6 +106,11 @@ static ALL: [&Tool; 5] = [
     &close_ticket::TOOL,
 ];
 
+/// The names of all tools.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|tool| tool.name)
+}
+
 /// The tools that are offered. Those that a token does not reach are among them, because a client must know a
 /// tool to ask for its scope.
 pub(super) fn offered(config: &Mcp) -> impl Iterator<Item = &'static Tool> {

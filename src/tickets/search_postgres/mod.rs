@@ -15,21 +15,20 @@
 //! 3. the index is asked for everything, and given up when there are more than [`FEW`]: enough when they are rare;
 //! 4. more and more blocks are asked until the page is full.
 
+mod index;
+
 use std::ops::RangeInclusive;
 
 use sqlx::Row as _;
-use unicode_normalization::UnicodeNormalization as _;
 
 use super::query::{Position, Query, Tier};
 use super::search::{Page, Search};
 use super::store::{characters, ticket};
-use super::ticket::{Ticket, TicketId};
-use super::words::{is_combining_diacritic, words};
-use crate::storage::{Result, Store, Tx};
+use super::ticket::Ticket;
+use crate::storage::{Result, Store};
+use index::folded;
+pub(super) use index::index;
 
-/// How many of a ticket's comments are searched, from the first: what bounds the cost of adding one, since a
-/// ticket is indexed as a whole.
-const COMMENTS_INDEXED: i64 = 30;
 /// How many tickets are looked at before the index is asked.
 const WALKED: usize = 100;
 /// How many matches are fetched to be sorted here.
@@ -171,7 +170,7 @@ impl<'a> Asked<'a> {
             Query::Everything => (String::new(), String::new()),
             Query::Phrases(phrases) => (
                 joined(phrases, " <-> "),
-                phrases.iter().flatten().map(quoted).collect::<Vec<_>>().join(" & "),
+                phrases.iter().flatten().map(|word| quoted(word)).collect::<Vec<_>>().join(" & "),
             ),
         };
         let status = search.status.map(super::Status::as_str);
@@ -321,48 +320,16 @@ fn bound(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A word without its diacritics, as the index of the other database folds it too. Case and endings are the text
-/// search configuration's affair.
-fn folded(word: &str) -> String {
-    word.nfd().filter(|c| !is_combining_diacritic(*c)).collect()
-}
-
 // Words hold no quotes, so nothing needs escaping.
-fn quoted(word: &String) -> String {
+fn quoted(word: &str) -> String {
     format!("'{}'", folded(word))
 }
 
 fn joined(phrases: &[Vec<String>], by: &str) -> String {
-    let phrase = |words: &Vec<String>| format!("({})", words.iter().map(quoted).collect::<Vec<_>>().join(by));
+    let phrase = |words: &Vec<String>| {
+        format!("({})", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(by))
+    };
     phrases.iter().map(phrase).collect::<Vec<_>>().join(" & ")
-}
-
-/// Brings the index up to date with a ticket, in the transaction that changed it.
-pub(super) async fn index(tx: &mut Tx, id: TicketId) -> Result<()> {
-    let (title, body): (String, String) = sqlx::query_as("SELECT title, body FROM tickets WHERE number = $1")
-        .bind(id.number())
-        .fetch_one(&mut **tx)
-        .await?;
-    let comments: Vec<(String,)> =
-        sqlx::query_as("SELECT body FROM comments WHERE ticket_number = $1 ORDER BY number LIMIT $2")
-            .bind(id.number())
-            .bind(COMMENTS_INDEXED)
-            .fetch_all(&mut **tx)
-            .await?;
-    let title = words(&format!("{id} {title}"));
-    let mut text = words(&body);
-    text.extend(comments.iter().flat_map(|(comment,)| words(comment)));
-    let column = |words: &[String]| words.iter().map(|word| folded(word)).collect::<Vec<_>>().join(" ");
-    sqlx::query(
-        "UPDATE tickets SET words = setweight(to_tsvector('mandate', $2), 'A') || to_tsvector('mandate', $3) \
-         WHERE number = $1",
-    )
-    .bind(id.number())
-    .bind(column(&title))
-    .bind(column(&text))
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,10 @@
+//! Many replicas: they lose nothing and double nothing, what is revoked on one is refused on all, and what is away
+//! makes them refuse, quickly.
+
+mod crash;
+mod faults;
+mod races;
+mod revocation;
+mod rolling;
+mod skew;
+mod support;
