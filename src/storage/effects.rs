@@ -106,7 +106,8 @@ pub async fn release(tx: &mut Tx, key: EffectKey<'_>) -> Result<()> {
 pub async fn remove_older(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(
         "DELETE FROM effects WHERE created_at < $1 AND (user_id, client_id, idempotency_key) IN (\
-         SELECT user_id, client_id, idempotency_key FROM effects WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
+         SELECT user_id, client_id, idempotency_key FROM effects WHERE created_at < $1 \
+         ORDER BY created_at LIMIT $2)",
     )
     .bind(before.0)
     .bind(i64::from(at_most))
