@@ -23,7 +23,8 @@ const SECONDS = Number(process.argv[2] ?? 10);
 const CHAINS = 16;
 /** The cores that the server leaves to the others. */
 const REST = `1-${os.cpus().length - 1}`;
-const UNLIMITED = 1_000_000_000;
+/** The most that may be configured: 16 000 calls per second. */
+const UNLIMITED = 1_000_000;
 const REDIRECT_URI = 'http://127.0.0.1:49152/callback';
 const VERSION = '2025-11-25';
 

@@ -358,12 +358,10 @@ async fn the_audit_log(figures: &Figures) {
             })
             .await;
     }
-    let of_a_grant = audit::Filter { grant_id: Some("grant_1".into()), ..Default::default() };
     figures
-        .show("audit log, newest first, all and of a grant", async |store| {
-            for filter in [&audit::Filter::default(), &of_a_grant] {
-                assert_eq!(store.find_records(filter, None, 100).await.unwrap().len(), 100);
-            }
+        .show("audit log, newest first", async |store| {
+            let found = store.find_records(&audit::Filter::default(), None, 100).await.unwrap();
+            assert_eq!(found.len(), 100);
         })
         .await;
     figures
