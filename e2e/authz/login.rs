@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 
 use crate::support::browser::{Browser, Loaded};
 use crate::support::client::Client;
+use crate::support::profile::Profile;
 use crate::support::{PASSWORD, Server, http};
 
 async fn try_password(browser: &mut Browser<'_>, username: &str, password: &str) -> Loaded {
@@ -137,7 +138,9 @@ async fn strangers_anywhere_never_lock_the_rightful_user_out() {
     }
     let (looked_at, put_off) = answers.split_at(50);
     assert!(looked_at.iter().all(|status| *status == StatusCode::UNPROCESSABLE_ENTITY), "{answers:?}");
-    assert!(put_off.contains(&StatusCode::TOO_MANY_REQUESTS), "{answers:?}");
+    // Fifty an hour: where that hour goes by while the test runs, one or two more are looked at.
+    let more = put_off.iter().filter(|status| **status != StatusCode::TOO_MANY_REQUESTS).count();
+    assert!(more <= if Profile::is_services() { 2 } else { 0 }, "{answers:?}");
     own.cookies.remove("mandate-session");
     let loaded = try_password(&mut own, "alice", PASSWORD).await;
     assert_eq!(loaded.status, StatusCode::SEE_OTHER, "the browser that alice has used before");
