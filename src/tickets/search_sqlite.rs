@@ -14,7 +14,7 @@
 
 use super::query::{Position, Query, Tier};
 use super::search::{Page, Search};
-use super::store::{characters, ticket};
+use super::store::{characters, indexed_comments, ticket};
 use super::ticket::{Ticket, TicketId};
 use super::words::words;
 use crate::oauth::UserId;
@@ -29,10 +29,6 @@ const STATUS: char = '\u{e001}';
 const REPORTER: char = '\u{e002}';
 /// The word that every ticket has.
 const EVERY: &str = "\u{e003}every";
-/// How many of a ticket's comments are searched, from the first: what bounds the cost of adding one, since a
-/// ticket is indexed as a whole.
-const COMMENTS_INDEXED: i64 = 30;
-
 /// One page of the tickets in sight that match.
 pub(super) async fn search(store: &Store, search: Search<'_>) -> Result<Page> {
     let mut found: Vec<(Tier, Ticket)> = Vec::new();
@@ -123,15 +119,10 @@ pub(super) async fn index(tx: &mut Tx, id: TicketId) -> Result<()> {
             .bind(id.number())
             .fetch_one(&mut **tx)
             .await?;
-    let comments: Vec<(String,)> =
-        sqlx::query_as("SELECT body FROM comments WHERE ticket_number = $1 ORDER BY number LIMIT $2")
-            .bind(id.number())
-            .bind(COMMENTS_INDEXED)
-            .fetch_all(&mut **tx)
-            .await?;
+    let comments = indexed_comments(tx, id).await?;
     let title = words(&format!("{id} {title}"));
     let mut text = vec![title.join(" "), marked(&title), words(&body).join(" ")];
-    text.extend(comments.iter().map(|(comment,)| words(comment).join(" ")));
+    text.extend(comments.iter().map(|comment| words(comment).join(" ")));
     text.extend([status_word(&status), reporter_word(&UserId::new(reporter)), EVERY.to_owned()]);
     sqlx::query("DELETE FROM ticket_search WHERE rowid = $1").bind(id.number()).execute(&mut **tx).await?;
     sqlx::query("INSERT INTO ticket_search (rowid, words) VALUES ($1, $2)")

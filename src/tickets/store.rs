@@ -246,3 +246,18 @@ pub async fn list_comments(
     comments.reverse();
     Ok((u64::try_from(count).unwrap_or(0), comments))
 }
+
+/// How many of a ticket's comments are searched, from the first: what bounds the cost of adding one, since a
+/// ticket is indexed as a whole.
+const COMMENTS_INDEXED: i64 = 30;
+
+/// The texts of the comments by which a ticket is found, in the transaction that indexes it.
+pub(super) async fn indexed_comments(tx: &mut Tx, id: TicketId) -> Result<Vec<String>> {
+    let comments: Vec<(String,)> =
+        sqlx::query_as("SELECT body FROM comments WHERE ticket_number = $1 ORDER BY number LIMIT $2")
+            .bind(id.number())
+            .bind(COMMENTS_INDEXED)
+            .fetch_all(&mut **tx)
+            .await?;
+    Ok(comments.into_iter().map(|(body,)| body).collect())
+}

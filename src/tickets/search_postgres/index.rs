@@ -2,13 +2,10 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::super::store::indexed_comments;
 use super::super::ticket::TicketId;
 use super::super::words::{is_combining_diacritic, words};
 use crate::storage::{Result, Tx};
-
-/// How many of a ticket's comments are searched, from the first: what bounds the cost of adding one, since a
-/// ticket is indexed as a whole.
-const COMMENTS_INDEXED: i64 = 30;
 
 /// A word without its diacritics, as the index of the other database folds it too. Case and endings are the text
 /// search configuration's affair.
@@ -22,15 +19,10 @@ pub(in crate::tickets) async fn index(tx: &mut Tx, id: TicketId) -> Result<()> {
         .bind(id.number())
         .fetch_one(&mut **tx)
         .await?;
-    let comments: Vec<(String,)> =
-        sqlx::query_as("SELECT body FROM comments WHERE ticket_number = $1 ORDER BY number LIMIT $2")
-            .bind(id.number())
-            .bind(COMMENTS_INDEXED)
-            .fetch_all(&mut **tx)
-            .await?;
+    let comments = indexed_comments(tx, id).await?;
     let title = words(&format!("{id} {title}"));
     let mut text = words(&body);
-    text.extend(comments.iter().flat_map(|(comment,)| words(comment)));
+    text.extend(comments.iter().flat_map(|comment| words(comment)));
     let column = |words: &[String]| words.iter().map(|word| folded(word)).collect::<Vec<_>>().join(" ");
     sqlx::query(
         "UPDATE tickets SET words = setweight(to_tsvector('mandate', $2), 'A') || to_tsvector('mandate', $3) \
