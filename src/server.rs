@@ -25,9 +25,14 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(25);
 
 /// Every route. The layers, from the outside: reference and span, draining, panics, headers; then each half's own.
 pub fn router(app: &Arc<App>) -> Router {
+    router_with(app, mcp::router(app))
+}
+
+/// The same with other routes of a resource server.
+pub fn router_with(app: &Arc<App>, mcp: Router) -> Router {
     let authz = authz::router(app).with_state(app.clone());
     let probes = Router::new().route("/live", get(live)).route("/ready", get(ready)).with_state(app.clone());
-    let mut router = authz.merge(mcp::router(app)).merge(probes).fallback(not_found::fallback);
+    let mut router = authz.merge(mcp).merge(probes).fallback(not_found::fallback);
     if app.config.public_url.is_https() {
         let year = HeaderValue::from_static("max-age=31536000");
         let hsts = HeaderName::from_static("strict-transport-security");
@@ -41,8 +46,14 @@ pub fn router(app: &Arc<App>) -> Router {
 
 /// Serves until the application is told to stop, then lets requests finish.
 pub async fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
+    let router = router(&app);
+    serve_router(app, listener, router).await
+}
+
+/// The same with a router that was made for it.
+pub async fn serve_router(app: Arc<App>, listener: TcpListener, router: Router) -> std::io::Result<()> {
     let stopping = app.stopping.clone();
-    let service = router(&app).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service)
         .with_graceful_shutdown(async move { stopping.cancelled().await })
         .into_future();

@@ -4,8 +4,8 @@
 use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, ErrorData, MetaObject};
 use serde_json::{Value, json};
 
-use super::gate::Permit;
 use super::once::{Known, Once};
+use super::permit::Permit;
 use super::principal::Principal;
 use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
 use super::trail;

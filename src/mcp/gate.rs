@@ -6,96 +6,41 @@
 //!
 //! The order: Host and Origin (403) → method (preflight, 405) → declared size (413) → token (401) → body (413,
 //! 415, 400) → grant (401) → scopes (403) → quota (429) → MCP. The grant, the quota and the idempotency key are
-//! asked at once, after the body: see `entrance.rs`.
+//! asked at once, after the body: see `admit.rs` and `entrance.rs`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
+use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 
+use super::admit::Admission;
 use super::challenge::Challenge;
-use super::entrance::{self, Entrance};
-use super::limits::Standings;
 use super::message::Message;
-use super::once::{Asked, Claimed};
-use super::operation::Operation;
-use super::principal::{NoToken, Principal, Tokens, Verified};
+use super::permit::Permit;
+use super::principal::{NoToken, Tokens};
 use super::refusal::Refusal;
-use super::server::Server;
 use super::site::Site;
-use super::tools::Tool;
-use super::trail::{self, Trail};
-use super::{cors, intake};
+use super::{cors, intake, trail};
 use crate::app::App;
-use crate::audit::reason;
-use crate::oauth::Error;
-use crate::web::reference;
-
-/// Leave for one principal to do one operation, once. Only the gate makes it.
-#[derive(Clone, Debug)]
-pub(super) struct Permit {
-    principal: Principal,
-    operation: Operation,
-    claim: Option<Arc<Claimed>>,
-    reference: String,
-    trace_id: Option<String>,
-    fault: Arc<OnceLock<Error>>,
-}
-
-impl Permit {
-    /// The principal and the tool, if this is leave to run the tool of this name.
-    pub(super) fn for_tool(&self, name: &str) -> Option<(&Principal, &'static Tool)> {
-        match self.operation {
-            Operation::Tool(tool) if tool.name == name => Some((&self.principal, tool)),
-            _ => None,
-        }
-    }
-
-    /// The principal, if this is leave to read tickets as resources.
-    pub(super) fn for_resources(&self) -> Option<&Principal> {
-        matches!(self.operation, Operation::Resource).then_some(&self.principal)
-    }
-
-    /// The request's reference. The tasks of the MCP library do not carry it.
-    pub(super) fn reference(&self) -> &str {
-        &self.reference
-    }
-
-    /// The trace that the caller says the request belongs to.
-    pub(super) fn trace_id(&self) -> Option<&str> {
-        self.trace_id.as_deref()
-    }
-
-    /// The attempt at a deed that the call is, if it names an idempotency key.
-    pub(super) fn claim(&self) -> Option<&Claimed> {
-        self.claim.as_deref()
-    }
-
-    /// Says that the operation failed by our own fault: the gate then answers 503 or 500, not MCP.
-    pub(super) fn fail(&self, error: Error) {
-        // Of several faults the first is the cause.
-        let _ = self.fault.set(error);
-    }
-}
 
 /// The gate and what it leads to.
-pub(super) struct Gate {
+pub(super) struct Gate<H> {
     app: Arc<App>,
     site: Site,
     tokens: Tokens,
-    trail: Trail,
-    service: StreamableHttpService<Server, NeverSessionManager>,
+    admission: Admission,
+    service: StreamableHttpService<H, NeverSessionManager>,
 }
 
-impl Gate {
+impl<H: ServerHandler + Clone> Gate<H> {
     /// A gate before a stateless MCP service: any replica answers any request, for every revision.
-    pub(super) fn new(app: Arc<App>) -> Self {
-        let server = Server::new(app.clone());
+    pub(super) fn new(app: Arc<App>, handler: H) -> Self {
         let config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -104,14 +49,14 @@ impl Gate {
             .disable_allowed_origins()
             .with_max_request_body_bytes(intake::LARGEST_BODY);
         let service = StreamableHttpService::new(
-            move || Ok(server.clone()),
+            move || Ok(handler.clone()),
             Arc::new(NeverSessionManager::default()),
             config,
         );
         Self {
             site: Site::new(&app.config),
             tokens: Tokens::new(app.clone()),
-            trail: Trail::new(app.clone()),
+            admission: Admission::new(app.clone()),
             app,
             service,
         }
@@ -139,12 +84,10 @@ impl Gate {
             data: None,
         })?;
         intake::check_version(&parts, &message)?;
-        let operation = Operation::of(&message, &self.app.config.mcp);
         let trace_id = trail::trace_id(&parts, &message);
-        let (permit, standings) = self.admit(&token, operation, &message, trace_id).await?;
-        self.trail.note_use(&permit.principal);
+        let (permit, standings) = self.admission.admit(&token, &message, trace_id).await?;
         let response = self.pass(parts, body, permit.clone()).await;
-        let answered = match permit.fault.get() {
+        let answered = match permit.fault() {
             Some(error) => Err(Refusal::Fault(message.id, error.clone())),
             None => intake::in_json(response, message.id.as_ref()).await,
         };
@@ -158,50 +101,8 @@ impl Gate {
             NoToken::None => Challenge::NoToken.into(),
             NoToken::Unclear(what) => Challenge::Unclear(what).into(),
             NoToken::Bad(reason, token) => {
-                self.trail.bad_token(reason, token.as_deref(), parts).await;
+                self.admission.trail().bad_token(reason, token.as_deref(), parts).await;
                 Challenge::BadToken.into()
-            }
-        }
-    }
-
-    /// Grant (401), scopes (403) and quota (429).
-    async fn admit(
-        &self,
-        token: &Verified,
-        operation: Operation,
-        message: &Message,
-        trace_id: Option<String>,
-    ) -> Result<(Permit, Standings), Refusal> {
-        let needed = operation.scopes();
-        let reaches = needed.is_subset(&token.scopes);
-        // What the token does not reach counts against no limit and claims nothing: scopes come before the quota.
-        let wanted = if reaches { operation } else { Operation::Protocol };
-        let asked = match wanted {
-            Operation::Tool(tool) => Asked::of(tool, &message.params),
-            _ => None,
-        };
-        let entrance = entrance::ask(&self.app, token, wanted, asked).await;
-        let by = trail::By { token, operation, params: &message.params, trace_id: trace_id.as_deref() };
-        match entrance.map_err(|error| Refusal::Fault(message.id.clone(), error))? {
-            Entrance::Ended => {
-                self.trail.refused(by, reason::GRANT_ENDED).await;
-                Err(Challenge::BadToken.into())
-            }
-            Entrance::Limited { name, rate, retry_after, standings } => {
-                self.trail.refused(by, reason::RATE_LIMITED).await;
-                Err(Refusal::Limited { id: message.id.clone(), name, rate, retry_after, standings })
-            }
-            Entrance::Open { principal, standings, .. }
-                if !reaches || !needed.is_subset(&principal.scopes) =>
-            {
-                self.trail.refused(by, reason::INSUFFICIENT_SCOPE).await;
-                let granted = principal.scopes;
-                Err(Refusal::OutOfReach(Challenge::InsufficientScope { needed, granted }, standings))
-            }
-            Entrance::Open { principal, standings, claim } => {
-                let reference = reference::current();
-                let fault = Arc::default();
-                Ok((Permit { principal, operation, claim, reference, trace_id, fault }, standings))
             }
         }
     }
@@ -216,7 +117,10 @@ impl Gate {
 }
 
 /// Answers a request to the MCP endpoint.
-pub(super) async fn answer(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+pub(super) async fn answer<H: ServerHandler + Clone>(
+    State(gate): State<Arc<Gate<H>>>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let (outcome, origin) = match gate.site.check(&parts) {
         Ok(origin) => (gate.enter(Request::from_parts(parts, body)).await, origin),

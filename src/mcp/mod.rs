@@ -1,6 +1,6 @@
 //! The resource server: the MCP endpoint and the metadata that leads clients to sign in.
 //!
-//! Owns what happens to a request between its arrival and a ticket: who may come in (`gate.rs`,
+//! Owns what happens to a request between its arrival and a ticket: who may come in (`gate.rs`, `admit.rs`,
 //! `entrance.rs`), on whose behalf (`principal.rs`), what a refusal says (`challenge.rs`), how MCP is spoken (`server.rs`) and how one tool is run
 //! (`call.rs`). Does not own tokens and grants (those are written by the authorization server and only read
 //! here, through storage and keys), nor tickets and who may see which (those are [`crate::tickets`]'s).
@@ -12,6 +12,7 @@
 //!
 //! Both spellings of the endpoint are served and neither redirects, because a redirect loses the token.
 
+mod admit;
 mod call;
 mod challenge;
 mod cors;
@@ -23,6 +24,7 @@ mod message;
 mod metadata;
 mod once;
 mod operation;
+mod permit;
 mod principal;
 mod refusal;
 mod resources;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::any;
+use rmcp::ServerHandler;
 
 use crate::app::App;
 use crate::config::{ConfigError, Mcp};
@@ -53,8 +56,15 @@ pub fn check(config: &Mcp) -> Result<(), ConfigError> {
 
 /// The routes of the resource server, with their state applied.
 pub fn router(app: &Arc<App>) -> Router {
-    let gate = Arc::new(gate::Gate::new(app.clone()));
-    let endpoint =
-        Router::new().route("/mcp", any(gate::answer)).route("/mcp/", any(gate::answer)).with_state(gate);
+    router_of(app, server::Server::new(app.clone()))
+}
+
+/// The same with another MCP server behind the gate, which is let have whatever has a token.
+pub fn router_of<H: ServerHandler + Clone>(app: &Arc<App>, handler: H) -> Router {
+    let gate = Arc::new(gate::Gate::new(app.clone(), handler));
+    let endpoint = Router::new()
+        .route("/mcp", any(gate::answer::<H>))
+        .route("/mcp/", any(gate::answer::<H>))
+        .with_state(gate);
     endpoint.merge(metadata::router(app.clone()))
 }

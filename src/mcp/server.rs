@@ -15,7 +15,7 @@ use rmcp::{RoleServer, ServerHandler};
 use serde_json::json;
 use tracing::Instrument;
 
-use super::gate::Permit;
+use super::permit::Permit;
 use super::{call, resources, tools};
 use crate::app::App;
 use crate::storage::StorageError;
@@ -96,10 +96,12 @@ async fn unless_cancelled<T>(
     }
 }
 
+/// The permit: with the request over HTTP, or else beside the message.
 fn permit(context: &Context) -> Result<&Permit, ErrorData> {
     let parts = context.extensions.get::<http::request::Parts>();
     parts
         .and_then(|parts| parts.extensions.get::<Permit>())
+        .or_else(|| context.extensions.get::<Permit>())
         .ok_or_else(|| ErrorData::internal_error("the request did not come through the gate", None))
 }
 

@@ -1,0 +1,75 @@
+//! Who may do what: grant (401), scopes (403) and quota (429) of one message, whatever it came by.
+
+use std::sync::Arc;
+
+use super::challenge::Challenge;
+use super::entrance::{self, Entrance};
+use super::limits::Standings;
+use super::message::Message;
+use super::once::Asked;
+use super::operation::Operation;
+use super::permit::Permit;
+use super::principal::Verified;
+use super::refusal::Refusal;
+use super::trail::{self, Trail};
+use crate::app::App;
+use crate::audit::reason;
+
+/// Gives permits, and writes down whom it gave none.
+pub(super) struct Admission {
+    app: Arc<App>,
+    trail: Trail,
+}
+
+impl Admission {
+    /// Has let nobody in yet.
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { trail: Trail::new(app.clone()), app }
+    }
+
+    /// The trail of refusals.
+    pub(super) fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// A permit for what a message asks.
+    pub(super) async fn admit(
+        &self,
+        token: &Verified,
+        message: &Message,
+        trace_id: Option<String>,
+    ) -> Result<(Permit, Standings), Refusal> {
+        let operation = Operation::of(message, &self.app.config.mcp);
+        let needed = operation.scopes();
+        let reaches = needed.is_subset(&token.scopes);
+        // What the token does not reach counts against no limit and claims nothing: scopes come before the quota.
+        let wanted = if reaches { operation } else { Operation::Protocol };
+        let asked = match wanted {
+            Operation::Tool(tool) => Asked::of(tool, &message.params),
+            _ => None,
+        };
+        let entrance = entrance::ask(&self.app, token, wanted, asked).await;
+        let by = trail::By { token, operation, params: &message.params, trace_id: trace_id.as_deref() };
+        match entrance.map_err(|error| Refusal::Fault(message.id.clone(), error))? {
+            Entrance::Ended => {
+                self.trail.refused(by, reason::GRANT_ENDED).await;
+                Err(Challenge::BadToken.into())
+            }
+            Entrance::Limited { name, rate, retry_after, standings } => {
+                self.trail.refused(by, reason::RATE_LIMITED).await;
+                Err(Refusal::Limited { id: message.id.clone(), name, rate, retry_after, standings })
+            }
+            Entrance::Open { principal, standings, .. }
+                if !reaches || !needed.is_subset(&principal.scopes) =>
+            {
+                self.trail.refused(by, reason::INSUFFICIENT_SCOPE).await;
+                let granted = principal.scopes;
+                Err(Refusal::OutOfReach(Challenge::InsufficientScope { needed, granted }, standings))
+            }
+            Entrance::Open { principal, standings, claim } => {
+                self.trail.note_use(&principal);
+                Ok((Permit::new(principal, operation, claim, trace_id), standings))
+            }
+        }
+    }
+}

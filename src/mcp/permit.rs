@@ -1,0 +1,72 @@
+//! Leave to do one operation: what the gate gives, and nothing runs without.
+
+use std::sync::{Arc, OnceLock};
+
+use super::once::Claimed;
+use super::operation::Operation;
+use super::principal::Principal;
+use super::tools::Tool;
+use crate::oauth::Error;
+use crate::web::reference;
+
+/// Leave for one principal to do one operation, once. Only `admit.rs` makes it.
+#[derive(Clone, Debug)]
+pub(super) struct Permit {
+    principal: Principal,
+    operation: Operation,
+    claim: Option<Arc<Claimed>>,
+    reference: String,
+    trace_id: Option<String>,
+    fault: Arc<OnceLock<Error>>,
+}
+
+impl Permit {
+    /// Leave to do `operation`, once.
+    pub(super) fn new(
+        principal: Principal,
+        operation: Operation,
+        claim: Option<Arc<Claimed>>,
+        trace_id: Option<String>,
+    ) -> Self {
+        Self { principal, operation, claim, reference: reference::current(), trace_id, fault: Arc::default() }
+    }
+
+    /// The principal and the tool, if this is leave to run the tool of this name.
+    pub(super) fn for_tool(&self, name: &str) -> Option<(&Principal, &'static Tool)> {
+        match self.operation {
+            Operation::Tool(tool) if tool.name == name => Some((&self.principal, tool)),
+            _ => None,
+        }
+    }
+
+    /// The principal, if this is leave to read tickets as resources.
+    pub(super) fn for_resources(&self) -> Option<&Principal> {
+        matches!(self.operation, Operation::Resource).then_some(&self.principal)
+    }
+
+    /// The request's reference. The tasks of the MCP library do not carry it.
+    pub(super) fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    /// The trace that the caller says the request belongs to.
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
+    }
+
+    /// The attempt at a deed that the call is, if it names an idempotency key.
+    pub(super) fn claim(&self) -> Option<&Claimed> {
+        self.claim.as_deref()
+    }
+
+    /// Says that the operation failed by our own fault: the gate then answers 503 or 500, not MCP.
+    pub(super) fn fail(&self, error: Error) {
+        // Of several faults the first is the cause.
+        let _ = self.fault.set(error);
+    }
+
+    /// The fault of ours that the operation failed by, if it did.
+    pub(super) fn fault(&self) -> Option<&Error> {
+        self.fault.get()
+    }
+}
