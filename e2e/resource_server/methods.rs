@@ -19,7 +19,10 @@ async fn b4_1_discover_lists_what_is_served_and_nothing_more() {
     let (server, token) = with_token().await;
     let result = Mcp::modern(&server, &token).ask("server/discover", json!({})).await.body["result"].clone();
     assert_eq!(result["supportedVersions"], json!(["2026-07-28", "2025-11-25", "2025-06-18"]));
-    assert_eq!(result["capabilities"], json!({ "tools": {}, "resources": {} }));
+    assert_eq!(
+        result["capabilities"],
+        json!({ "tools": {}, "resources": {}, "prompts": {}, "completions": {} })
+    );
     assert_eq!(result["resultType"], "complete");
     assert_eq!(result["cacheScope"], "private");
     assert!(result["ttlMs"].is_u64());
@@ -37,6 +40,16 @@ async fn b4_2_b4_3_every_result_is_complete_signed_and_says_how_long_it_keeps() 
         ("resources/list", json!({}), true),
         ("resources/templates/list", json!({}), true),
         ("resources/read", json!({ "uri": "ticket://T-1" }), true),
+        ("prompts/list", json!({}), true),
+        ("prompts/get", json!({ "name": "summarize_ticket", "arguments": { "id": "T-1" } }), false),
+        (
+            "completion/complete",
+            json!({
+                "ref": { "type": "ref/resource", "uri": "ticket://{id}" },
+                "argument": { "name": "id", "value": "" },
+            }),
+            false,
+        ),
         ("tools/call", json!({ "name": "get_ticket", "arguments": { "id": "T-1" } }), false),
     ] {
         let answer = client.ask(method, params).await;
@@ -89,7 +102,7 @@ async fn b4_7_a_resource_that_is_not_there_is_an_error_with_its_uri_in_each_eras
 async fn b4_8_an_invalid_cursor_is_a_parameter_error() {
     let (server, token) = with_token().await;
     for client in [Mcp::modern(&server, &token), Mcp::legacy(&server, &token)] {
-        for method in ["tools/list", "resources/list", "resources/templates/list"] {
+        for method in ["tools/list", "resources/list", "resources/templates/list", "prompts/list"] {
             let answer = client.ask(method, json!({ "cursor": "bogus" })).await;
             assert_eq!(answer.code(), -32602, "{method}");
             assert_eq!(answer.status, StatusCode::OK);

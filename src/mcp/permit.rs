@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::once::Claimed;
 use super::operation::Operation;
 use super::principal::Principal;
+use super::prompts::Prompt;
 use super::tools::Tool;
 use crate::oauth::Error;
 use crate::web::reference;
@@ -42,6 +43,19 @@ impl Permit {
     /// The principal, if this is leave to read tickets as resources.
     pub(super) fn for_resources(&self) -> Option<&Principal> {
         matches!(self.operation, Operation::Resource).then_some(&self.principal)
+    }
+
+    /// The principal and the prompt, if this is leave to write the prompt of this name.
+    pub(super) fn for_prompt(&self, name: &str) -> Option<(&Principal, &'static Prompt)> {
+        match self.operation {
+            Operation::Prompt(prompt) if prompt.name == name => Some((&self.principal, prompt)),
+            _ => None,
+        }
+    }
+
+    /// The principal, if this is leave to complete ids of tickets.
+    pub(super) fn for_completion(&self) -> Option<&Principal> {
+        matches!(self.operation, Operation::Complete).then_some(&self.principal)
     }
 
     /// The request's reference. The tasks of the MCP library do not carry it.

@@ -3,26 +3,44 @@
 use rmcp::model::{ErrorData, Resource, ResourceContents, ResourceTemplate};
 use serde_json::json;
 
+use super::context::scopes_meta;
 use super::principal::Principal;
 use super::tools::view::{self, COMMENTS};
 use crate::app::App;
+use crate::oauth::scope::TICKETS_READ;
 use crate::storage::StorageError;
 use crate::tickets::query::Query;
 use crate::tickets::search::{Search, search};
-use crate::tickets::{Body, Sight, TicketId, store};
+use crate::tickets::{Body, Sight, Ticket, TicketId, store};
 
 const MIME_TYPE: &str = "application/json";
 const SCHEME: &str = "ticket://";
+/// The template by which every ticket can be read.
+pub(super) const TEMPLATE: &str = "ticket://{id}";
+/// What the template leaves open: the id of a ticket.
+pub(super) const VARIABLE: &str = "id";
 /// How many tickets are listed: what a person might pick from. `search_tickets` finds all others, so there is
 /// no second page, which eager clients would follow through every ticket there is.
 const LISTED: usize = 20;
 
 /// The template by which every ticket can be read.
 pub(super) fn template() -> ResourceTemplate {
-    ResourceTemplate::new(format!("{SCHEME}{{id}}"), "ticket")
+    ResourceTemplate::new(TEMPLATE, "ticket")
         .with_title("Ticket")
         .with_description("One ticket in full with its last 50 comments; id is a ticket's id such as T-42.")
         .with_mime_type(MIME_TYPE)
+        .with_meta(scopes_meta(&[TICKETS_READ]))
+}
+
+/// The address of a ticket.
+pub(super) fn uri(id: TicketId) -> String {
+    format!("{SCHEME}{id}")
+}
+
+/// A ticket as far as it was read, without its comments.
+pub(super) fn excerpt(ticket: &Ticket) -> ResourceContents {
+    let text = view::ticket(ticket).to_string();
+    ResourceContents::text(text, uri(ticket.id)).with_mime_type(MIME_TYPE)
 }
 
 /// The newest tickets that the principal may see.
@@ -37,8 +55,8 @@ pub(super) async fn list(app: &App, principal: &Principal) -> Result<Vec<Resourc
         excerpt: 1,
     };
     let page = search(&app.store, newest).await?;
-    let resource = |ticket: &crate::tickets::Ticket| {
-        Resource::new(format!("{SCHEME}{}", ticket.id), ticket.id.to_string())
+    let resource = |ticket: &Ticket| {
+        Resource::new(uri(ticket.id), ticket.id.to_string())
             .with_title(ticket.title.clone())
             .with_description(format!(
                 "{}, {} priority, by {}",

@@ -36,7 +36,9 @@ mod figures;
 #[cfg(test)]
 mod postgres_figures;
 
-pub use ticket::{Body, Comment, Excerpt, Flaw, Priority, Resolution, Status, Ticket, TicketId, Title};
+pub use ticket::{
+    Body, Comment, Excerpt, Flaw, IdPrefix, Priority, Resolution, Status, Ticket, TicketId, Title,
+};
 
 use crate::oauth::UserId;
 use crate::storage::users::Role;

@@ -1,6 +1,7 @@
 //! A ticket and its parts, each made by parsing, with the limits of the contract.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::clock::Timestamp;
 
@@ -107,6 +108,39 @@ impl TicketId {
 impl fmt::Display for TicketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "T-{}", self.0)
+    }
+}
+
+/// The beginning of a ticket's id, as somebody types it: nothing, `T`, `T-4`, or only digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdPrefix(Option<i64>);
+
+impl IdPrefix {
+    /// Parses the beginning of an id. `None` when no id begins so.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let digits = match text.get(..1) {
+            Some("T" | "t") => text.get(1..)?.strip_prefix('-').or((text.len() == 1).then_some(""))?,
+            _ => text,
+        };
+        if digits.is_empty() {
+            return Some(Self(None));
+        }
+        let is_number = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+        is_number.then(|| digits.parse().ok()).flatten().map(|number| Self(Some(number)))
+    }
+
+    /// The ranges of numbers up to `newest` that begin so, from the highest.
+    pub fn ranges(&self, newest: i64) -> Vec<RangeInclusive<i64>> {
+        let Some(prefix) = self.0 else { return vec![1..=newest] };
+        let with_more_digits = |more: u32| {
+            let tail = 10_i64.checked_pow(more)?;
+            let first = prefix.checked_mul(tail)?;
+            (first <= newest).then(|| first..=first.saturating_add(tail - 1).min(newest))
+        };
+        let mut ranges: Vec<_> = (0..).map_while(with_more_digits).collect();
+        ranges.reverse();
+        ranges
     }
 }
 
@@ -238,6 +272,21 @@ mod tests {
         assert_eq!(TicketId::parse("T-99999999999999999999").unwrap().number(), i64::MAX);
         for bad in ["", "T-", "42", "t-42", "T-4x", "T--4", "T-٤٢", " T-4", "T-4\n", "T-+4"] {
             assert_eq!(TicketId::parse(bad), Err(Flaw::NotATicketId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_an_id_stands_for_all_numbers_that_begin_so() {
+        let ranges = |text: &str, newest| IdPrefix::parse(text).map(|prefix| prefix.ranges(newest));
+        for all in ["", "T", "t", "T-", " t-"] {
+            assert_eq!(ranges(all, 205), Some(vec![1..=205]), "{all:?}");
+        }
+        assert_eq!(ranges("T-2", 205), Some(vec![200..=205, 20..=29, 2..=2]));
+        assert_eq!(ranges("20", 205), Some(vec![200..=205, 20..=20]));
+        assert_eq!(ranges("t-9", 8), Some(vec![]));
+        assert_eq!(ranges("9223372036854775807", i64::MAX), Some(vec![i64::MAX..=i64::MAX]));
+        for bad in ["0", "T-0", "T4", "TT", "x", "T-x", "T--4", "99999999999999999999", "vpn", "ü"] {
+            assert_eq!(ranges(bad, 205), None, "{bad:?}");
         }
     }
 

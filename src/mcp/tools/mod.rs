@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use rmcp::model::{JsonObject, ToolAnnotations};
 use serde_json::{Value, json};
 
+use super::context::scopes_meta;
 use super::principal::Principal;
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -144,6 +145,7 @@ impl Tool {
             .with_title(self.title)
             .with_raw_output_schema(members((self.output)()).into())
             .with_annotations(annotations)
+            .with_meta(scopes_meta(self.scopes))
     }
 }
 
