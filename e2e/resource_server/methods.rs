@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::Server;
-use crate::support::mcp::{BOTH, Mcp, mint};
+use crate::support::mcp::{BOTH, Mcp, eras, mint};
 
 async fn with_token() -> (Server, String) {
     let server = Server::start().await;
@@ -107,6 +107,57 @@ async fn b4_8_an_invalid_cursor_is_a_parameter_error() {
             assert_eq!(answer.code(), -32602, "{method}");
             assert_eq!(answer.status, StatusCode::OK);
         }
+    }
+}
+
+#[tokio::test]
+async fn b4_8_a_log_level_that_does_not_exist_is_a_parameter_error() {
+    let (server, token) = with_token().await;
+    let modern = Mcp::modern(&server, &token);
+    let ask = async |method: &str, mut params: Value, level: Value| {
+        params["_meta"]["io.modelcontextprotocol/logLevel"] = level;
+        modern.ask(method, params).await
+    };
+    for (method, params) in [
+        ("tools/list", json!({})),
+        ("server/discover", json!({})),
+        ("tools/call", json!({ "name": "search_tickets", "arguments": { "query": "*" } })),
+    ] {
+        for level in [json!("verbose"), json!("DEBUG"), json!(""), json!(3), json!(null)] {
+            let answer = ask(method, params.clone(), level.clone()).await;
+            assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, -32602), "{method} {level}");
+            assert_eq!(answer.body["id"], 7);
+        }
+        for level in ["debug", "emergency"] {
+            assert_eq!(
+                ask(method, params.clone(), json!(level)).await.status,
+                StatusCode::OK,
+                "{method} {level}"
+            );
+        }
+    }
+    let older = Mcp::legacy(&server, &token);
+    let params = json!({ "_meta": { "io.modelcontextprotocol/logLevel": "verbose" } });
+    assert_eq!(
+        older.ask("tools/list", params).await.status,
+        StatusCode::OK,
+        "older revisions know no such member"
+    );
+}
+
+#[tokio::test]
+async fn lists_say_which_scopes_are_needed() {
+    let (server, token) = with_token().await;
+    for client in eras(&server, &token) {
+        let tools = client.ask("tools/list", json!({})).await.body["result"]["tools"].clone();
+        for tool in tools.as_array().unwrap() {
+            let reads = ["search_tickets", "get_ticket"].contains(&tool["name"].as_str().unwrap());
+            let scopes = if reads { json!(["tickets:read"]) } else { json!(["tickets:write"]) };
+            assert_eq!(tool["_meta"], json!({ "mandate/scopes": scopes }));
+        }
+        let templates = client.ask("resources/templates/list", json!({})).await;
+        let template = &templates.body["result"]["resourceTemplates"][0];
+        assert_eq!(template["_meta"]["mandate/scopes"], json!(["tickets:read"]));
     }
 }
 

@@ -16,6 +16,7 @@ mod order;
 mod origin;
 mod prompts;
 mod schemas;
+mod sizes;
 mod tools;
 mod transport;
 mod visibility;

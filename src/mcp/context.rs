@@ -78,13 +78,11 @@ pub(super) fn permit(context: &Context) -> Result<&Permit, ErrorData> {
 
 /// No list here has a second page, so no cursor is one of ours.
 pub(super) fn no_cursor(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
-    match request.and_then(|request| request.cursor) {
-        None => Ok(()),
-        Some(_) => {
-            let message = "Invalid cursor: this list has one page. Ask for it without a cursor.";
-            Err(ErrorData::invalid_params(message, None))
-        }
+    if request.and_then(|request| request.cursor).is_none() {
+        return Ok(());
     }
+    let message = "Invalid cursor: this list has one page. Ask for it without a cursor.";
+    Err(ErrorData::invalid_params(message, None))
 }
 
 /// Says that the gate let in something other than what the MCP library read.

@@ -84,6 +84,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
             data: None,
         })?;
         intake::check_version(&parts, &message)?;
+        intake::check_log_level(&message)?;
         let trace_id = trail::trace_id(&parts, &message);
         let (permit, standings) = self.admission.admit(&token, &message, trace_id).await?;
         let response = self.pass(parts, body, permit.clone()).await;

@@ -37,7 +37,7 @@ mod figures;
 mod postgres_figures;
 
 pub use ticket::{
-    Body, Comment, Excerpt, Flaw, IdPrefix, Priority, Resolution, Status, Ticket, TicketId, Title,
+    Body, Comment, CommentId, Excerpt, Flaw, IdPrefix, Priority, Resolution, Status, Ticket, TicketId, Title,
 };
 
 use crate::oauth::UserId;

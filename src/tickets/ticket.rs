@@ -20,6 +20,9 @@ pub enum Flaw {
     /// Not the id of a ticket.
     #[error("must be a ticket id: T- and a number, such as T-42")]
     NotATicketId,
+    /// Not the id of a comment.
+    #[error("must be a comment id: C- and a number, such as C-17")]
+    NotACommentId,
     /// Only punctuation: nothing to look for.
     #[error("must contain a letter or a digit, or be * for every ticket")]
     Wordless,
@@ -77,38 +80,51 @@ text! {
     Resolution, 1_000
 }
 
-/// A ticket's number, written `T-42`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TicketId(i64);
+macro_rules! numbered {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $pattern:literal, $flaw:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(i64);
 
-impl TicketId {
-    /// The pattern, for schemas.
-    pub const PATTERN: &'static str = r"^T-\d+$";
+        impl $name {
+            /// The pattern, for schemas.
+            pub const PATTERN: &'static str = $pattern;
 
-    /// The id of a stored number.
-    pub fn of(number: i64) -> Self {
-        Self(number)
-    }
+            /// The id of a stored number.
+            pub fn of(number: i64) -> Self {
+                Self(number)
+            }
 
-    /// Parses `^T-\d+$`, ASCII digits. A number beyond all tickets is an id of none of them, not an error.
-    pub fn parse(text: &str) -> Result<Self, Flaw> {
-        let digits = text.strip_prefix("T-").ok_or(Flaw::NotATicketId)?;
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Flaw::NotATicketId);
+            /// Parses the pattern, with ASCII digits. A number beyond all others is an id of nothing, not an error.
+            pub fn parse(text: &str) -> Result<Self, Flaw> {
+                let digits = text.strip_prefix($prefix).ok_or($flaw)?;
+                if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                    return Err($flaw);
+                }
+                Ok(Self(digits.parse().unwrap_or(i64::MAX)))
+            }
+
+            /// The number.
+            pub fn number(self) -> i64 {
+                self.0
+            }
         }
-        Ok(Self(digits.parse().unwrap_or(i64::MAX)))
-    }
 
-    /// The number.
-    pub fn number(self) -> i64 {
-        self.0
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    };
 }
 
-impl fmt::Display for TicketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "T-{}", self.0)
-    }
+numbered! {
+    /// A ticket's number, written `T-42`.
+    TicketId, "T-", r"^T-\d+$", Flaw::NotATicketId
+}
+numbered! {
+    /// A comment's number, written `C-17`; greater than that of every earlier comment.
+    CommentId, "C-", r"^C-\d+$", Flaw::NotACommentId
 }
 
 /// The beginning of a ticket's id, as somebody types it: nothing, `T`, `T-4`, or only digits.
@@ -231,8 +247,8 @@ pub struct Ticket {
 /// A comment on a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
-    /// Its number, unique to it and greater than that of every earlier comment.
-    pub number: i64,
+    /// Its id.
+    pub id: CommentId,
     /// The username of whoever wrote it.
     pub author: String,
     /// The text, or its beginning.
@@ -270,6 +286,8 @@ mod tests {
         assert_eq!(TicketId::parse("T-42").unwrap().to_string(), "T-42");
         assert_eq!(TicketId::parse("T-0042"), TicketId::parse("T-42"));
         assert_eq!(TicketId::parse("T-99999999999999999999").unwrap().number(), i64::MAX);
+        assert_eq!(CommentId::parse("C-17").unwrap().to_string(), "C-17");
+        assert_eq!(CommentId::parse("T-17"), Err(Flaw::NotACommentId));
         for bad in ["", "T-", "42", "t-42", "T-4x", "T--4", "T-٤٢", " T-4", "T-4\n", "T-+4"] {
             assert_eq!(TicketId::parse(bad), Err(Flaw::NotATicketId), "{bad:?}");
         }

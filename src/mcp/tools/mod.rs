@@ -5,6 +5,7 @@ mod close_ticket;
 mod comment_ticket;
 mod create_ticket;
 mod get_ticket;
+pub(super) mod page;
 mod search_tickets;
 pub(super) mod view;
 
