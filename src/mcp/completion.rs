@@ -9,7 +9,7 @@ use super::prompts::{self, Values};
 use super::resources;
 use crate::app::App;
 use crate::storage::StorageError;
-use crate::tickets::{IdPrefix, Sight, store};
+use crate::tickets::{IdPrefix, Sight, lists};
 
 /// What is to be completed in a request. Refuses what there is nothing to say about.
 pub(super) fn values(request: &CompleteRequestParams) -> Result<Values, ErrorData> {
@@ -61,7 +61,7 @@ pub(super) async fn ticket_ids(
     let Some(prefix) = IdPrefix::parse(typed) else { return Ok(complete(Vec::new(), false)) };
     let sight = Sight::of(principal.role, &principal.user_id);
     let most = CompletionInfo::MAX_VALUES;
-    let mut ids = store::list_ids(&app.store, &sight, &prefix, most + 1).await?;
+    let mut ids = lists::list_ids(&app.store, &sight, &prefix, most + 1).await?;
     let more = ids.len() > most;
     ids.truncate(most);
     Ok(complete(ids.iter().map(ToString::to_string).collect(), more))

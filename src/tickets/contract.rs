@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::lists::{self, Pressing};
 use super::query::{Position, Query};
 use super::search::{Page, Search, search};
-use super::store::{self, Closing, NewComment, NewTicket, Pressing};
+use super::store::{self, Closing, NewComment, NewTicket};
 use super::{Body, IdPrefix, Priority, Resolution, Sight, Status, TicketId, Title};
 use crate::clock::Timestamp;
 use crate::oauth::UserId;
@@ -174,7 +175,7 @@ async fn what_presses_most_comes_first_and_only_from_sight() {
             (agent(), Pressing { status: Status::Closed, ..all }, (vec![5], false)),
             (requester("bob"), all, (vec![2, 4, 1], false)),
         ] {
-            let (tickets, more) = store::list_pressing(&opened.store, &sight, wanted).await.unwrap();
+            let (tickets, more) = lists::list_pressing(&opened.store, &sight, wanted).await.unwrap();
             let numbers: Vec<i64> = tickets.iter().map(|ticket| ticket.id.number()).collect();
             assert_eq!((numbers, more), expected, "{wanted:?}");
         }
@@ -185,7 +186,7 @@ async fn what_presses_most_comes_first_and_only_from_sight() {
 async fn ids_are_found_by_their_beginning_newest_first_and_only_in_sight() {
     for opened in open().await {
         assert_eq!(
-            store::list_ids(&opened.store, &agent(), &IdPrefix::parse("").unwrap(), 9).await.unwrap(),
+            lists::list_ids(&opened.store, &agent(), &IdPrefix::parse("").unwrap(), 9).await.unwrap(),
             [],
             "there are none yet"
         );
@@ -206,7 +207,7 @@ async fn ids_are_found_by_their_beginning_newest_first_and_only_in_sight() {
             (requester("alice"), "", vec![]),
         ] {
             let prefix = IdPrefix::parse(typed).unwrap();
-            let found = store::list_ids(&opened.store, &sight, &prefix, 4).await.unwrap();
+            let found = lists::list_ids(&opened.store, &sight, &prefix, 4).await.unwrap();
             assert_eq!(found.iter().map(|id| id.number()).collect::<Vec<_>>(), expected, "{typed}");
         }
     }

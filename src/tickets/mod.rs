@@ -21,6 +21,7 @@ macro_rules! ticket_columns {
 }
 
 pub mod demo;
+pub mod lists;
 pub mod query;
 pub mod search;
 mod search_postgres;

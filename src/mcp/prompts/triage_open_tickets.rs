@@ -10,7 +10,7 @@ use crate::mcp::resources;
 use crate::mcp::tools::Arguments;
 use crate::mcp::tools::view::LISTED_BODY;
 use crate::storage::StorageError;
-use crate::tickets::store::{self, Pressing};
+use crate::tickets::lists::{self, Pressing};
 use crate::tickets::{Priority, Sight, Status};
 
 /// How many tickets there are unless the caller says otherwise.
@@ -78,7 +78,7 @@ fn write<'a>(
             Err(problems) => return Ok(Written::Problems(problems)),
         };
         let sight = Sight::of(principal.role, &principal.user_id);
-        let (tickets, more) = store::list_pressing(&app.store, &sight, wanted).await?;
+        let (tickets, more) = lists::list_pressing(&app.store, &sight, wanted).await?;
         let which = match wanted.priority {
             Some(priority) => format!("{} tickets of {} priority", wanted.status.as_str(), priority.as_str()),
             None => format!("{} tickets", wanted.status.as_str()),
