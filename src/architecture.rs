@@ -18,7 +18,16 @@ const FLOORS: [&[&str]; 8] = [
 /// What may be named in few places only: the text, and where.
 const HOMES: [(&str, &[&str]); 11] = [
     ("oxide_auth", &["authz/engine/"]),
-    ("sqlx::", &["storage/", "tickets/store.rs", "tickets/search_sqlite.rs", "tickets/search_postgres/"]),
+    (
+        "sqlx::",
+        &[
+            "storage/",
+            "tickets/store.rs",
+            "tickets/lists.rs",
+            "tickets/search_sqlite.rs",
+            "tickets/search_postgres/",
+        ],
+    ),
     ("use ::redis", &["ephemeral/redis/"]),
     ("WWW_AUTHENTICATE", &["mcp/challenge.rs", "authz/error.rs", "web/cors.rs", "mcp/cors.rs"]),
     ("std::env::", &["config/"]),

@@ -105,6 +105,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         body: Bytes,
     ) -> Result<Response, Refusal> {
         intake::check_version(&parts, &message)?;
+        intake::check_log_level(&message)?;
         let is_first = message.method == "initialize";
         let session = match parts.headers.get(legacy::HEADER) {
             Some(id) if message.is_legacy() && !is_first => {

@@ -15,6 +15,8 @@
 mod admit;
 mod call;
 mod challenge;
+mod completion;
+mod context;
 mod cors;
 mod entrance;
 mod gate;
@@ -27,6 +29,7 @@ mod once;
 mod operation;
 mod permit;
 mod principal;
+mod prompts;
 mod refusal;
 mod resources;
 mod server;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::once::Claimed;
 use super::operation::Operation;
 use super::principal::Principal;
+use super::prompts::Prompt;
 use super::tools::Tool;
 use super::watch::Watch;
 use crate::oauth::Error;
@@ -73,6 +74,19 @@ impl Permit {
     pub(super) fn with_watch(mut self, watch: Watch) -> Self {
         self.watch = Arc::new(Mutex::new(Some(watch)));
         self
+    }
+
+    /// The principal and the prompt, if this is leave to write the prompt of this name.
+    pub(super) fn for_prompt(&self, name: &str) -> Option<(&Principal, &'static Prompt)> {
+        match self.operation {
+            Operation::Prompt(prompt) if prompt.name == name => Some((&self.principal, prompt)),
+            _ => None,
+        }
+    }
+
+    /// The principal, if this is leave to complete ids of tickets.
+    pub(super) fn for_completion(&self) -> Option<&Principal> {
+        matches!(self.operation, Operation::Complete).then_some(&self.principal)
     }
 
     /// The request's reference. The tasks of the MCP library do not carry it.
