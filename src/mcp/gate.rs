@@ -18,6 +18,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tracing::Instrument as _;
 
 use super::admit::Admission;
 use super::challenge::Challenge;
@@ -28,6 +29,8 @@ use super::refusal::Refusal;
 use super::site::Site;
 use super::{cors, intake, trail};
 use crate::app::App;
+use crate::telemetry;
+use crate::telemetry::metrics::Credential;
 
 /// The gate and what it leads to.
 pub(super) struct Gate<H> {
@@ -70,7 +73,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         }
         let (parts, body) = request.into_parts();
         intake::check_length(&parts)?;
-        let token = match self.tokens.of(&parts) {
+        let token = match telemetry::step("verify").in_scope(|| self.tokens.of(&parts)) {
             Ok(token) => token,
             Err(why) => return Err(self.unauthenticated(&parts, why).await),
         };
@@ -97,6 +100,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
     }
 
     async fn unauthenticated(&self, parts: &Parts, why: NoToken) -> Refusal {
+        self.app.metrics.authentication_failed(Credential::AccessToken, why.word());
         match why {
             NoToken::None => Challenge::NoToken.into(),
             NoToken::Unclear(what) => Challenge::Unclear(what).into(),
@@ -108,11 +112,12 @@ impl<H: ServerHandler + Clone> Gate<H> {
     }
 
     async fn pass(&self, mut parts: Parts, body: Bytes, permit: Permit) -> Response {
+        let span = permit.watched().span();
         parts.extensions.insert(permit);
         // The token has done its work; nothing behind the gate has any use for it.
         parts.headers.remove(header::AUTHORIZATION);
         let request = Request::from_parts(parts, Body::from(body));
-        self.service.handle(request).await.map(Body::new)
+        self.service.handle(request).instrument(span).await.map(Body::new)
     }
 }
 

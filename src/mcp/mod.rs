@@ -32,6 +32,7 @@ mod server;
 mod site;
 mod tools;
 mod trail;
+mod watch;
 
 use std::sync::Arc;
 

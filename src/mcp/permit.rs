@@ -7,6 +7,7 @@ use super::operation::Operation;
 use super::principal::Principal;
 use super::tools::Tool;
 use crate::oauth::Error;
+use crate::telemetry;
 use crate::web::reference;
 
 /// Leave for one principal to do one operation, once. Only `admit.rs` makes it.
@@ -17,6 +18,7 @@ pub(super) struct Permit {
     claim: Option<Arc<Claimed>>,
     reference: String,
     trace_id: Option<String>,
+    watched: telemetry::Operation,
     fault: Arc<OnceLock<Error>>,
 }
 
@@ -27,8 +29,15 @@ impl Permit {
         operation: Operation,
         claim: Option<Arc<Claimed>>,
         trace_id: Option<String>,
+        watched: telemetry::Operation,
     ) -> Self {
-        Self { principal, operation, claim, reference: reference::current(), trace_id, fault: Arc::default() }
+        let (reference, fault) = (reference::current(), Arc::default());
+        Self { principal, operation, claim, reference, trace_id, watched, fault }
+    }
+
+    /// The message, watched. Work on it happens in its span.
+    pub(super) fn watched(&self) -> &telemetry::Operation {
+        &self.watched
     }
 
     /// The principal and the tool, if this is leave to run the tool of this name.
@@ -49,7 +58,7 @@ impl Permit {
         &self.reference
     }
 
-    /// The trace that the caller says the request belongs to.
+    /// The trace that the request belongs to.
     pub(super) fn trace_id(&self) -> Option<&str> {
         self.trace_id.as_deref()
     }
@@ -61,6 +70,7 @@ impl Permit {
 
     /// Says that the operation failed by our own fault: the gate then answers 503 or 500, not MCP.
     pub(super) fn fail(&self, error: Error) {
+        self.watched.fail(error.code.as_str());
         // Of several faults the first is the cause.
         let _ = self.fault.set(error);
     }

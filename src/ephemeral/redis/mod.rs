@@ -25,6 +25,7 @@ use super::admission::{
 };
 use super::{Ephemeral, EphemeralError, Key, Meter, Quota, Rate, Result};
 use crate::oauth::secret::SecretHash;
+use crate::telemetry::{Metrics, StoreWatch};
 use line::Line;
 pub use url::RedisUrl;
 
@@ -52,6 +53,13 @@ impl Redis {
         let redis = Self { url: url.clone(), line: Line::open(url, room).await? };
         redis.ping().await?;
         Ok(redis)
+    }
+
+    /// The same store, watched from now on.
+    #[must_use]
+    pub fn watched(self, metrics: &Metrics) -> Self {
+        let watch = StoreWatch::new(metrics, "redis", "redis");
+        Self { line: self.line.watched(watch), ..self }
     }
 
     fn key(&self, key: &Key<'_>) -> String {
