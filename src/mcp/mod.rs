@@ -25,6 +25,7 @@ mod legacy;
 mod limits;
 mod message;
 mod metadata;
+mod observe;
 mod once;
 mod operation;
 mod permit;

@@ -9,6 +9,7 @@ use super::prompts::Prompt;
 use super::tools::Tool;
 use super::watch::Watch;
 use crate::oauth::Error;
+use crate::telemetry;
 use crate::web::reference;
 
 /// Leave for one principal to do one operation, once. Only `admit.rs` makes it.
@@ -20,6 +21,7 @@ pub(super) struct Permit {
     reference: String,
     trace_id: Option<String>,
     watch: Arc<Mutex<Option<Watch>>>,
+    watched: telemetry::Operation,
     fault: Arc<OnceLock<Error>>,
 }
 
@@ -30,6 +32,7 @@ impl Permit {
         operation: Operation,
         claim: Option<Arc<Claimed>>,
         trace_id: Option<String>,
+        watched: telemetry::Operation,
     ) -> Self {
         Self {
             principal,
@@ -38,6 +41,7 @@ impl Permit {
             reference: reference::current(),
             trace_id,
             watch: Arc::default(),
+            watched,
             fault: Arc::default(),
         }
     }
@@ -45,6 +49,11 @@ impl Permit {
     /// On whose behalf.
     pub(super) fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// The message, watched. Work on it happens in its span.
+    pub(super) fn watched(&self) -> &telemetry::Operation {
+        &self.watched
     }
 
     /// The principal and the tool, if this is leave to run the tool of this name.
@@ -94,7 +103,7 @@ impl Permit {
         &self.reference
     }
 
-    /// The trace that the caller says the request belongs to.
+    /// The trace that the request belongs to.
     pub(super) fn trace_id(&self) -> Option<&str> {
         self.trace_id.as_deref()
     }
@@ -106,6 +115,7 @@ impl Permit {
 
     /// Says that the operation failed by our own fault: the gate then answers 503 or 500, not MCP.
     pub(super) fn fail(&self, error: Error) {
+        self.watched.fail(error.code.as_str());
         // Of several faults the first is the cause.
         let _ = self.fault.set(error);
     }

@@ -105,14 +105,7 @@ impl ServerHandler for Server {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let permit = permit(&context)?;
-        let name = permit.for_tool(&request.name).map_or("unknown", |(_, tool)| tool.name);
-        let span = tracing::info_span!(
-            "tools/call",
-            otel.name = format!("tools/call {name}"),
-            tool = name,
-            reference = permit.reference(),
-        );
-        let calling = call::call(&self.app, permit, request).instrument(span);
+        let calling = call::call(&self.app, permit, request).instrument(permit.watched().span());
         let mut result = unless_cancelled(&context, calling).await?;
         sign(&mut result.meta, &context);
         Ok(result.into())
