@@ -82,6 +82,9 @@ async function against([binary, words], walk) {
   }
 }
 
+// Whoever stops the run stops what it has started.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((part) => !(part in PARTS));
 if (unknown.length > 0) {

@@ -1,5 +1,4 @@
 // The official suite as a child process, and what it has found.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -7,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { start } from './children.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const PACKAGE = path.join(HERE, 'node_modules/@modelcontextprotocol/conformance');
@@ -43,9 +43,8 @@ export const here = (name) => path.join(HERE, name);
 export async function runSuite(words, heard = () => {}) {
   const out = await mkdtemp(path.join(tmpdir(), 'mandate-suite-'));
   try {
-    const child = spawn(node(), [path.join(PACKAGE, 'dist/index.js'), ...words, '-o', out], {
+    const child = start(node(), [path.join(PACKAGE, 'dist/index.js'), ...words, '-o', out], {
       env: { PATH: process.env.PATH, HOME: out },
-      stdio: ['ignore', 'pipe', 'pipe'],
     });
     const late = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
     let printed = '';

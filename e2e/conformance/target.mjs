@@ -1,12 +1,12 @@
 // One server under test: the product or the fixtures, in a temporary directory, behind a proxy, with a token.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { start } from './children.mjs';
 import { obtainToken, Person } from './dance.mjs';
 import { Proxy } from './proxy.mjs';
 
@@ -52,7 +52,7 @@ export class Target {
     this.proxy.lead(port);
     const config = path.join(this.folder, 'mandate.toml');
     await writeFile(config, RATES);
-    this.#child = spawn(binary, [...words, '--config', config], {
+    this.#child = start(binary, [...words, '--config', config], {
       cwd: this.folder,
       env: {
         PATH: process.env.PATH,
@@ -61,7 +61,6 @@ export class Target {
         MANDATE_PUBLIC_URL: this.origin,
         MANDATE_DATABASE_URL: `sqlite://${path.join(this.folder, 'mandate.db')}`,
       },
-      stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child.on('error', (error) => (this.#output += `${error}\n`));
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
