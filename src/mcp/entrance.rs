@@ -135,6 +135,7 @@ fn principal(token: &Verified, grant: &str, now: Timestamp) -> Result<Option<Pri
         client_id: token.client_id.clone(),
         grant_id: token.grant_id.clone(),
         scopes: token.scopes.intersection(&granted),
+        expires_at: grant.expires_at.min(Timestamp(token.expires.saturating_mul(1000))),
         last_used_at: grant.last_used_at,
     }))
 }

@@ -7,7 +7,7 @@
 //!
 //! | route | methods | file |
 //! |---|---|---|
-//! | `/mcp`, `/mcp/` | POST; OPTIONS; every other method is 405 | `gate.rs` |
+//! | `/mcp`, `/mcp/` | POST; OPTIONS; GET and DELETE in a session (`legacy/`); every other method is 405 | `gate.rs` |
 //! | `/.well-known/oauth-protected-resource`, the same with `/mcp` | GET, HEAD, OPTIONS | `metadata.rs` |
 //!
 //! Both spellings of the endpoint are served and neither redirects, because a redirect loses the token.
@@ -19,6 +19,7 @@ mod cors;
 mod entrance;
 mod gate;
 mod intake;
+mod legacy;
 mod limits;
 mod message;
 mod metadata;
@@ -30,8 +31,10 @@ mod refusal;
 mod resources;
 mod server;
 mod site;
+mod subscriptions;
 mod tools;
 mod trail;
+mod watch;
 
 use std::sync::Arc;
 
