@@ -103,6 +103,16 @@ async fn unless_cancelled<T>(
     }
 }
 
+/// Whether a method that exists here exists in that era. What 2026-07-28 removed is then not found, whether its
+/// parameters can be read or not.
+fn is_of_era(method: &str, modern: bool) -> bool {
+    match method {
+        "subscriptions/listen" => modern,
+        "initialize" | "resources/subscribe" | "resources/unsubscribe" => !modern,
+        _ => true,
+    }
+}
+
 /// The permit: with the request over HTTP, or else beside the message.
 fn permit(context: &Context) -> Result<&Permit, ErrorData> {
     let parts = context.extensions.get::<http::request::Parts>();
@@ -278,8 +288,8 @@ impl ServerHandler for Server {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        let is_known = METHODS.contains(&request.method.as_str());
-        if is_known && (is_modern(&context) || request.method != "subscriptions/listen") {
+        let method = request.method.as_str();
+        if METHODS.contains(&method) && is_of_era(method, is_modern(&context)) {
             let data = json!({ "method": request.method });
             return Err(ErrorData::invalid_params("the parameters do not fit the method", Some(data)));
         }
