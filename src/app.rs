@@ -11,6 +11,7 @@ use crate::audit::chain::ChainKey;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError};
 use crate::ephemeral::admission::GrantKey;
+use crate::ephemeral::bus::Notice;
 use crate::ephemeral::memory::Memory;
 use crate::ephemeral::redis::Redis;
 use crate::ephemeral::{Ephemeral, EphemeralError};
@@ -121,7 +122,17 @@ impl App {
             self.tasks.spawn(unmark_living(store, ephemeral, ended.to_vec(), mark, self.now()));
             return Err(error.into());
         }
-        Ok(self.ephemeral.end_grants(ended, &mark).await?)
+        self.ephemeral.end_grants(ended, &mark).await?;
+        let grant_ids = ended.iter().map(|grant| grant.grant_id.clone()).collect();
+        self.tell(&Notice::GrantsEnded { grant_ids }).await;
+        Ok(())
+    }
+
+    /// Tells every replica that something happened. Should that fail, they find out later.
+    pub async fn tell(&self, notice: &Notice) {
+        if let Err(error) = self.ephemeral.publish(notice).await {
+            tracing::warn!(detail = %error, "the other replicas are not told");
+        }
     }
 
     /// Begins to stop: `/ready` says no at once, and after `delay` no more requests are taken.

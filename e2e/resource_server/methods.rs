@@ -19,7 +19,7 @@ async fn b4_1_discover_lists_what_is_served_and_nothing_more() {
     let (server, token) = with_token().await;
     let result = Mcp::modern(&server, &token).ask("server/discover", json!({})).await.body["result"].clone();
     assert_eq!(result["supportedVersions"], json!(["2026-07-28", "2025-11-25", "2025-06-18"]));
-    assert_eq!(result["capabilities"], json!({ "tools": {}, "resources": {} }));
+    assert_eq!(result["capabilities"], json!({ "tools": {}, "resources": { "subscribe": true } }));
     assert_eq!(result["resultType"], "complete");
     assert_eq!(result["cacheScope"], "private");
     assert!(result["ttlMs"].is_u64());

@@ -14,6 +14,8 @@ mod once;
 mod order;
 mod origin;
 mod schemas;
+mod sessions;
+mod streams;
 mod tools;
 mod transport;
 mod visibility;

@@ -183,6 +183,11 @@ impl<'a> Mcp<'a> {
 
     /// Sends a request as this client's revision wants it.
     pub(crate) async fn ask(&self, method: &str, params: Value) -> Answer {
+        send(self.request(method, params)).await
+    }
+
+    /// The request that this client's revision wants, not sent yet.
+    pub(crate) fn request(&self, method: &str, params: Value) -> RequestBuilder {
         let named = ["name", "uri", "taskId"].map(|member| params[member].as_str());
         let name = named.into_iter().flatten().next().map(str::to_owned);
         let message = self.message(method, params);
@@ -194,7 +199,7 @@ impl<'a> Mcp<'a> {
                 None => request,
             };
         }
-        send(request.json(&message)).await
+        request.json(&message)
     }
 
     /// Calls a tool.
@@ -218,7 +223,11 @@ pub(crate) fn post_to(server: &dyn Address, path: &str) -> RequestBuilder {
 
 /// Sends any request.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    read(request.send().await.unwrap()).await
+}
+
+/// Reads an answer to its end.
+pub(crate) async fn read(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = if text.is_empty() {

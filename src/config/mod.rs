@@ -202,6 +202,8 @@ pub struct Mcp {
     pub read_rate: Rate,
     /// Writes per (client, user).
     pub write_rate: Rate,
+    /// How many streams may be open under one grant.
+    pub streams_per_grant: usize,
     /// Calls of one tool per (client, user), besides those of its class.
     pub tool_rates: BTreeMap<String, Rate>,
 }
@@ -331,6 +333,10 @@ fn mcp(raw: raw::Mcp) -> Result<Mcp, ConfigError> {
         allowed_origins: raw.allowed_origins,
         read_rate: with_burst("mcp.reads_per_minute", raw.reads_per_minute, raw.reads_burst, 60)?,
         write_rate: with_burst("mcp.writes_per_minute", raw.writes_per_minute, raw.writes_burst, 60)?,
+        streams_per_grant: match raw.streams_per_grant {
+            most @ 1..=10_000 => most,
+            _ => return Err(ConfigError::new("mcp.streams_per_grant", "write a number from 1 to 10000")),
+        },
         tool_rates: raw
             .tools
             .into_iter()

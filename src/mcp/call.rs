@@ -12,6 +12,7 @@ use super::trail;
 use crate::app::App;
 use crate::audit;
 use crate::audit::reason::KEY_USED;
+use crate::ephemeral::bus::Notice;
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
 use crate::storage::{self, StorageError, commit, undo};
@@ -148,8 +149,13 @@ async fn run(
         storage::audit::record(&mut tx, now, &event);
     }
     commit(tx).await?;
-    if let (Some(claim), Outcome::Answer(answer)) = (claim, &outcome) {
-        claim.settle(answer).await;
+    if let Outcome::Answer(answer) = &outcome {
+        if let Some(claim) = claim {
+            claim.settle(answer).await;
+        }
+        if let Some(id) = answer.ticket() {
+            app.tell(&Notice::TicketChanged { id }).await;
+        }
     }
     Ok(Ok(outcome))
 }

@@ -7,7 +7,7 @@
 //!
 //! | route | methods | file |
 //! |---|---|---|
-//! | `/mcp`, `/mcp/` | POST; OPTIONS; every other method is 405 | `gate.rs` |
+//! | `/mcp`, `/mcp/` | POST; OPTIONS; GET and DELETE in a session (`legacy/`); every other method is 405 | `gate.rs` |
 //! | `/.well-known/oauth-protected-resource`, the same with `/mcp` | GET, HEAD, OPTIONS | `metadata.rs` |
 //!
 //! `stdio/` serves the same without HTTP, to a program on the user's machine; its grant is the one thing that is
@@ -22,6 +22,7 @@ mod cors;
 mod entrance;
 mod gate;
 mod intake;
+mod legacy;
 mod limits;
 mod message;
 mod metadata;
@@ -34,8 +35,10 @@ mod resources;
 mod server;
 mod site;
 pub mod stdio;
+mod subscriptions;
 mod tools;
 mod trail;
+mod watch;
 
 use std::sync::Arc;
 

@@ -18,6 +18,11 @@ pub(super) enum Operation {
     Tool(&'static Tool),
     /// To read or list tickets as resources.
     Resource,
+    /// To be told of changes; of tickets too, or of lists alone.
+    Watch {
+        /// Of tickets too.
+        tickets: bool,
+    },
     /// Anything else, what does not exist included: MCP itself answers.
     Protocol,
 }
@@ -41,7 +46,14 @@ impl Operation {
                 .and_then(Value::as_str)
                 .and_then(|name| tools::find(name, config))
                 .map_or(Self::Protocol, Self::Tool),
-            "resources/read" | "resources/list" => Self::Resource,
+            "resources/read" | "resources/list" | "resources/subscribe" | "resources/unsubscribe" => {
+                Self::Resource
+            }
+            "subscriptions/listen" => {
+                let wanted = message.params.get("notifications");
+                let tickets = wanted.and_then(|wanted| wanted.get("resourceSubscriptions")).is_some();
+                Self::Watch { tickets }
+            }
             _ => Self::Protocol,
         }
     }
@@ -50,8 +62,8 @@ impl Operation {
     pub(super) fn scopes(self) -> Scopes {
         match self {
             Self::Tool(tool) => Scopes::of(tool.scopes.iter().copied()),
-            Self::Resource => Scopes::of([TICKETS_READ]),
-            Self::Protocol => Scopes::default(),
+            Self::Resource | Self::Watch { tickets: true } => Scopes::of([TICKETS_READ]),
+            Self::Watch { tickets: false } | Self::Protocol => Scopes::default(),
         }
     }
 
@@ -59,7 +71,7 @@ impl Operation {
     pub(super) fn class(self) -> Option<Class> {
         match self {
             Self::Tool(tool) if tool.is_write() => Some(Class::Write),
-            Self::Tool(_) | Self::Resource => Some(Class::Read),
+            Self::Tool(_) | Self::Resource | Self::Watch { .. } => Some(Class::Read),
             Self::Protocol => None,
         }
     }
@@ -68,7 +80,7 @@ impl Operation {
     pub(super) fn tool(self) -> Option<&'static str> {
         match self {
             Self::Tool(tool) => Some(tool.name),
-            Self::Resource | Self::Protocol => None,
+            Self::Resource | Self::Watch { .. } | Self::Protocol => None,
         }
     }
 }

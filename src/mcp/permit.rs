@@ -1,11 +1,12 @@
 //! Leave to do one operation: what the gate gives, and nothing runs without.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::once::Claimed;
 use super::operation::Operation;
 use super::principal::Principal;
 use super::tools::Tool;
+use super::watch::Watch;
 use crate::oauth::Error;
 use crate::web::reference;
 
@@ -17,6 +18,7 @@ pub(super) struct Permit {
     claim: Option<Arc<Claimed>>,
     reference: String,
     trace_id: Option<String>,
+    watch: Arc<Mutex<Option<Watch>>>,
     fault: Arc<OnceLock<Error>>,
 }
 
@@ -28,7 +30,20 @@ impl Permit {
         claim: Option<Arc<Claimed>>,
         trace_id: Option<String>,
     ) -> Self {
-        Self { principal, operation, claim, reference: reference::current(), trace_id, fault: Arc::default() }
+        Self {
+            principal,
+            operation,
+            claim,
+            reference: reference::current(),
+            trace_id,
+            watch: Arc::default(),
+            fault: Arc::default(),
+        }
+    }
+
+    /// On whose behalf.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// The principal and the tool, if this is leave to run the tool of this name.
@@ -42,6 +57,22 @@ impl Permit {
     /// The principal, if this is leave to read tickets as resources.
     pub(super) fn for_resources(&self) -> Option<&Principal> {
         matches!(self.operation, Operation::Resource).then_some(&self.principal)
+    }
+
+    /// Whether this is leave to be told of changes.
+    pub(super) fn is_to_watch(&self) -> bool {
+        matches!(self.operation, Operation::Watch { .. })
+    }
+
+    /// Leave to watch over tickets, to be taken once.
+    pub(super) fn take_watch(&self) -> Option<Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The same permit with a place among the open streams.
+    pub(super) fn with_watch(mut self, watch: Watch) -> Self {
+        self.watch = Arc::new(Mutex::new(Some(watch)));
+        self
     }
 
     /// The request's reference. The tasks of the MCP library do not carry it.

@@ -37,6 +37,10 @@ pub(super) struct Principal {
     pub(super) grant_id: GrantId,
     /// What the token reaches: never more than the grant.
     pub(super) scopes: Scopes,
+    /// Until when: the token's end or the grant's, whichever is first.
+    pub(super) expires_at: Timestamp,
+    /// The token's end. That of the grant may be put off.
+    pub(super) token_ends_at: Timestamp,
     /// When a call under the grant was last noted.
     pub(super) last_used_at: Option<Timestamp>,
 }
@@ -65,7 +69,7 @@ pub(super) struct Verified {
     /// What it reaches.
     pub(super) scopes: Scopes,
     /// Unix seconds.
-    expires: i64,
+    pub(super) expires: i64,
 }
 
 impl Verified {

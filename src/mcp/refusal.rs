@@ -19,6 +19,9 @@ use crate::web::reference;
 /// Says "too many requests" in JSON-RPC: outside of the range that JSON-RPC and MCP keep for themselves.
 pub(super) const RATE_LIMITED: ErrorCode = ErrorCode(429);
 
+/// How long to stay away when too many streams are open, in seconds.
+const STREAM_WAIT: u64 = 30;
+
 /// Why a request is refused.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -58,6 +61,10 @@ pub(super) enum Refusal {
         /// How all limits stand.
         standings: Standings,
     },
+    /// 404: a session that is unknown, ended or somebody else's.
+    NoSession(Option<Value>),
+    /// 429: so many streams of the grant are open, and more there may not be.
+    TooManyStreams(Option<Value>, usize),
     /// 503 or 500: our own fault.
     Fault(Option<Value>, Error),
 }
@@ -95,6 +102,14 @@ impl Refusal {
                 standings.tell(&mut response);
                 response
             }
+            Self::NoSession(id) => message::error(
+                StatusCode::NOT_FOUND,
+                id.as_ref(),
+                ErrorCode::INVALID_REQUEST,
+                "there is no such session: begin a new one with initialize",
+                None,
+            ),
+            Self::TooManyStreams(id, most) => too_many_streams(id.as_ref(), most),
             Self::Fault(id, error) => fault(id.as_ref(), &error),
         };
         let no_store = HeaderValue::from_static("no-store");
@@ -109,7 +124,7 @@ fn method_not_allowed() -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         None,
         ErrorCode::INVALID_REQUEST,
-        "send MCP messages with POST; this server keeps no streams open and no sessions",
+        "send MCP messages with POST; GET and DELETE need the Mcp-Session-Id of a session",
         None,
     );
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -139,6 +154,19 @@ pub(super) fn limited_words(name: &str, rate: Rate, retry_after: Duration) -> (S
         "class": name,
     });
     (message, data)
+}
+
+/// What is said to who has too many streams open, and the same for programs.
+pub(super) fn streams_words(most: usize) -> (String, Value) {
+    let message = format!("{most} streams are open under this grant, which is the limit. Close one first.");
+    (message, json!({ "limit": most, "class": "streams" }))
+}
+
+fn too_many_streams(id: Option<&Value>, most: usize) -> Response {
+    let (message, data) = streams_words(most);
+    let mut response = message::error(StatusCode::TOO_MANY_REQUESTS, id, RATE_LIMITED, &message, Some(data));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(STREAM_WAIT));
+    response
 }
 
 fn fault(id: Option<&Value>, error: &Error) -> Response {

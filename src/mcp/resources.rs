@@ -17,6 +17,16 @@ const SCHEME: &str = "ticket://";
 /// no second page, which eager clients would follow through every ticket there is.
 const LISTED: usize = 20;
 
+/// The URI of a ticket.
+pub(super) fn uri(id: TicketId) -> String {
+    format!("{SCHEME}{id}")
+}
+
+/// The ticket that a URI names, whether or not there is one.
+pub(super) fn ticket_of(uri: &str) -> Option<TicketId> {
+    uri.strip_prefix(SCHEME).and_then(|id| TicketId::parse(id).ok())
+}
+
 /// The template by which every ticket can be read.
 pub(super) fn template() -> ResourceTemplate {
     ResourceTemplate::new(format!("{SCHEME}{{id}}"), "ticket")
@@ -38,7 +48,7 @@ pub(super) async fn list(app: &App, principal: &Principal) -> Result<Vec<Resourc
     };
     let page = search(&app.store, newest).await?;
     let resource = |ticket: &crate::tickets::Ticket| {
-        Resource::new(format!("{SCHEME}{}", ticket.id), ticket.id.to_string())
+        Resource::new(uri(ticket.id), ticket.id.to_string())
             .with_title(ticket.title.clone())
             .with_description(format!(
                 "{}, {} priority, by {}",
@@ -57,7 +67,7 @@ pub(super) async fn read(
     principal: &Principal,
     uri: &str,
 ) -> Result<Option<ResourceContents>, StorageError> {
-    let Some(id) = uri.strip_prefix(SCHEME).and_then(|id| TicketId::parse(id).ok()) else { return Ok(None) };
+    let Some(id) = ticket_of(uri) else { return Ok(None) };
     let sight = Sight::of(principal.role, &principal.user_id);
     let Some(ticket) = store::find(&app.store, &sight, id).await? else { return Ok(None) };
     let (count, comments) = store::list_comments(&app.store, &ticket, Body::MAX, COMMENTS).await?;

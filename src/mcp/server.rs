@@ -8,15 +8,18 @@ use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult,
     ErrorCode, ErrorData, Implementation, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, ServerCapabilities, ServerConfig,
+    ReadResourceResult, ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::json;
 use tracing::Instrument;
 
+use super::legacy::Session;
 use super::permit::Permit;
-use super::{call, resources, tools};
+use super::watch::MOST_WATCHED;
+use super::{call, resources, subscriptions, tools};
 use crate::app::App;
 use crate::storage::StorageError;
 
@@ -26,13 +29,16 @@ pub(super) const VERSIONS: [ProtocolVersion; 3] =
 /// How long a client may keep what only a new release changes, in milliseconds.
 const RELEASE_TTL: u64 = 300_000;
 /// Methods that exist here; with these an unreadable request is about its parameters.
-const METHODS: [&str; 6] = [
+const METHODS: [&str; 9] = [
     "initialize",
     "tools/call",
     "tools/list",
     "resources/list",
     "resources/templates/list",
     "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
 ];
 const INSTRUCTIONS: &str = "Tickets of this organisation. You act as the user who connected you and see what they \
     may see. Search before you open a ticket. Reading needs the scope tickets:read; opening, commenting and \
@@ -81,12 +87,13 @@ fn cached(context: &Context, ttl: u64) -> (Option<u64>, Option<CacheScope>) {
 
 /// Since 2026-07-28 a client that goes away has cancelled its request (MCP streamable-http, "Cancellation"):
 /// what is not committed is rolled back. Before, a lost connection said nothing about the request, so the call
-/// is finished.
+/// is finished, unless the client of a session says that it does not want it.
 async fn unless_cancelled<T>(
     context: &Context,
     calling: impl Future<Output = Result<T, ErrorData>>,
 ) -> Result<T, ErrorData> {
-    if !is_modern(context) {
+    let only_lost = !is_modern(context) && session(context).is_err();
+    if only_lost && context.extensions.get::<http::request::Parts>().is_some() {
         return calling.await;
     }
     tokio::select! {
@@ -105,6 +112,17 @@ fn permit(context: &Context) -> Result<&Permit, ErrorData> {
         .ok_or_else(|| ErrorData::internal_error("the request did not come through the gate", None))
 }
 
+/// The session, which a subscription of a revision before 2026-07-28 belongs to.
+fn session(context: &Context) -> Result<&Session, ErrorData> {
+    let parts = context.extensions.get::<http::request::Parts>();
+    let session = parts.and_then(|parts| parts.extensions.get::<Session>());
+    session.or_else(|| context.extensions.get::<Session>()).ok_or_else(|| {
+        let message =
+            "subscriptions belong to a session: send the Mcp-Session-Id that initialize was answered with";
+        ErrorData::invalid_request(message, None)
+    })
+}
+
 /// No list here has a second page, so no cursor is one of ours.
 fn no_cursor(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
     match request.and_then(|request| request.cursor) {
@@ -113,19 +131,22 @@ fn no_cursor(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
     }
 }
 
-fn unpermitted() -> ErrorData {
+pub(super) fn unpermitted() -> ErrorData {
     ErrorData::invalid_request("the request cannot be read the same way twice", None)
 }
 
-fn fault(permit: &Permit, error: StorageError) -> ErrorData {
+pub(super) fn fault(permit: &Permit, error: StorageError) -> ErrorData {
     permit.fail(error.into());
     ErrorData::internal_error("the server made an error", None)
 }
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        // No subscriptions and no change notices in either era: nothing is promised that is not done.
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_resources_subscribe()
+            .build();
         ServerConfig::new(capabilities).with_server_info(implementation()).with_instructions(INSTRUCTIONS)
     }
 
@@ -215,9 +236,50 @@ impl ServerHandler for Server {
         Ok(result.into())
     }
 
+    /// What is heard of: tickets by their URIs, as many as one stream watches. Whether the principal may see one is
+    /// asked when it changes, so nothing is told by what is accepted.
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let uris = requested.resource_subscriptions.iter().flatten();
+        let named = |uri: &&String| resources::ticket_of(uri).is_some_and(|id| resources::uri(id) == **uri);
+        let tickets = uris.filter(named).take(MOST_WATCHED).cloned();
+        Some(SubscriptionFilter::builder().resource_subscriptions(tickets).build())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let watch = permit(context.request_context())?.take_watch().ok_or_else(unpermitted)?;
+        let told = subscriptions::tell(watch, &context);
+        tokio::select! {
+            () = context.cancelled() => {}
+            () = self.app.stopping.cancelled() => {}
+            () = told => {}
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&self, request: SubscribeRequestParams, context: Context) -> Result<(), ErrorData> {
+        let permit = permit(&context)?;
+        let principal = permit.for_resources().ok_or_else(unpermitted)?;
+        subscriptions::subscribe(&self.app, permit, principal, session(&context)?, &request.uri).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        let permit = permit(&context)?;
+        permit.for_resources().ok_or_else(unpermitted)?;
+        subscriptions::unsubscribe(&self.app, permit, session(&context)?, &request.uri).await
+    }
+
     /// The MCP library hands over here whatever it cannot read as a request that it knows.
-    async fn on_custom_request(&self, request: CustomRequest, _: Context) -> Result<CustomResult, ErrorData> {
-        if METHODS.contains(&request.method.as_str()) {
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        let is_known = METHODS.contains(&request.method.as_str());
+        if is_known && (is_modern(&context) || request.method != "subscriptions/listen") {
             let data = json!({ "method": request.method });
             return Err(ErrorData::invalid_params("the parameters do not fit the method", Some(data)));
         }

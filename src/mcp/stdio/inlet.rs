@@ -11,13 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use super::super::admit::Admission;
-use super::super::message::{Malformed, Message};
+use super::super::message::{Incoming, Malformed, Message};
+use super::super::permit::Permit;
 use super::super::refusal::Refusal;
 use super::super::{intake, server, trail};
 use super::grant::LocalGrant;
 use super::lines::{Line, Lines};
 use super::outlet::{Begun, Outlet};
 use super::refusal::error;
+use super::updates::Updates;
 use crate::app::App;
 use crate::web::reference;
 
@@ -37,6 +39,7 @@ pub(super) struct Inlet<W> {
     admission: Admission,
     outlet: Arc<Outlet<W>>,
     judged: mpsc::Sender<ClientJsonRpcMessage>,
+    updates: Updates<W>,
     /// Whether the client has said how it speaks. Before, the MCP library takes requests only.
     begun: bool,
 }
@@ -52,7 +55,8 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
         outlet: Arc<Outlet<W>>,
         judged: mpsc::Sender<ClientJsonRpcMessage>,
     ) -> Self {
-        Self { admission: Admission::new(app.clone()), app, grant, outlet, judged, begun: false }
+        let updates = Updates::new(app.clone(), outlet.clone());
+        Self { admission: Admission::new(app.clone()), app, grant, outlet, judged, updates, begun: false }
     }
 
     /// Reads and judges until there is no more to read, or nobody to read it for.
@@ -88,8 +92,8 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
 
     async fn take(&mut self, line: &[u8]) -> Result<(), Gone> {
         let message = match Message::parse(line) {
-            Ok(message) => Some(message),
-            Err((Malformed::Response, _)) => None,
+            Ok(Incoming::Message(message)) => Some(message),
+            Ok(Incoming::Answer(..)) | Err((Malformed::Response, _)) => None,
             Err((why, id)) => {
                 let refused = ErrorData::new(why.code(), why.to_string(), None);
                 self.outlet.refuse(id.and_then(request_id), refused).await;
@@ -142,6 +146,10 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
         match admitted {
             Ok(permit) => {
                 request.request.extensions_mut().insert(permit.clone());
+                if message.is_legacy() {
+                    request.request.extensions_mut().insert(self.updates.session().clone());
+                    self.updates.follow(&request.request, permit.principal()).await;
+                }
                 let lasts = matches!(request.request, ClientRequest::SubscriptionsListenRequest(_));
                 self.outlet.begin(id, permit, lasts);
                 self.begun |= begins(&request.request);
@@ -154,10 +162,13 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
         }
     }
 
-    async fn admit(&self, message: &Message) -> Result<super::super::permit::Permit, Refusal> {
+    async fn admit(&self, message: &Message) -> Result<Permit, Refusal> {
         let token = self.grant.token().await.map_err(|error| Refusal::Fault(None, error))?;
-        let trace_id = trail::own_trace_id(message);
-        Ok(self.admission.admit(&token, message, trace_id).await?.0)
+        let (permit, _) = self.admission.admit(&token, message, trail::own_trace_id(message)).await?;
+        if permit.is_to_watch() && !message.is_legacy() {
+            return self.admission.watch(permit, message.id.as_ref()).await;
+        }
+        Ok(permit)
     }
 
     /// Passes an answer on. Under a grant that has ended meanwhile nothing is answered any more.
@@ -168,8 +179,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
             JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
         };
         let Some(id) = id.filter(|id| self.outlet.answered(id)) else { return Ok(()) };
-        let message = Message { id: None, method: String::new(), params: serde_json::Map::new() };
-        match self.admit(&message).await {
+        match self.admit(&Message::response()).await {
             Ok(_) => self.pass(answer).await,
             Err(refusal) => self.pass(JsonRpcMessage::error(error(refusal), Some(id))).await,
         }

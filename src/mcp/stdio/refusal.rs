@@ -5,7 +5,7 @@ use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::json;
 
 use super::super::challenge::Challenge;
-use super::super::refusal::{RATE_LIMITED, Refusal, fault_words, limited_words};
+use super::super::refusal::{RATE_LIMITED, Refusal, fault_words, limited_words, streams_words};
 use crate::web::reference;
 
 /// The grant has ended.
@@ -26,11 +26,15 @@ pub(super) fn error(refusal: Refusal) -> ErrorData {
             let (message, data) = fault_words(&error, &reference::current());
             ErrorData::internal_error(message, Some(data))
         }
+        Refusal::TooManyStreams(_, most) => {
+            let (message, data) = streams_words(most);
+            ErrorData::new(RATE_LIMITED, message, Some(data))
+        }
         Refusal::TooLarge => {
             ErrorData::invalid_request("a message must have at most 1 MiB; send less at a time", None)
         }
         // Of HTTP alone.
-        Refusal::NotHere(_) | Refusal::Method => ErrorData::invalid_request("not here", None),
+        Refusal::NotHere(_) | Refusal::Method | Refusal::NoSession(_) => ErrorData::invalid_request("not here", None),
     }
 }
 
