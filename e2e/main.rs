@@ -14,4 +14,6 @@ mod resource_server;
 #[cfg(test)]
 mod services;
 #[cfg(test)]
+mod stdio;
+#[cfg(test)]
 mod support;

@@ -6,6 +6,7 @@ mod demo;
 mod output;
 mod secret;
 mod serve;
+mod stdio;
 mod user;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(serve::Serve),
+    /// Serve the MCP tools over standard input and output, on behalf of one user.
+    Stdio(stdio::Stdio),
     /// Manage local accounts.
     #[command(subcommand)]
     User(user::User),
@@ -90,7 +93,10 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(arguments)) {
+    let ended = runtime.block_on(run(arguments));
+    // Not waited for: a read of standard input that never ends.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure.to_string());
@@ -103,6 +109,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = Config::load(arguments.config.as_deref())?;
     match arguments.command {
         Command::Serve(command) => serve::run(&command, config).await,
+        Command::Stdio(command) => stdio::run(&command, config).await,
         Command::User(command) => user::run(command, &open(config).await?).await,
         Command::Client(command) => client::run(command, &open(config).await?).await,
         Command::Audit(command) => audit::run(command, &open(config).await?).await,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tracing::Instrument as _;
 
 use super::challenge::Challenge;
@@ -15,6 +16,7 @@ use super::permit::Permit;
 use super::principal::Verified;
 use super::refusal::Refusal;
 use super::trail::{self, Trail};
+use super::watch::{Opening, Watch};
 use crate::app::App;
 use crate::audit::reason;
 use crate::telemetry;
@@ -94,6 +96,17 @@ impl Admission {
                 self.trail.note_use(&principal);
                 Ok((Permit::new(principal, operation, claim, trace_id, watched.clone()), standings))
             }
+        }
+    }
+
+    /// The same permit with a place among the open streams, before any stream begins.
+    pub(super) async fn watch(&self, permit: Permit, id: Option<&Value>) -> Result<Permit, Refusal> {
+        match Watch::open(&self.app, permit.principal(), None).await {
+            Ok(Opening::Open(watch)) => Ok(permit.with_watch(*watch)),
+            Ok(Opening::Full) => {
+                Err(Refusal::TooManyStreams(id.cloned(), self.app.config.mcp.streams_per_grant))
+            }
+            Err(error) => Err(Refusal::Fault(id.cloned(), error)),
         }
     }
 }

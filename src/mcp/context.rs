@@ -82,7 +82,7 @@ pub(super) fn permit(context: &Context) -> Result<&Permit, ErrorData> {
 pub(super) fn session(context: &Context) -> Result<&Session, ErrorData> {
     let parts = context.extensions.get::<http::request::Parts>();
     let session = parts.and_then(|parts| parts.extensions.get::<Session>());
-    session.ok_or_else(|| {
+    session.or_else(|| context.extensions.get::<Session>()).ok_or_else(|| {
         let message =
             "subscriptions belong to a session: send the Mcp-Session-Id that initialize was answered with";
         ErrorData::invalid_request(message, None)

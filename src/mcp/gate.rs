@@ -29,7 +29,6 @@ use super::permit::Permit;
 use super::principal::{NoToken, Tokens, Verified};
 use super::refusal::Refusal;
 use super::site::Site;
-use super::watch::{Opening, Watch};
 use super::{cors, intake, trail};
 use crate::app::App;
 use crate::telemetry;
@@ -120,7 +119,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         let trace_id = trail::trace_id(&parts, &message);
         let (mut permit, standings) = self.admission.admit(token, &message, trace_id).await?;
         if permit.is_to_watch() && !message.is_legacy() {
-            permit = self.watch(permit, message.id.as_ref()).await?;
+            permit = self.admission.watch(permit, message.id.as_ref()).await?;
         }
         let answered = match session {
             Some(session) => self.converse(parts, body, &permit, session, &message).await,
@@ -181,17 +180,6 @@ impl<H: ServerHandler + Clone> Gate<H> {
         };
         standings.tell(&mut response);
         Ok(response)
-    }
-
-    /// A place among the open streams, before any stream begins.
-    async fn watch(&self, permit: Permit, id: Option<&Value>) -> Result<Permit, Refusal> {
-        match Watch::open(&self.app, permit.principal(), None).await {
-            Ok(Opening::Open(watch)) => Ok(permit.with_watch(*watch)),
-            Ok(Opening::Full) => {
-                Err(Refusal::TooManyStreams(id.cloned(), self.app.config.mcp.streams_per_grant))
-            }
-            Err(error) => Err(Refusal::Fault(id.cloned(), error)),
-        }
     }
 
     /// A message of a session. Requests are run here, so that they can ask the client; the library takes the others.

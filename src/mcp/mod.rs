@@ -10,6 +10,9 @@
 //! | `/mcp`, `/mcp/` | POST; OPTIONS; GET and DELETE in a session (`legacy/`); every other method is 405 | `gate.rs` |
 //! | `/.well-known/oauth-protected-resource`, the same with `/mcp` | GET, HEAD, OPTIONS | `metadata.rs` |
 //!
+//! `stdio/` serves the same without HTTP, to a program on the user's machine; its grant is the one thing that is
+//! written here and not by the authorization server.
+//!
 //! Both spellings of the endpoint are served and neither redirects, because a redirect loses the token.
 
 mod admit;
@@ -35,6 +38,7 @@ mod refusal;
 mod resources;
 mod server;
 mod site;
+pub mod stdio;
 mod subscriptions;
 mod tools;
 mod trail;

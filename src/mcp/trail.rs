@@ -137,8 +137,16 @@ async fn append(app: &App, event: &Event) -> storage::Result<()> {
 /// The trace that a request belongs to, as its `traceparent` says: the message's own, as MCP carries it, or else the
 /// header's (W3C Trace Context §3.2).
 pub(super) fn trace_id(parts: &Parts, message: &Message) -> Option<String> {
-    let own = message.params.get("_meta").and_then(|meta| meta.get("traceparent")).and_then(Value::as_str);
-    own.or_else(|| header_traceparent(parts)).and_then(parse_trace_id)
+    own_traceparent(message).or_else(|| header_traceparent(parts)).and_then(parse_trace_id)
+}
+
+/// The same of a message that came without headers.
+pub(super) fn own_trace_id(message: &Message) -> Option<String> {
+    own_traceparent(message).and_then(parse_trace_id)
+}
+
+fn own_traceparent(message: &Message) -> Option<&str> {
+    message.params.get("_meta")?.get("traceparent")?.as_str()
 }
 
 fn header_traceparent(parts: &Parts) -> Option<&str> {

@@ -173,6 +173,7 @@ pub(super) async fn refresh(app: &App, principal: &mut Principal) -> storage::Re
     let grant = app.store.find_live_grant(&principal.grant_id, now).await?;
     let Some(grant) = grant.filter(|grant| grant.user_id == principal.user_id) else { return Ok(false) };
     principal.role = grant.role;
+    principal.expires_at = grant.expires_at.min(principal.token_ends_at);
     Ok(principal.expires_at > now)
 }
 

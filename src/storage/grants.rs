@@ -175,6 +175,20 @@ pub async fn activate(tx: &mut Tx, grant_id: &GrantId, now: Timestamp) -> Result
     Ok(done.rows_affected() == 1)
 }
 
+/// Puts off the end of a live grant. `false` when it has ended.
+pub async fn extend(tx: &mut Tx, grant_id: &GrantId, until: Timestamp, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE grants SET expires_at = $2 \
+         WHERE grant_id = $1 AND revoked_at IS NULL AND expires_at > $3",
+    )
+    .bind(grant_id.as_str())
+    .bind(until.0)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Ends a grant. `true` when this call ended it.
 pub async fn revoke(tx: &mut Tx, grant_id: &GrantId, because: &str, now: Timestamp) -> Result<bool> {
     let done = sqlx::query(

@@ -20,6 +20,11 @@ pub fn current() -> String {
     REFERENCE.try_with(Clone::clone).unwrap_or_else(|_| "-".to_owned())
 }
 
+/// Answers a request that has this reference.
+pub async fn scope<F: Future>(reference: String, answer: F) -> F::Output {
+    REFERENCE.scope(reference, answer).await
+}
+
 /// Gives each request its reference and watches it; its log lines and its trace carry the reference.
 pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let reference = app.random.id();

@@ -43,6 +43,13 @@ pub(in crate::mcp) struct Session {
     pub(in crate::mcp) client: InitializeRequestParams,
 }
 
+impl Session {
+    /// The one session of a connection that has no others. What its client said of itself, the library knows.
+    pub(in crate::mcp) fn of_connection(app: &App) -> Self {
+        Self { key: app.random.id(), client: InitializeRequestParams::default() }
+    }
+}
+
 /// Begins sessions, and knows them again.
 pub(in crate::mcp) struct Sessions {
     app: Arc<App>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
+use futures::Stream;
 use rmcp::model::{
     ResourceUpdatedNotification, ResourceUpdatedNotificationParam, ServerJsonRpcMessage, ServerNotification,
 };
@@ -35,16 +36,25 @@ pub(in crate::mcp) async fn open(
     principal: &Principal,
     session: Session,
 ) -> Result<Option<Response>, Error> {
+    Ok(follow(app, principal, session).await?.map(events))
+}
+
+/// What the stream tells, whichever way it goes.
+pub(in crate::mcp) async fn follow(
+    app: &Arc<App>,
+    principal: &Principal,
+    session: Session,
+) -> Result<Option<impl Stream<Item = ServerJsonRpcMessage> + Send + use<>>, Error> {
     let watch = match Watch::open(app, principal, Some(session.key.clone())).await? {
         Opening::Open(watch) => *watch,
         Opening::Full => return Ok(None),
     };
     let mut open = Open { app: app.clone(), session, watch, wanted: BTreeSet::new() };
     open.read_wanted().await;
-    Ok(Some(events(futures::stream::unfold(open, |mut open| async move {
+    Ok(Some(futures::stream::unfold(open, |mut open| async move {
         let message = open.next().await?;
         Some((message, open))
-    }))))
+    })))
 }
 
 impl Open {
