@@ -427,7 +427,11 @@ impl Login {
         needed: Scopes,
         done: Result<(), LoginError>,
     ) -> Result<(), LoginError> {
-        memory.failed = done.as_ref().err().map(|why| (needed, self.clock.now(), why.clone()));
+        memory.failed = match &done {
+            // A fault is not the person's word: it may be over with the next request.
+            Ok(()) | Err(LoginError::Away(_) | LoginError::Store(_)) => None,
+            Err(why) => Some((needed, self.clock.now(), why.clone())),
+        };
         done
     }
 }

@@ -1,5 +1,7 @@
 //! The bridge as a child process, and the person whose browser it opens.
 
+pub(crate) mod stub;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -140,11 +142,6 @@ impl Bridge {
         });
         let input = child.stdin.take();
         Self { child, input, output, told }
-    }
-
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// What it said to the person.
