@@ -63,6 +63,11 @@ impl Random {
     }
 }
 
+/// Whether a text has the form of what [`Random::id`] makes.
+pub fn is_id(text: &str) -> bool {
+    text.len() == 22 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
 impl fmt::Debug for Random {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Random")
@@ -84,6 +89,7 @@ mod tests {
     #[test]
     fn tokens_carry_256_bits_and_ids_128() {
         assert_eq!(Random::system().token().len(), 43);
-        assert_eq!(Random::system().id().len(), 22);
+        assert!(is_id(&Random::system().id()));
+        assert!(!is_id("") && !is_id(&"a".repeat(23)) && !is_id("aaaaaaaaaaaaaaaaaaaaa:"));
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod cancel;
 mod challenge;
 mod completion;
+mod confirm;
 mod discovery;
 mod faults;
 mod headers;

@@ -26,8 +26,10 @@ async fn b5_4_initialize_begins_a_session_that_outlives_a_restart_and_ends_with_
     assert_eq!(session.ask("ping", json!({})).await.body["result"], json!({}));
     server.restart_with_nothing_remembered().await;
     assert_eq!(session.ask("ping", json!({})).await.body["result"], json!({}));
+    let mut events = session.listen().await.ok().unwrap();
     let ended = session.request(Method::DELETE).send().await.unwrap();
     assert_eq!(ended.status(), StatusCode::NO_CONTENT);
+    assert_eq!(events.next().await, None, "its stream ends with it");
     for (method, params) in [("ping", json!({})), ("tools/list", json!({}))] {
         let answer = session.ask(method, params).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, -32600), "{method}");
@@ -84,14 +86,18 @@ async fn an_answer_is_taken_in_a_session_alone_and_with_an_id_that_we_could_have
     let (server, token) = with_token().await;
     let session = Session::begin(&server, &token, json!({})).await;
     let answer = |id| json!({ "jsonrpc": "2.0", "id": id, "result": { "action": "accept" } });
-    let nobody_asked = session.post(&answer(json!("nobody:0"))).await;
+    let like_ours = "AAAAAAAAAAAAAAAAAAAAAA:0";
+    let nobody_asked = session.post(&answer(json!(like_ours))).await;
     assert_eq!(nobody_asked.status, StatusCode::ACCEPTED, "it may be late");
-    for id in [json!(7), json!("x"), json!("a:b"), json!(":")] {
+    let long = format!("{}:0", "A".repeat(100_000));
+    for id in [json!(7), json!("x"), json!("a:b"), json!(":"), json!("nobody:0"), json!(long)] {
         assert_eq!(session.post(&answer(id)).await.status, StatusCode::BAD_REQUEST);
     }
+    let large = json!({ "jsonrpc": "2.0", "id": like_ours, "result": { "x": "x".repeat(100_000) } });
+    assert_eq!(session.post(&large).await.status, StatusCode::BAD_REQUEST);
     let unnamed = session.post(&json!({ "jsonrpc": "2.0", "result": {} })).await;
     assert_eq!((unnamed.status, unnamed.code()), (StatusCode::BAD_REQUEST, -32600));
-    let outside = send(Mcp::legacy(&server, &token).post().json(&answer(json!("nobody:0")))).await;
+    let outside = send(Mcp::legacy(&server, &token).post().json(&answer(json!(like_ours)))).await;
     assert_eq!((outside.status, outside.code()), (StatusCode::BAD_REQUEST, -32600));
 }
 
@@ -117,8 +123,9 @@ async fn b5_7_a_call_of_a_session_can_be_cancelled_by_its_client() {
     let cancelling = async {
         // Each call that is being done holds the application more than once.
         server.holders(|count| count >= idle + 6).await;
+        let all = server.holders(|_| true).await;
         assert_eq!(session.post(&cancelled).await.status, StatusCode::ACCEPTED);
-        tokio::task::yield_now().await;
+        server.holders(|count| count < all).await;
         drop(writing);
     };
     let ((_, kept, others), ()) = tokio::join!(calling, cancelling);

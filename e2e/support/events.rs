@@ -94,11 +94,6 @@ impl<'a> Session<'a> {
         Session { server, bearer: bearer.to_owned(), id: self.id.clone() }
     }
 
-    /// The `Authorization` header.
-    pub(crate) fn bearer(&self) -> &str {
-        &self.bearer
-    }
-
     /// A request with any method.
     pub(crate) fn request(&self, method: http::Method) -> RequestBuilder {
         http()

@@ -191,6 +191,15 @@ pub enum ChallengeScopes {
     All,
 }
 
+/// What happens to a deed that the user is to confirm, when their client cannot ask them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unconfirmed {
+    /// It is done.
+    Proceed,
+    /// It is refused.
+    Refuse,
+}
+
 /// The MCP endpoint.
 #[derive(Clone, Debug)]
 pub struct Mcp {
@@ -207,6 +216,8 @@ pub struct Mcp {
     pub read_rate: Rate,
     /// Writes per (client, user).
     pub write_rate: Rate,
+    /// What happens to a deed that nobody can be asked to confirm.
+    pub unconfirmed: Unconfirmed,
     /// How many streams may be open under one grant.
     pub streams_per_grant: usize,
     /// Calls of one tool per (client, user), besides those of its class.
@@ -339,6 +350,11 @@ fn mcp(raw: raw::Mcp) -> Result<Mcp, ConfigError> {
         allowed_origins: raw.allowed_origins,
         read_rate: with_burst("mcp.reads_per_minute", raw.reads_per_minute, raw.reads_burst, 60)?,
         write_rate: with_burst("mcp.writes_per_minute", raw.writes_per_minute, raw.writes_burst, 60)?,
+        unconfirmed: one_of(
+            "mcp.unconfirmed",
+            &raw.unconfirmed,
+            &[("proceed", Unconfirmed::Proceed), ("refuse", Unconfirmed::Refuse)],
+        )?,
         streams_per_grant: match raw.streams_per_grant {
             most @ 1..=10_000 => most,
             _ => return Err(ConfigError::new("mcp.streams_per_grant", "write a number from 1 to 10000")),

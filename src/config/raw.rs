@@ -126,6 +126,8 @@ pub(super) struct Mcp {
     pub(super) writes_per_minute: u32,
     pub(super) reads_burst: Option<u32>,
     pub(super) writes_burst: Option<u32>,
+    /// See `Mcp::unconfirmed`.
+    pub(super) unconfirmed: String,
     /// See `Mcp::streams_per_grant`.
     pub(super) streams_per_grant: usize,
     pub(super) tools: BTreeMap<String, Tool>,
@@ -150,6 +152,7 @@ impl Default for Mcp {
             writes_per_minute: 20,
             reads_burst: None,
             writes_burst: None,
+            unconfirmed: "proceed".into(),
             streams_per_grant: 16,
             tools: BTreeMap::new(),
         }

@@ -43,6 +43,11 @@ pub enum Notice {
         /// The session.
         session: String,
     },
+    /// A session was ended by its client.
+    SessionEnded {
+        /// The session.
+        session: String,
+    },
     /// The bus works.
     Beat,
 }
@@ -83,6 +88,18 @@ impl Bus {
 pub struct Listener(broadcast::Receiver<Heard>);
 
 impl Listener {
+    /// What was heard up to now, without waiting.
+    pub fn heard(&mut self) -> Vec<Heard> {
+        let mut all = Vec::new();
+        loop {
+            match self.0.try_recv() {
+                Ok(heard) => all.push(heard),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => all.push(Heard::Gap),
+                Err(_) => return all,
+            }
+        }
+    }
+
     /// The next thing that is heard. When there will be none any more, waits for ever.
     pub async fn next(&mut self) -> Heard {
         match self.0.recv().await {

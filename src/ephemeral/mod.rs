@@ -35,6 +35,8 @@ pub enum Key<'a> {
     Code(&'a str),
     /// That a refresh token was rotated a moment ago, by its hash; for the grace.
     Rotated(&'a str),
+    /// Who is to answer a question of a running call, by call and question; for as long as it can be answered.
+    Asked(&'a str, u64),
     /// What a client answered to a question of a running call (JSON), by call and question; 1 minute.
     Answer(&'a str, u64),
     /// The `jti` of a client assertion, by client and `jti` digest; until the assertion's `exp` and leeway.
@@ -49,6 +51,7 @@ impl fmt::Display for Key<'_> {
             Self::Answered(id) => write!(f, "answered:{id}"),
             Self::Code(hash) => write!(f, "code:{hash}"),
             Self::Rotated(hash) => write!(f, "rotated:{hash}"),
+            Self::Asked(call, question) => write!(f, "asked:{call}:{question}"),
             Self::Answer(call, question) => write!(f, "answer:{call}:{question}"),
             Self::AssertionJti(client_id, digest) => write!(f, "jti:{client_id}:{digest}"),
         }

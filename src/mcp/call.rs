@@ -1,10 +1,15 @@
 //! Runs one tool call. A write, the row that keeps it from being done twice and its audit event are one
 //! transaction.
 
-use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, ErrorData, MetaObject};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, InputRequiredResult,
+    MetaObject,
+};
 use serde_json::{Value, json};
 
-use super::once::{Known, Once};
+use super::confirm::{self, Asking, Confirmation};
+use super::context::Context;
+use super::once::{Known, Once, digest};
 use super::permit::Permit;
 use super::principal::Principal;
 use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
@@ -12,6 +17,7 @@ use super::{observe, trail};
 use crate::app::App;
 use crate::audit;
 use crate::audit::reason::KEY_USED;
+use crate::config::Unconfirmed;
 use crate::ephemeral::bus::Notice;
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
@@ -30,30 +36,51 @@ pub(super) async fn call(
     app: &App,
     permit: &Permit,
     request: CallToolRequestParams,
-) -> Result<CallToolResult, ErrorData> {
+    context: &Context,
+) -> Result<CallToolResponse, ErrorData> {
     let Some((principal, tool)) = permit.for_tool(&request.name) else {
         permit.watched().fail("unknown_tool");
-        return Err(ErrorData::invalid_params("Unknown tool", Some(json!({ "name": request.name }))));
+        return Err(ErrorData::invalid_params(
+            "Unknown tool",
+            Some(json!({ "name": request.name.chars().take(64).collect::<String>() })),
+        ));
     };
     let arguments = Arguments::new(request.arguments);
+    let asking = Asking { context, responses: request.input_responses, state: request.request_state };
     let done = match &tool.run {
         Run::Read(run) => run(app, principal, arguments)
             .await
-            .map(|outcome| result(permit, outcome, tool))
+            .map(|outcome| Done::Result(result(permit, outcome, tool)))
             .map_err(Error::from),
         Run::Write { parse, .. } => {
             let mut arguments = arguments;
             let key = arguments.idempotency_key();
             match parse(arguments) {
-                Err(problems) => Ok(result(permit, Outcome::Problems(problems), tool)),
-                Ok(deed) => write(app, permit, principal, Write { tool, deed, key }).await,
+                Err(problems) => Ok(Done::Result(result(permit, Outcome::Problems(problems), tool))),
+                Ok(deed) => write(app, permit, principal, Write { tool, deed, key }, &asking).await,
             }
         }
     };
-    done.map_err(|error| {
-        permit.fail(error);
-        ErrorData::internal_error("the server made an error", None)
-    })
+    match done {
+        Ok(Done::Result(result)) => Ok(result.into()),
+        Ok(Done::Ask(question)) => Ok((*question).into()),
+        Ok(Done::Forged) => {
+            permit.watched().fail("forged_state");
+            let message = "requestState was not given for this call: call again without it, to be asked anew";
+            Err(ErrorData::invalid_params(message, None))
+        }
+        Err(error) => {
+            permit.fail(error);
+            Err(ErrorData::internal_error("the server made an error", None))
+        }
+    }
+}
+
+/// What a call comes to.
+enum Done {
+    Result(CallToolResult),
+    Ask(Box<InputRequiredResult>),
+    Forged,
 }
 
 struct Write {
@@ -79,7 +106,8 @@ async fn write(
     permit: &Permit,
     principal: &Principal,
     write: Write,
-) -> Result<CallToolResult, Error> {
+    asking: &Asking<'_>,
+) -> Result<Done, Error> {
     let claim = permit.claim();
     // The gate read the same arguments, or else it let in something other than what is run here.
     let seen = match (claim, write.key.as_deref()) {
@@ -95,13 +123,23 @@ async fn write(
         None => Once::Run,
     };
     let known = match once {
-        Once::Run => match run(app, permit, principal, &write).await? {
-            Ok(outcome) => return Ok(result(permit, outcome, write.tool)),
-            Err(known) => known,
-        },
+        Once::Run => {
+            match confirmed(app, permit, principal, &write, asking).await? {
+                Confirmation::Given => {}
+                Confirmation::Refused(why) => {
+                    return Ok(Done::Result(refuse(app, permit, principal, &write, why).await?));
+                }
+                Confirmation::Ask(question) => return Ok(Done::Ask(question)),
+                Confirmation::Forged => return Ok(Done::Forged),
+            }
+            match run(app, permit, principal, &write).await? {
+                Ok(outcome) => return Ok(Done::Result(result(permit, outcome, write.tool))),
+                Err(known) => known,
+            }
+        }
         Once::Not(known) => known,
     };
-    Ok(match known {
+    Ok(Done::Result(match known {
         Known::Done(answer) => {
             permit.watched().replay();
             replayed(answer)
@@ -111,15 +149,47 @@ async fn write(
             in_flight()
         }
         Known::Mismatch => {
-            let mut event = write.event(principal, permit, audit::Outcome::Refused);
-            event.detail = Some(KEY_USED.to_owned());
-            let mut tx = app.store.write().await?;
-            storage::audit::record(&mut tx, app.now(), &event);
-            commit(tx).await?;
             permit.watched().fail_as_result("key_used");
-            result(permit, Outcome::Unable(KEY_USED.to_owned()), write.tool)
+            refuse(app, permit, principal, &write, KEY_USED).await?
         }
-    })
+    }))
+}
+
+/// Whether the user wants it, where the deed is one that they are asked about.
+async fn confirmed(
+    app: &App,
+    permit: &Permit,
+    principal: &Principal,
+    write: &Write,
+    asking: &Asking<'_>,
+) -> Result<Confirmation, Error> {
+    let Some(question) = write.deed.question(&app.store, principal).await? else {
+        return Ok(Confirmation::Given);
+    };
+    let unasked = match app.config.mcp.unconfirmed {
+        Unconfirmed::Proceed => Confirmation::Given,
+        Unconfirmed::Refuse => Confirmation::Refused(
+            "This needs the user's own word, and their client cannot ask for it (MCP elicitation). Nothing was changed.",
+        ),
+    };
+    let digest = digest(write.tool, write.deed.as_ref());
+    confirm::confirm(app, permit, asking, &digest, &question, unasked).await
+}
+
+/// Says that a deed is not done, and writes it down.
+async fn refuse(
+    app: &App,
+    permit: &Permit,
+    principal: &Principal,
+    write: &Write,
+    why: &'static str,
+) -> Result<CallToolResult, StorageError> {
+    let mut event = write.event(principal, permit, audit::Outcome::Refused);
+    event.detail = Some(why.to_owned());
+    let mut tx = app.store.write().await?;
+    storage::audit::record(&mut tx, app.now(), &event);
+    commit(tx).await?;
+    Ok(result(permit, Outcome::Unable(why.to_owned()), write.tool))
 }
 
 /// Does a deed, unless its row says that there is nothing to do.

@@ -154,7 +154,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         };
         self.sessions.find(token, session).ok_or(Refusal::NoSession(None))?;
         let (permit, _) = self.admission.admit(token, &Message::response(), None).await?;
-        match legacy::answered(&self.app, permit.principal(), id, answer).await {
+        match legacy::answered(&self.app, permit.principal(), id, &answer).await {
             Ok(true) => Ok(StatusCode::ACCEPTED.into_response()),
             Ok(false) => Err(malformed(Malformed::Response, None)),
             Err(error) => Err(Refusal::Fault(None, error.into())),

@@ -5,6 +5,9 @@ use http::StatusCode;
 use rmcp::model::ErrorCode;
 use serde_json::{Map, Value, json};
 
+/// What an answer of the client is admitted as.
+pub(super) const RESPONSE: &str = "a response";
+
 /// One request or notification.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -105,7 +108,7 @@ impl Message {
 
     /// A message that stands for an answer of the client.
     pub(super) fn response() -> Self {
-        Self { id: None, method: String::new(), params: Map::new() }
+        Self { id: None, method: RESPONSE.to_owned(), params: Map::new() }
     }
 
     /// Whether it belongs to a revision before 2026-07-28, which have sessions.
@@ -162,7 +165,7 @@ mod tests {
             (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, Err(Malformed::NotAMessage)),
             (r#"{"jsonrpc":"2.0","id":"c:1","result":{}}"#, Ok("an answer")),
             (r#"{"jsonrpc":"2.0","result":{}}"#, Err(Malformed::Response)),
-            (r#"{"jsonrpc":"2.0","id":1,"error":{}}"#, Err(Malformed::Response)),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{}}"#, Ok("an answer")),
             (r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#, Err(Malformed::NotAMessage)),
             (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Err(Malformed::Id)),
             (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, Err(Malformed::Id)),

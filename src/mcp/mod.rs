@@ -19,6 +19,7 @@ mod admit;
 mod call;
 mod challenge;
 mod completion;
+mod confirm;
 mod context;
 mod cors;
 mod entrance;

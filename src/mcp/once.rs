@@ -192,7 +192,8 @@ impl Drop for Claimed {
     }
 }
 
-fn digest(tool: &Tool, deed: &dyn Deed) -> String {
+/// What tells one deed from another: the tool and its arguments, without the idempotency key.
+pub(super) fn digest(tool: &Tool, deed: &dyn Deed) -> String {
     SecretHash::of(&format!("{}\n{}", tool.name, deed.arguments())).as_str().to_owned()
 }
 

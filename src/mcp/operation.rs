@@ -29,6 +29,8 @@ pub(super) enum Operation {
     Prompt(&'static Prompt),
     /// To be told ids of tickets while typing one.
     Complete,
+    /// To reach a call that runs, be it elsewhere: with an answer, or with the wish to cancel it.
+    Signal,
     /// Anything else, what does not exist included: MCP itself answers.
     Protocol,
 }
@@ -58,6 +60,7 @@ impl Operation {
                 let tickets = wanted.and_then(|wanted| wanted.get("resourceSubscriptions")).is_some();
                 Self::Watch { tickets }
             }
+            super::message::RESPONSE | "notifications/cancelled" => Self::Signal,
             "prompts/get" => name().and_then(prompts::find).map_or(Self::Protocol, Self::Prompt),
             "completion/complete" if completion::reads_tickets(&message.params) => Self::Complete,
             _ => Self::Protocol,
@@ -71,7 +74,7 @@ impl Operation {
             Self::Resource | Self::Watch { tickets: true } | Self::Prompt(_) | Self::Complete => {
                 Scopes::of([TICKETS_READ])
             }
-            Self::Watch { tickets: false } | Self::Protocol => Scopes::default(),
+            Self::Watch { tickets: false } | Self::Signal | Self::Protocol => Scopes::default(),
         }
     }
 
@@ -79,10 +82,13 @@ impl Operation {
     pub(super) fn class(self) -> Option<Class> {
         match self {
             Self::Tool(tool) if tool.is_write() => Some(Class::Write),
-            Self::Tool(_) | Self::Resource | Self::Watch { .. } | Self::Prompt(_) | Self::Complete => {
-                Some(Class::Read)
-            }
             Self::Protocol => None,
+            Self::Tool(_)
+            | Self::Resource
+            | Self::Watch { .. }
+            | Self::Prompt(_)
+            | Self::Complete
+            | Self::Signal => Some(Class::Read),
         }
     }
 
@@ -90,7 +96,12 @@ impl Operation {
     pub(super) fn tool(self) -> Option<&'static str> {
         match self {
             Self::Tool(tool) => Some(tool.name),
-            Self::Resource | Self::Watch { .. } | Self::Prompt(_) | Self::Complete | Self::Protocol => None,
+            Self::Resource
+            | Self::Watch { .. }
+            | Self::Prompt(_)
+            | Self::Complete
+            | Self::Signal
+            | Self::Protocol => None,
         }
     }
 }

@@ -115,10 +115,14 @@ impl ServerHandler for Server {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let permit = permit(&context)?;
-        let calling = call::call(&self.app, permit, request).instrument(permit.watched().span());
-        let mut result = unless_cancelled(&context, calling).await?;
-        sign(&mut result.meta, &context);
-        Ok(result.into())
+        let calling = call::call(&self.app, permit, request, &context).instrument(permit.watched().span());
+        let mut response = unless_cancelled(&context, calling).await?;
+        match &mut response {
+            CallToolResponse::Complete(result) => sign(&mut result.meta, &context),
+            CallToolResponse::InputRequired(result) => sign(&mut result.meta, &context),
+            _ => {}
+        }
+        Ok(response)
     }
 
     async fn list_resources(

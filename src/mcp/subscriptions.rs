@@ -17,7 +17,9 @@ pub(super) async fn tell(mut watch: Watch, context: &SubscriptionContext) {
     let uris = context.accepted().resource_subscriptions.iter().flatten();
     let wanted = uris.filter_map(|uri| resources::ticket_of(uri)).collect();
     while let Seen::Changed(id) = watch.next(&wanted).await {
-        if context.sink().notify_resource_updated(resources::uri(id)).await.is_err() {
+        let telling = context.sink().notify_resource_updated(resources::uri(id));
+        // What nobody reads ends, so that nobody holds a place without being looked at.
+        if !matches!(tokio::time::timeout(legacy::READ_WITHIN, telling).await, Ok(Ok(()))) {
             return;
         }
     }

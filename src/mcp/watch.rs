@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Interval, interval};
+
 use super::permit::Permit;
 use super::principal::Principal;
 use crate::app::App;
@@ -23,6 +25,8 @@ use crate::tickets::{Sight, TicketId, store};
 const LOOKS_EVERY: Duration = Duration::from_secs(10);
 /// How long an open stream has its place without keeping it.
 const PLACE_HELD: Duration = Duration::from_secs(45);
+/// How long to wait before looking at everything, after something may have been missed.
+const GAP_SETTLES: Duration = Duration::from_millis(500);
 /// How long to wait for a database that is away.
 const DATABASE_AWAY: Duration = Duration::from_secs(1);
 /// How many tickets one stream watches.
@@ -46,6 +50,7 @@ pub(super) struct Watch {
     session: Option<String>,
     listener: Listener,
     changed: BTreeSet<TicketId>,
+    looks: Interval,
     place: Held,
     _open: OpenStream,
 }
@@ -84,6 +89,7 @@ impl Watch {
             session,
             listener: app.ephemeral.listen(),
             changed: BTreeSet::new(),
+            looks: interval(LOOKS_EVERY),
             place,
             _open: open,
         })))
@@ -92,7 +98,14 @@ impl Watch {
     /// What happens next, of what is wanted.
     pub(super) async fn next(&mut self, wanted: &BTreeSet<TicketId>) -> Seen {
         loop {
+            let left = self.principal.expires_at.since(self.app.now());
+            if left.is_zero() {
+                return Seen::Ended;
+            }
             if let Some(id) = self.changed.pop_first() {
+                if !wanted.contains(&id) {
+                    continue;
+                }
                 match self.sees(id).await {
                     Ok(Sees::It) => return Seen::Changed(id),
                     Ok(Sees::Nothing) => continue,
@@ -100,37 +113,49 @@ impl Watch {
                     Err(_) => {
                         self.changed.insert(id);
                         tokio::time::sleep(DATABASE_AWAY).await;
+                        if !self.may_stay().await {
+                            return Seen::Ended;
+                        }
                         continue;
                     }
                 }
             }
-            let left = self.principal.expires_at.since(self.app.now());
-            let heard = tokio::time::timeout(LOOKS_EVERY.min(left), self.listener.next()).await;
-            if self.principal.expires_at <= self.app.now() {
-                return Seen::Ended;
-            }
+            let heard = tokio::select! {
+                biased;
+                // However much is heard, whether it may stay is looked at in time.
+                _ = self.looks.tick() => None,
+                () = tokio::time::sleep(left) => continue,
+                heard = self.listener.next() => Some(heard),
+            };
             match heard {
-                Ok(Heard::Notice(Notice::TicketChanged { id })) => {
+                Some(Heard::Notice(Notice::TicketChanged { id })) => {
                     self.changed.extend(TicketId::parse(&id).ok().filter(|id| wanted.contains(id)));
                 }
-                Ok(Heard::Notice(Notice::GrantsEnded { grant_ids })) => {
+                Some(Heard::Notice(Notice::GrantsEnded { grant_ids })) => {
                     if grant_ids.iter().any(|id| id == self.principal.grant_id.as_str()) {
                         return Seen::Ended;
                     }
                 }
-                Ok(Heard::Notice(Notice::Subscribed { session })) => {
+                Some(Heard::Notice(Notice::SessionEnded { session })) => {
+                    if self.session.as_ref() == Some(&session) {
+                        return Seen::Ended;
+                    }
+                }
+                Some(Heard::Notice(Notice::Subscribed { session })) => {
                     if self.session.as_ref() == Some(&session) {
                         return Seen::Resubscribed;
                     }
                 }
-                Ok(Heard::Notice(_)) => {}
-                Ok(Heard::Gap) => {
+                Some(Heard::Notice(_)) => {}
+                Some(Heard::Gap) => {
+                    // Where there is one gap there are more.
+                    tokio::time::sleep(GAP_SETTLES).await;
                     self.changed.extend(wanted);
                     if self.session.is_some() {
                         return Seen::Resubscribed;
                     }
                 }
-                Err(_) => {
+                None => {
                     if !self.may_stay().await {
                         return Seen::Ended;
                     }

@@ -152,7 +152,8 @@ fn claimed(key: &ClaimKey<'_>) -> String {
 impl Ephemeral for Memory {
     async fn put(&self, key: Key<'_>, value: String, lifetime: Duration) -> Result<()> {
         let now = self.clock.now();
-        let (key, size) = (key.to_string(), value.len());
+        let key = key.to_string();
+        let size = key.len() + value.len();
         let values = &mut self.lock().values;
         values.sweep(now);
         values.make_room(size);

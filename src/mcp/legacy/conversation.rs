@@ -15,7 +15,6 @@ use rmcp::model::{
 use rmcp::service::serve_directly_with_ct;
 use rmcp::transport::Transport;
 use rmcp::{RoleServer, ServerHandler};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,11 +24,18 @@ use crate::app::App;
 use crate::ephemeral::bus::{Heard, Listener, Notice};
 use crate::ephemeral::{Key, Result as Stored};
 use crate::mcp::principal::Principal;
+use crate::random::is_id;
 
 /// How many messages to the client may wait to be sent.
 const WAITING: usize = 16;
 /// How long an answer of a client lies ready for the call that asked.
 const ANSWER_KEPT: Duration = Duration::from_mins(1);
+/// How long a question can be answered, at most.
+const ANSWERED_WITHIN: Duration = Duration::from_mins(30);
+/// The largest answer, in bytes of JSON.
+const LARGEST_ANSWER: usize = 64 * 1024;
+/// The longest id of a request that can be cancelled, in bytes of JSON.
+const LONGEST_ID: usize = 128;
 
 /// What a request comes to.
 pub(in crate::mcp) enum Outgoing {
@@ -37,14 +43,6 @@ pub(in crate::mcp) enum Outgoing {
     Unreadable,
     /// The answer, or the stream that leads to it.
     Response(Response),
-}
-
-/// An answer of a client on its way to the call that asked.
-#[derive(Debug, Serialize, Deserialize)]
-struct Answer {
-    user_id: String,
-    client_id: String,
-    message: Map<String, Value>,
 }
 
 /// Runs a request to its first message. When that is the answer, it leaves as JSON; else a stream begins, which
@@ -68,7 +66,9 @@ pub(in crate::mcp) async fn begin<H: ServerHandler>(
     let (over, questions) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
     let call = app.random.id();
     let line = Line {
+        app: app.clone(),
         call: call.clone(),
+        asked_of: asked_of(principal),
         first: Some(message),
         answers,
         outgoing,
@@ -81,7 +81,6 @@ pub(in crate::mcp) async fn begin<H: ServerHandler>(
         call,
         session: session.key.clone(),
         request_id,
-        principal: principal.clone(),
         questions,
         incoming,
     };
@@ -108,23 +107,29 @@ pub(in crate::mcp) async fn begin<H: ServerHandler>(
     }
 }
 
-/// Takes what a client answers, for whichever replica asked. `false`: nobody can have asked under this id.
+/// Takes what a client answers, for whichever replica asked, once. What nobody asked this client, or does not any
+/// more, is let go. `false`: nobody can have asked under this id, or not for so much.
 pub(in crate::mcp) async fn answered(
     app: &App,
     principal: &Principal,
     id: &Value,
-    message: Map<String, Value>,
+    message: &Map<String, Value>,
 ) -> Stored<bool> {
     let named = id.as_str().and_then(|id| id.split_once(':'));
     let Some((call, question)) = named.and_then(|(call, number)| Some((call, number.parse().ok()?))) else {
         return Ok(false);
     };
-    let answer = Answer {
-        user_id: principal.user_id.as_str().to_owned(),
-        client_id: principal.client_id.as_str().to_owned(),
-        message,
-    };
-    let text = serde_json::to_string(&answer).unwrap_or_default();
+    let text = serde_json::to_string(message).unwrap_or_default();
+    if !is_id(call) || text.len() > LARGEST_ANSWER {
+        return Ok(false);
+    }
+    let asked = Key::Asked(call, question);
+    if app.ephemeral.find(asked.clone()).await?.as_deref() != Some(asked_of(principal).as_str()) {
+        return Ok(true);
+    }
+    if app.ephemeral.take(asked).await?.is_none() {
+        return Ok(true);
+    }
     app.ephemeral.put(Key::Answer(call, question), text, ANSWER_KEPT).await?;
     app.ephemeral.publish(&Notice::Answered { call: call.to_owned(), question }).await?;
     Ok(true)
@@ -136,14 +141,22 @@ pub(in crate::mcp) async fn cancelled(
     session: &Session,
     params: &Map<String, Value>,
 ) -> Stored<()> {
-    let Some(request_id) = params.get("requestId") else { return Ok(()) };
-    let (session, request_id) = (session.key.clone(), request_id.to_string());
+    let request_id = params.get("requestId").filter(|id| id.is_string() || id.is_i64()).map(Value::to_string);
+    let Some(request_id) = request_id.filter(|id| id.len() <= LONGEST_ID) else { return Ok(()) };
+    let session = session.key.clone();
     app.ephemeral.publish(&Notice::Cancelled { session, request_id }).await
+}
+
+/// Of whom a question is asked: nobody else answers it.
+fn asked_of(principal: &Principal) -> String {
+    serde_json::json!([principal.user_id.as_str(), principal.client_id.as_str()]).to_string()
 }
 
 /// The way between the library and the client, for one request.
 struct Line {
+    app: Arc<App>,
     call: String,
+    asked_of: String,
     first: Option<ClientJsonRpcMessage>,
     answers: mpsc::Receiver<ClientJsonRpcMessage>,
     outgoing: mpsc::Sender<ServerJsonRpcMessage>,
@@ -151,7 +164,7 @@ struct Line {
     over: CancellationToken,
 }
 
-/// The client went away.
+/// The client went away, or cannot be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("the client went away")]
 struct Gone;
@@ -176,12 +189,14 @@ impl Transport<RoleServer> for Line {
         &mut self,
         mut message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Gone>> + Send + 'static {
+        let mut asks = None;
         let is_last = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
         match &mut message {
             JsonRpcMessage::Request(question) => {
                 if let NumberOrString::Number(number) = question.id {
                     let asked = u64::try_from(number).unwrap_or_default().saturating_add(1);
                     self.questions.fetch_max(asked, Ordering::Relaxed);
+                    asks = Some((self.app.clone(), self.call.clone(), asked - 1, self.asked_of.clone()));
                 }
                 question.id = self.named(&question.id);
             }
@@ -196,6 +211,10 @@ impl Transport<RoleServer> for Line {
         }
         let (outgoing, over) = (self.outgoing.clone(), self.over.clone());
         async move {
+            if let Some((app, call, question, of)) = asks {
+                let asked = Key::Asked(&call, question);
+                app.ephemeral.put(asked, of, ANSWERED_WITHIN).await.map_err(|_| Gone)?;
+            }
             let sent = outgoing.send(message).await;
             if is_last {
                 over.cancel();
@@ -212,6 +231,9 @@ impl Transport<RoleServer> for Line {
             biased;
             answer = self.answers.recv() => answer,
             () = self.over.cancelled() => None,
+            // Whoever was asked is gone, or we go: nobody will answer.
+            () = self.outgoing.closed(), if self.questions.load(Ordering::Relaxed) > 0 => None,
+            () = self.app.stopping.cancelled(), if self.questions.load(Ordering::Relaxed) > 0 => None,
         }
     }
 
@@ -227,7 +249,6 @@ struct Ear {
     call: String,
     session: String,
     request_id: RequestId,
-    principal: Principal,
     questions: Arc<AtomicU64>,
     incoming: mpsc::Sender<ClientJsonRpcMessage>,
 }
@@ -263,23 +284,19 @@ impl Ear {
         Ok(())
     }
 
-    /// Hands an answer to the library, if it lies ready and comes from whom it was asked.
+    /// Hands an answer to the library, if it lies ready.
     async fn hand(&self, question: u64) -> Result<(), Gone> {
         let taken = self.app.ephemeral.take(Key::Answer(&self.call, question)).await;
         let text = taken.unwrap_or_else(|error| {
             tracing::warn!(detail = %error, "an answer of a client is lost");
             None
         });
-        let Some(answer) = text.and_then(|text| serde_json::from_str::<Answer>(&text).ok()) else {
-            return Ok(());
-        };
-        let own = answer.user_id == self.principal.user_id.as_str()
-            && answer.client_id == self.principal.client_id.as_str();
-        let mut message = answer.message;
+        let answer = text.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
+        let Some(mut message) = answer else { return Ok(()) };
         message.insert("id".to_owned(), question.into());
         match serde_json::from_value(Value::Object(message)) {
-            Ok(message) if own => self.incoming.send(message).await.map_err(|_| Gone),
-            _ => Ok(()),
+            Ok(message) => self.incoming.send(message).await.map_err(|_| Gone),
+            Err(_) => Ok(()),
         }
     }
 

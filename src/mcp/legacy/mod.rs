@@ -13,7 +13,7 @@ mod stream;
 
 pub(super) use conversation::{Outgoing, answered, begin, cancelled};
 pub(super) use session::{HEADER, Session, Sessions};
-pub(super) use stream::{follow, open as open_stream, subscribe, unsubscribe};
+pub(super) use stream::{READ_WITHIN, follow, open as open_stream, subscribe, unsubscribe};
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Session ids: sealed, for one user through one client (MCP 2025-11-25 transports, "Session Management").
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderName, HeaderValue, Response};
 use http_body_util::BodyExt;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::ephemeral::Place;
+use crate::ephemeral::bus::{Heard, Listener, Notice};
 use crate::keys::SealError;
 use crate::mcp::principal::Verified;
 use crate::oauth::secret::SecretHash;
@@ -54,12 +55,13 @@ impl Session {
 pub(in crate::mcp) struct Sessions {
     app: Arc<App>,
     ended: Cache<String, ()>,
+    listener: Mutex<Listener>,
 }
 
 impl Sessions {
     /// Knows every session that was begun with the same key file.
     pub(in crate::mcp) fn new(app: Arc<App>) -> Self {
-        Self { app, ended: Cache::new(REMEMBERED) }
+        Self { ended: Cache::new(REMEMBERED), listener: Mutex::new(app.ephemeral.listen()), app }
     }
 
     /// Adds an id to the answer of an `initialize` that succeeded.
@@ -112,6 +114,11 @@ impl Sessions {
         let plain = self.app.keys.sealing.open(&purpose(token), id).ok()?;
         let sealed: Sealed = serde_json::from_slice(&plain).ok()?;
         let key = SecretHash::of(id).as_str().to_owned();
+        for heard in self.listener.lock().unwrap_or_else(PoisonError::into_inner).heard() {
+            if let Heard::Notice(Notice::SessionEnded { session }) = heard {
+                self.ended.insert(session, ());
+            }
+        }
         if self.ended.contains_key(&key) {
             return None;
         }
@@ -120,9 +127,10 @@ impl Sessions {
         Some(Session { key, client: client.with_protocol_version(version) })
     }
 
-    /// Ends a session and what it is subscribed to.
+    /// Ends a session, its stream and what it is subscribed to, on every replica.
     pub(in crate::mcp) async fn end(&self, session: &Session) {
         self.ended.insert(session.key.clone(), ());
+        self.app.tell(&Notice::SessionEnded { session: session.key.clone() }).await;
         let place = Place::Subscriptions(&session.key);
         for uri in self.app.ephemeral.holders(place).await.unwrap_or_default() {
             // What stays behind runs out by itself.

@@ -11,6 +11,8 @@ use rmcp::model::{
     ResourceUpdatedNotification, ResourceUpdatedNotificationParam, ServerJsonRpcMessage, ServerNotification,
 };
 
+use tokio::sync::mpsc;
+
 use super::{Session, events};
 use crate::app::App;
 use crate::ephemeral::Place;
@@ -22,6 +24,11 @@ use crate::tickets::TicketId;
 
 /// How long what a session is subscribed to is kept without a stream.
 const KEPT: Duration = Duration::from_hours(24);
+
+/// How many messages may wait to be read.
+const WAITING: usize = 16;
+/// How long a message may wait to be read.
+pub(in crate::mcp) const READ_WITHIN: Duration = Duration::from_secs(30);
 
 struct Open {
     app: Arc<App>,
@@ -51,13 +58,31 @@ pub(in crate::mcp) async fn follow(
     };
     let mut open = Open { app: app.clone(), session, watch, wanted: BTreeSet::new() };
     open.read_wanted().await;
-    Ok(Some(futures::stream::unfold(open, |mut open| async move {
-        let message = open.next().await?;
-        Some((message, open))
+    open.keep_wanted().await;
+    let (messages, unread) = mpsc::channel(WAITING);
+    // By itself, so that a stream that nobody reads ends in time, too.
+    app.tasks.spawn(open.tell(messages));
+    Ok(Some(futures::stream::unfold(unread, |mut unread| async move {
+        let message = unread.recv().await?;
+        Some((message, unread))
     })))
 }
 
 impl Open {
+    /// Until it is over, or nobody reads.
+    async fn tell(mut self, messages: mpsc::Sender<ServerJsonRpcMessage>) {
+        loop {
+            let message = tokio::select! {
+                message = self.next() => message,
+                () = messages.closed() => None,
+            };
+            let Some(message) = message else { return };
+            if messages.send_timeout(message, READ_WITHIN).await.is_err() {
+                return;
+            }
+        }
+    }
+
     async fn next(&mut self) -> Option<ServerJsonRpcMessage> {
         loop {
             let seen = tokio::select! {
@@ -78,13 +103,19 @@ impl Open {
         }
     }
 
-    /// Reads anew what the session is subscribed to, and keeps it. What cannot be read stays as it was.
+    /// Reads anew what the session is subscribed to. What cannot be read stays as it was.
     async fn read_wanted(&mut self) {
         let place = Place::Subscriptions(&self.session.key);
         let Ok(uris) = self.app.ephemeral.holders(place).await else { return };
         self.wanted = uris.iter().filter_map(|uri| resources::ticket_of(uri)).collect();
-        for uri in &uris {
-            let _ = self.app.ephemeral.hold(place, uri, MOST_WATCHED, KEPT).await;
+    }
+
+    /// Keeps what the session is subscribed to from running out.
+    async fn keep_wanted(&self) {
+        let place = Place::Subscriptions(&self.session.key);
+        for id in &self.wanted {
+            // Should this fail, it runs out a day after it was asked for.
+            let _ = self.app.ephemeral.hold(place, &resources::uri(*id), MOST_WATCHED, KEPT).await;
         }
     }
 }

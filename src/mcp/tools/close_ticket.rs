@@ -8,17 +8,18 @@ use super::{
     Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Tool, idempotency_key_schema, object,
     text_schema, ticket_id_schema, view,
 };
+use crate::mcp::principal::Principal;
 use crate::oauth::scope::TICKETS_WRITE;
-use crate::storage::{StorageError, Tx};
+use crate::storage::{StorageError, Store, Tx};
 use crate::tickets::store::{self, Closing};
-use crate::tickets::{Resolution, Sight, TicketId};
+use crate::tickets::{Resolution, Sight, Status, TicketId};
 
 /// The tool.
 pub(super) static TOOL: Tool = Tool {
     name: "close_ticket",
     title: "Close a ticket",
     description: "Closes a ticket that you may see, with an optional word on what was done. Closing a ticket \
-                  that is closed already changes nothing.",
+                  that is closed already changes nothing. The user is asked first when somebody else opened it.",
     scopes: &[TICKETS_WRITE],
     input,
     output,
@@ -70,6 +71,20 @@ impl Deed for Close {
             "id": self.id.to_string(),
             "resolution": self.resolution.as_ref().map(Resolution::as_str),
         })
+    }
+
+    /// Whose ticket it is can be overlooked by whoever speaks through a client, so closing another's is asked about.
+    async fn question(&self, store: &Store, principal: &Principal) -> Result<Option<String>, StorageError> {
+        let sight = Sight::of(principal.role, &principal.user_id);
+        let Some(ticket) = store::find(store, &sight, self.id).await? else { return Ok(None) };
+        let own = store.find_user(&principal.user_id).await?.map(|user| user.username);
+        if ticket.status == Status::Closed || own.as_ref() == Some(&ticket.reporter) {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "Close {}, \u{201c}{}\u{201d}? {} opened it.",
+            self.id, ticket.title, ticket.reporter
+        )))
     }
 
     async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, StorageError> {

@@ -19,7 +19,7 @@ use super::principal::Principal;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::config::Mcp;
-use crate::storage::{StorageError, Tx};
+use crate::storage::{StorageError, Store, Tx};
 
 pub(super) use arguments::{Arguments, Problems};
 
@@ -92,6 +92,11 @@ impl Answer {
 pub(super) trait Deed: Send + Sync {
     /// The arguments, defaults filled in: what tells one deed from another.
     fn arguments(&self) -> Value;
+
+    /// What the user is asked before it is done, in one sentence; nothing, for most.
+    async fn question(&self, _: &Store, _: &Principal) -> Result<Option<String>, StorageError> {
+        Ok(None)
+    }
 
     /// Does it, inside the transaction that also records it.
     async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, StorageError>;
