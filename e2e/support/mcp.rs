@@ -14,7 +14,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::browser::Address;
-use super::{Server, http};
+use super::{Server, http, schema};
 
 /// The newest revision that is served with `initialize`.
 pub(crate) const LEGACY: &str = "2025-11-25";
@@ -47,8 +47,10 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The headers.
     pub(crate) headers: http::HeaderMap,
-    /// The body as JSON; null when there is none.
+    /// The body as JSON, or the last message of a stream; null when there is none.
     pub(crate) body: Value,
+    /// What came before it, on a stream.
+    pub(crate) before: Vec<Value>,
 }
 
 impl Answer {
@@ -169,6 +171,16 @@ impl<'a> Mcp<'a> {
         Self::modern(server, &mint(server, user_id, "client_1", scope).await.token)
     }
 
+    /// The revision that it speaks.
+    pub(crate) fn version(&self) -> &'static str {
+        self.version
+    }
+
+    /// Whether it speaks 2026-07-28.
+    pub(crate) fn is_modern(&self) -> bool {
+        self.version == MODERN
+    }
+
     /// The `Authorization` header of this client.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
@@ -201,7 +213,20 @@ impl<'a> Mcp<'a> {
                 None => request,
             };
         }
-        send(request.json(&message)).await
+        let answer = send(request.json(&message)).await;
+        self.check(method, &answer);
+        answer
+    }
+
+    /// Checks that what came back is as this client's revision has it, where its schemas are at hand.
+    pub(crate) fn check(&self, method: &str, answer: &Answer) {
+        let Some(schema) = schema::of(self.version) else { return };
+        for message in answer.before.iter().chain([&answer.body]) {
+            // What is refused by the rules of OAuth is no message of MCP.
+            if !message.is_null() && !message["error"].is_string() {
+                schema.check(method, message);
+            }
+        }
     }
 
     /// Calls a tool.
@@ -233,12 +258,18 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
-    let body = if text.is_empty() {
-        Value::Null
+    let json =
+        |text: &str| serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {status} {text}"));
+    let is_stream = headers.get("content-type").is_some_and(|value| value == "text/event-stream");
+    let mut messages: Vec<Value> = if is_stream {
+        text.lines().filter_map(|line| line.strip_prefix("data: ")).map(json).collect()
+    } else if text.is_empty() {
+        Vec::new()
     } else {
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {status} {text}"))
+        vec![json(&text)]
     };
-    Answer { status, headers, body }
+    let body = messages.pop().unwrap_or_default();
+    Answer { status, headers, body, before: messages }
 }
 
 /// The tool calls of the audit log, oldest first.
