@@ -14,6 +14,7 @@ mod methods;
 mod once;
 mod order;
 mod origin;
+mod progress;
 mod prompts;
 mod schemas;
 mod sizes;

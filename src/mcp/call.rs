@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::once::{Known, Once};
 use super::permit::Permit;
 use super::principal::Principal;
-use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
+use super::tools::{Answer, Arguments, Deed, Look, Outcome, Run, Scene, Tool};
 use super::trail;
 use crate::app::App;
 use crate::audit;
@@ -15,6 +15,7 @@ use crate::audit::reason::KEY_USED;
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
 use crate::storage::{self, StorageError, commit, undo};
+use crate::tickets::search::Progress;
 
 /// Marks a result that was remembered rather than made now.
 const REPLAYED: &str = "mandate/replayed";
@@ -29,6 +30,7 @@ pub(super) async fn call(
     app: &App,
     permit: &Permit,
     request: CallToolRequestParams,
+    progress: &dyn Progress,
 ) -> Result<CallToolResult, ErrorData> {
     let Some((principal, tool)) = permit.for_tool(&request.name) else {
         return Err(ErrorData::invalid_params("Unknown tool", Some(json!({ "name": request.name }))));
@@ -36,7 +38,8 @@ pub(super) async fn call(
     let arguments = Arguments::new(request.arguments);
     let done = match &tool.run {
         Run::Read(run) => {
-            run(app, principal, arguments).await.map(|outcome| result(outcome, tool)).map_err(Error::from)
+            let look = Look { app, principal, progress };
+            run(look, arguments).await.map(|outcome| result(outcome, tool)).map_err(Error::from)
         }
         Run::Write { parse, .. } => {
             let mut arguments = arguments;

@@ -28,6 +28,7 @@ mod once;
 mod operation;
 mod permit;
 mod principal;
+mod progress;
 mod prompts;
 mod refusal;
 mod resources;

@@ -18,6 +18,7 @@ use tracing::Instrument;
 use super::context::{
     Context, cached, fault, implementation, no_cursor, permit, sign, unless_cancelled, unpermitted,
 };
+use super::progress::Reporter;
 use super::prompts::Values;
 use super::{call, completion, prompts, resources, tools};
 use crate::app::App;
@@ -105,7 +106,8 @@ impl ServerHandler for Server {
             tool = name,
             reference = permit.reference(),
         );
-        let calling = call::call(&self.app, permit, request).instrument(span);
+        let reporter = Reporter::new(&self.app, &context);
+        let calling = call::call(&self.app, permit, request, &reporter).instrument(span);
         let mut result = unless_cancelled(&context, calling).await?;
         sign(&mut result.meta, &context);
         Ok(result.into())
