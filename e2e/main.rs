@@ -6,6 +6,8 @@ mod authz;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod connect;
+#[cfg(test)]
 mod odd_text;
 #[cfg(test)]
 mod replicas;
@@ -13,5 +15,7 @@ mod replicas;
 mod resource_server;
 #[cfg(test)]
 mod services;
+#[cfg(test)]
+mod stdio;
 #[cfg(test)]
 mod support;

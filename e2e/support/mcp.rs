@@ -14,7 +14,8 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::browser::Address;
-use super::{Server, http, schema};
+use super::schema::Judge;
+use super::{Server, http};
 
 /// The newest revision that is served with `initialize`.
 pub(crate) const LEGACY: &str = "2025-11-25";
@@ -202,6 +203,11 @@ impl<'a> Mcp<'a> {
 
     /// Sends a request as this client's revision wants it.
     pub(crate) async fn ask(&self, method: &str, params: Value) -> Answer {
+        send(self.request(method, params)).await
+    }
+
+    /// The request that this client's revision wants, not sent yet.
+    pub(crate) fn request(&self, method: &str, params: Value) -> RequestBuilder {
         let named = ["name", "uri", "taskId"].map(|member| params[member].as_str());
         let name = named.into_iter().flatten().next().map(str::to_owned);
         let message = self.message(method, params);
@@ -213,20 +219,7 @@ impl<'a> Mcp<'a> {
                 None => request,
             };
         }
-        let answer = send(request.json(&message)).await;
-        self.check(method, &answer);
-        answer
-    }
-
-    /// Checks that what came back is as this client's revision has it, where its schemas are at hand.
-    pub(crate) fn check(&self, method: &str, answer: &Answer) {
-        let Some(schema) = schema::of(self.version) else { return };
-        for message in answer.before.iter().chain([&answer.body]) {
-            // What is refused by the rules of OAuth is no message of MCP.
-            if !message.is_null() && !message["error"].is_string() {
-                schema.check(method, message);
-            }
-        }
+        request.json(&message)
     }
 
     /// Calls a tool.
@@ -253,9 +246,18 @@ pub(crate) fn post_to(server: &dyn Address, path: &str) -> RequestBuilder {
         .header("accept", "application/json, text/event-stream")
 }
 
-/// Sends any request.
+/// Sends any request. What comes back is as its revision has it, where the schemas are at hand.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let judge = Judge::of(&request);
+    let answer = read(client.execute(request).await.unwrap()).await;
+    answer.before.iter().chain([&answer.body]).for_each(|message| judge.check(message));
+    answer
+}
+
+/// Reads an answer to its end.
+pub(crate) async fn read(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
     let json =

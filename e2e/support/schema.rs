@@ -30,6 +30,40 @@ fn folder() -> Option<PathBuf> {
     beside.into_iter().find(|folder| folder.is_dir())
 }
 
+/// Judges what comes back by what was sent.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    to_mcp: bool,
+    revision: Option<String>,
+    method: String,
+}
+
+impl Judge {
+    /// Judges the answer to a request, and all that its stream brings.
+    pub(crate) fn of(request: &reqwest::Request) -> Self {
+        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        let message: Value = serde_json::from_slice(body).unwrap_or_default();
+        let revision = request.headers().get("mcp-protocol-version").and_then(|value| value.to_str().ok());
+        Self {
+            to_mcp: request.url().path().starts_with("/mcp"),
+            revision: revision.map(str::to_owned),
+            method: message["method"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Checks a message.
+    pub(crate) fn check(&self, message: &Value) {
+        // What is refused by the rules of OAuth is no message of MCP.
+        if !self.to_mcp || message.is_null() || message["error"].is_string() {
+            return;
+        }
+        let negotiated = message["result"]["protocolVersion"].as_str();
+        let Some(schema) = negotiated.or(self.revision.as_deref()).and_then(of) else { return };
+        let problems = schema.problems(&self.method, message);
+        assert!(problems.is_empty(), "{} {}: {problems:#?} in {message:#}", schema.revision, self.method);
+    }
+}
+
 /// The schemas of a revision, if they are there.
 pub(crate) fn of(revision: &str) -> Option<&'static Schema> {
     static ALL: OnceLock<Vec<Schema>> = OnceLock::new();
@@ -81,12 +115,6 @@ impl Schema {
     /// Whether the revision defines this.
     pub(crate) fn defines(&self, name: &str) -> bool {
         self.definitions.get(name).is_some()
-    }
-
-    /// Checks the answer to a request of this method, or whatever comes before it.
-    pub(crate) fn check(&self, method: &str, message: &Value) {
-        let problems = self.problems(method, message);
-        assert!(problems.is_empty(), "{} {method}: {problems:#?} in {message:#}", self.revision);
     }
 
     /// What is wrong with a message of the server.

@@ -2,10 +2,12 @@
 
 mod audit;
 mod client;
+mod connect;
 mod demo;
 mod output;
 mod secret;
 mod serve;
+mod stdio;
 mod user;
 
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use crate::config::Config;
 use crate::oauth::Error;
 use crate::random::Random;
 use crate::storage::StorageError;
+use crate::telemetry::InitError;
 
 /// An OAuth 2.1 authorization server and an MCP server in one binary.
 #[derive(Debug, Parser)]
@@ -36,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(serve::Serve),
+    /// Serve the MCP tools over standard input and output, on behalf of one user.
+    Stdio(stdio::Stdio),
     /// Manage local accounts.
     #[command(subcommand)]
     User(user::User),
@@ -45,6 +50,8 @@ enum Command {
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Connect an MCP client that only speaks stdio to any MCP server.
+    Connect(connect::Connect),
 }
 
 /// Why a command did not do its work, in one sentence.
@@ -58,6 +65,12 @@ enum Failure {
     Storage(#[from] StorageError),
     #[error("{0}")]
     Said(String),
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        Self::Said(error.to_string())
+    }
 }
 
 impl From<crate::config::ConfigError> for Failure {
@@ -83,7 +96,10 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(arguments)) {
+    let ended = runtime.block_on(run(arguments));
+    // Not waited for: a read of standard input that never ends.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure.to_string());
@@ -93,12 +109,15 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let config = Config::load(arguments.config.as_deref())?;
+    let config = || Config::load(arguments.config.as_deref());
     match arguments.command {
-        Command::Serve(command) => serve::run(&command, config).await,
-        Command::User(command) => user::run(command, &open(config).await?).await,
-        Command::Client(command) => client::run(command, &open(config).await?).await,
-        Command::Audit(command) => audit::run(command, &open(config).await?).await,
+        Command::Serve(command) => serve::run(&command, config()?).await,
+        Command::Stdio(command) => stdio::run(&command, config()?).await,
+        Command::User(command) => user::run(command, &open(config()?).await?).await,
+        Command::Client(command) => client::run(command, &open(config()?).await?).await,
+        Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
+        // A client, of any server: the configuration of one is nothing to it.
+        Command::Connect(command) => connect::run(command).await,
     }
 }
 

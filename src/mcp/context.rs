@@ -7,6 +7,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use serde_json::json;
 
+use super::legacy::Session;
 use super::permit::Permit;
 use crate::storage::StorageError;
 
@@ -52,12 +53,13 @@ pub(super) fn scopes_meta(scopes: &[&str]) -> MetaObject {
 
 /// Since 2026-07-28 a client that goes away has cancelled its request (MCP streamable-http, "Cancellation"):
 /// what is not committed is rolled back. Before, a lost connection said nothing about the request, so the call
-/// is finished.
+/// is finished, unless the client of a session says that it does not want it.
 pub(super) async fn unless_cancelled<T>(
     context: &Context,
     calling: impl Future<Output = Result<T, ErrorData>>,
 ) -> Result<T, ErrorData> {
-    if !is_modern(context) {
+    let only_lost = !is_modern(context) && session(context).is_err();
+    if only_lost && context.extensions.get::<http::request::Parts>().is_some() {
         return calling.await;
     }
     tokio::select! {
@@ -74,6 +76,17 @@ pub(super) fn permit(context: &Context) -> Result<&Permit, ErrorData> {
         .and_then(|parts| parts.extensions.get::<Permit>())
         .or_else(|| context.extensions.get::<Permit>())
         .ok_or_else(|| ErrorData::internal_error("the request did not come through the gate", None))
+}
+
+/// The session, which a subscription of a revision before 2026-07-28 belongs to.
+pub(super) fn session(context: &Context) -> Result<&Session, ErrorData> {
+    let parts = context.extensions.get::<http::request::Parts>();
+    let session = parts.and_then(|parts| parts.extensions.get::<Session>());
+    session.or_else(|| context.extensions.get::<Session>()).ok_or_else(|| {
+        let message =
+            "subscriptions belong to a session: send the Mcp-Session-Id that initialize was answered with";
+        ErrorData::invalid_request(message, None)
+    })
 }
 
 /// No list here has a second page, so no cursor is one of ours.

@@ -26,6 +26,16 @@ const REPEATED: usize = 200;
 /// no second page, which eager clients would follow through every ticket there is.
 const LISTED: usize = 20;
 
+/// The URI of a ticket.
+pub(super) fn uri(id: TicketId) -> String {
+    format!("{SCHEME}{id}")
+}
+
+/// The ticket that a URI names, whether or not there is one.
+pub(super) fn ticket_of(uri: &str) -> Option<TicketId> {
+    uri.strip_prefix(SCHEME).and_then(|id| TicketId::parse(id).ok())
+}
+
 /// The template by which every ticket can be read.
 pub(super) fn template() -> ResourceTemplate {
     ResourceTemplate::new(TEMPLATE, "ticket")
@@ -34,11 +44,6 @@ pub(super) fn template() -> ResourceTemplate {
              tool get_ticket reads earlier comments.")
         .with_mime_type(MIME_TYPE)
         .with_meta(scopes_meta(&[TICKETS_READ]))
-}
-
-/// The address of a ticket.
-pub(super) fn uri(id: TicketId) -> String {
-    format!("{SCHEME}{id}")
 }
 
 /// A ticket as far as it was read, without its comments.
@@ -80,7 +85,7 @@ pub(super) async fn read(
     principal: &Principal,
     uri: &str,
 ) -> Result<Option<ResourceContents>, StorageError> {
-    let Some(id) = uri.strip_prefix(SCHEME).and_then(|id| TicketId::parse(id).ok()) else { return Ok(None) };
+    let Some(id) = ticket_of(uri) else { return Ok(None) };
     let sight = Sight::of(principal.role, &principal.user_id);
     let Some(ticket) = store::find(&app.store, &sight, id).await? else { return Ok(None) };
     let page = Page::read(&app.store, ticket, Which::Resource).await?;

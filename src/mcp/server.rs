@@ -10,17 +10,21 @@ use rmcp::model::{
     CustomRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData, GetPromptRequestParams,
     GetPromptResponse, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, ServerCapabilities, ServerConfig,
+    ReadResourceResult, ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
+use rmcp::service::SubscriptionContext;
 use serde_json::json;
 use tracing::Instrument;
 
 use super::context::{
-    Context, cached, fault, implementation, no_cursor, permit, sign, unless_cancelled, unpermitted,
+    Context, cached, fault, implementation, is_modern, no_cursor, permit, session, sign, unless_cancelled,
+    unpermitted,
 };
 use super::progress::Reporter;
 use super::prompts::Values;
-use super::{call, completion, prompts, resources, tools};
+use super::watch::MOST_WATCHED;
+use super::{call, completion, prompts, resources, subscriptions, tools};
 use crate::app::App;
 
 /// The revisions that are served, newest first. Older ones need batches or two endpoints.
@@ -29,13 +33,16 @@ pub(super) const VERSIONS: [ProtocolVersion; 3] =
 /// How long a client may keep what only a new release changes, in milliseconds.
 const RELEASE_TTL: u64 = 300_000;
 /// Methods that exist here; with these an unreadable request is about its parameters.
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 12] = [
     "initialize",
     "tools/call",
     "tools/list",
     "resources/list",
     "resources/templates/list",
     "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
     "prompts/list",
     "prompts/get",
     "completion/complete",
@@ -57,12 +64,22 @@ impl Server {
     }
 }
 
+/// Whether a method that exists here exists in that era. What 2026-07-28 removed is then not found, whether its
+/// parameters can be read or not.
+fn is_of_era(method: &str, modern: bool) -> bool {
+    match method {
+        "subscriptions/listen" => modern,
+        "initialize" | "resources/subscribe" | "resources/unsubscribe" => !modern,
+        _ => true,
+    }
+}
+
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        // No subscriptions and no change notices in either era: nothing is promised that is not done.
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_resources()
+            .enable_resources_subscribe()
             .enable_prompts()
             .enable_completions()
             .build();
@@ -99,15 +116,9 @@ impl ServerHandler for Server {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let permit = permit(&context)?;
-        let name = permit.for_tool(&request.name).map_or("unknown", |(_, tool)| tool.name);
-        let span = tracing::info_span!(
-            "tools/call",
-            otel.name = format!("tools/call {name}"),
-            tool = name,
-            reference = permit.reference(),
-        );
         let reporter = Reporter::new(&self.app, &context);
-        let calling = call::call(&self.app, permit, request, &reporter).instrument(span);
+        let calling = call::call(&self.app, permit, request, &reporter);
+        let calling = calling.instrument(permit.watched().span());
         let mut result = unless_cancelled(&context, calling).await?;
         sign(&mut result.meta, &context);
         Ok(result.into())
@@ -154,6 +165,42 @@ impl ServerHandler for Server {
         (result.ttl_ms, result.cache_scope) = cached(&context, 0);
         sign(&mut result.meta, &context);
         Ok(result.into())
+    }
+
+    /// What is heard of: tickets by their URIs, as many as one stream watches. Whether the principal may see one is
+    /// asked when it changes, so nothing is told by what is accepted.
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let uris = requested.resource_subscriptions.iter().flatten();
+        let named = |uri: &&String| resources::ticket_of(uri).is_some_and(|id| resources::uri(id) == **uri);
+        let tickets = uris.filter(named).take(MOST_WATCHED).cloned();
+        Some(SubscriptionFilter::builder().resource_subscriptions(tickets).build())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let watch = permit(context.request_context())?.take_watch().ok_or_else(unpermitted)?;
+        let told = subscriptions::tell(watch, &context);
+        tokio::select! {
+            () = context.cancelled() => {}
+            () = self.app.stopping.cancelled() => {}
+            () = told => {}
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&self, request: SubscribeRequestParams, context: Context) -> Result<(), ErrorData> {
+        let permit = permit(&context)?;
+        let principal = permit.for_resources().ok_or_else(unpermitted)?;
+        subscriptions::subscribe(&self.app, permit, principal, session(&context)?, &request.uri).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        let permit = permit(&context)?;
+        permit.for_resources().ok_or_else(unpermitted)?;
+        subscriptions::unsubscribe(&self.app, permit, session(&context)?, &request.uri).await
     }
 
     async fn list_prompts(
@@ -205,8 +252,13 @@ impl ServerHandler for Server {
     }
 
     /// The MCP library hands over here whatever it cannot read as a request that it knows.
-    async fn on_custom_request(&self, request: CustomRequest, _: Context) -> Result<CustomResult, ErrorData> {
-        if METHODS.contains(&request.method.as_str()) {
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method.as_str();
+        if METHODS.contains(&method) && is_of_era(method, is_modern(&context)) {
             let data = json!({ "method": request.method });
             return Err(ErrorData::invalid_params("the parameters do not fit the method", Some(data)));
         }

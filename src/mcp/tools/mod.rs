@@ -92,6 +92,13 @@ pub(super) struct Answer {
     pub(super) text: String,
 }
 
+impl Answer {
+    /// The id of the ticket that it is about.
+    pub(super) fn ticket(&self) -> Option<String> {
+        self.structured.get("id").and_then(Value::as_str).map(str::to_owned)
+    }
+}
+
 /// An effect with its arguments, ready to be done.
 #[async_trait]
 pub(super) trait Deed: Send + Sync {
