@@ -15,6 +15,7 @@ mod methods;
 mod once;
 mod order;
 mod origin;
+mod progress;
 mod prompts;
 mod schemas;
 mod sessions;

@@ -1,10 +1,94 @@
-//! Results keep to the schemas that the tools announce (B4.14).
+//! Messages keep to the schemas of their revision (B3 to B5), and results to those that the tools announce (B4.14).
 
 use mandate::storage::users::Role;
 use serde_json::{Value, json};
 
-use crate::support::Server;
-use crate::support::mcp::{BOTH, Mcp};
+use crate::support::mcp::{BOTH, Mcp, eras, mint, send};
+use crate::support::{Server, schema};
+
+/// Every request that is served with one answer, which [`send`] checks as all others.
+fn requests() -> Vec<(&'static str, Value)> {
+    let call = |name: &str, arguments: Value| ("tools/call", json!({ "name": name, "arguments": arguments }));
+    let prompt =
+        |name: &str, arguments: Value| ("prompts/get", json!({ "name": name, "arguments": arguments }));
+    let template = json!({ "type": "ref/resource", "uri": "ticket://{id}" });
+    vec![
+        call("create_ticket", json!({ "title": "t", "body": "b" })),
+        call("comment_ticket", json!({ "id": "T-1", "body": "c", "idempotency_key": "k" })),
+        call("comment_ticket", json!({ "id": "T-1", "body": "c", "idempotency_key": "k" })),
+        call("search_tickets", json!({ "query": "*" })),
+        call("search_tickets", json!({})),
+        call("get_ticket", json!({ "id": "T-1" })),
+        call("get_ticket", json!({ "id": "T-99" })),
+        call("nonsense", json!({})),
+        ("tools/list", json!({})),
+        ("tools/list", json!({ "cursor": "bogus" })),
+        ("resources/list", json!({})),
+        ("resources/templates/list", json!({})),
+        ("resources/read", json!({ "uri": "ticket://T-1" })),
+        ("resources/read", json!({ "uri": "ticket://T-99" })),
+        ("prompts/list", json!({})),
+        prompt("triage_open_tickets", json!({})),
+        prompt("summarize_ticket", json!({ "id": "T-1" })),
+        prompt("summarize_ticket", json!({})),
+        ("completion/complete", json!({ "ref": template, "argument": { "name": "id", "value": "" } })),
+        call("close_ticket", json!({ "id": "T-1" })),
+        ("nonsense", json!({})),
+    ]
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_schema_of_its_revision_has_it() {
+    let server = Server::start().await;
+    let user = server.add_user("alice", Role::Agent).await;
+    let token = mint(&server, &user.user_id, "client_1", BOTH).await.token;
+    let mut checked = 0;
+    for client in eras(&server, &token) {
+        for (method, params) in requests() {
+            let answer = client.ask(method, params).await;
+            checked += usize::from(answer.body.is_object());
+        }
+        let greeting = if client.is_modern() { "server/discover" } else { "ping" };
+        client.ask(greeting, json!({})).await;
+        let info = json!({ "name": "t", "version": "1" });
+        let version = if client.is_modern() { "2025-11-25" } else { client.version() };
+        let hello = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": info });
+        client.ask("initialize", hello).await;
+        for body in ["", "[]", "{}", r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#] {
+            send(client.post().header("mcp-protocol-version", client.version()).body(body)).await;
+        }
+    }
+    assert_eq!(checked, 3 * requests().len());
+}
+
+#[test]
+fn a_message_that_is_not_as_the_schema_has_it_is_found() {
+    let Some(modern) = schema::of("2026-07-28") else { return };
+    let listed = |tool: Value| {
+        let result =
+            json!({ "resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [tool] });
+        json!({ "jsonrpc": "2.0", "id": 1, "result": result })
+    };
+    let good = listed(json!({ "name": "t", "inputSchema": { "type": "object" } }));
+    assert_eq!(modern.problems("tools/list", &good), [""; 0]);
+    for tool in [
+        json!({ "inputSchema": { "type": "object" } }),
+        json!({ "name": null, "inputSchema": { "type": "object" } }),
+        json!({ "name": "t", "title": null, "inputSchema": { "type": "object" } }),
+        json!({ "name": "t", "inputSchema": { "type": "array" } }),
+    ] {
+        assert!(!modern.problems("tools/list", &listed(tool.clone())).is_empty(), "{tool}");
+    }
+    for (member, value) in
+        [("ttlMs", json!(-1)), ("cacheScope", json!("shared")), ("resultType", json!(null))]
+    {
+        let mut bad = good.clone();
+        bad["result"][member] = value;
+        assert!(!modern.problems("tools/list", &bad).is_empty(), "{member}");
+    }
+    let notice = json!({ "jsonrpc": "2.0", "method": "notifications/nonsense", "params": {} });
+    assert!(!modern.problems("tools/call", &notice).is_empty());
+}
 
 fn type_of(value: &Value) -> &'static str {
     match value {

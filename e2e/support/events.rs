@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::browser::Address;
 use super::http;
 use super::mcp::{Answer, LEGACY, Mcp, read, send};
+use super::schema::Judge;
 
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,18 +16,22 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// An open stream.
 pub(crate) struct Events {
     response: reqwest::Response,
+    judge: Judge,
     unread: Vec<u8>,
 }
 
 impl Events {
     /// Opens a stream; what is answered without one comes back as it is.
     pub(crate) async fn open(request: RequestBuilder) -> Result<Self, Box<Answer>> {
-        let response = request.send().await.unwrap();
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let judge = Judge::of(&request);
+        let response = client.execute(request).await.unwrap();
         let kind = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
             assert_eq!(response.status(), StatusCode::OK);
             assert_eq!(response.headers()["x-accel-buffering"], "no");
-            return Ok(Self { response, unread: Vec::new() });
+            return Ok(Self { response, judge, unread: Vec::new() });
         }
         Err(Box::new(read(response).await))
     }
@@ -40,7 +45,9 @@ impl Events {
                     let text = String::from_utf8(event).unwrap();
                     let data: String = text.lines().filter_map(|line| line.strip_prefix("data:")).collect();
                     if !data.trim().is_empty() {
-                        return Some(serde_json::from_str(&data).unwrap());
+                        let message = serde_json::from_str(&data).unwrap();
+                        self.judge.check(&message);
+                        return Some(message);
                     }
                     continue;
                 }

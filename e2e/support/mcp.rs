@@ -14,6 +14,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::browser::Address;
+use super::schema::Judge;
 use super::{Server, http};
 
 /// The newest revision that is served with `initialize`.
@@ -47,8 +48,10 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The headers.
     pub(crate) headers: http::HeaderMap,
-    /// The body as JSON; null when there is none.
+    /// The body as JSON, or the last message of a stream; null when there is none.
     pub(crate) body: Value,
+    /// What came before it, on a stream.
+    pub(crate) before: Vec<Value>,
 }
 
 impl Answer {
@@ -169,6 +172,16 @@ impl<'a> Mcp<'a> {
         Self::modern(server, &mint(server, user_id, "client_1", scope).await.token)
     }
 
+    /// The revision that it speaks.
+    pub(crate) fn version(&self) -> &'static str {
+        self.version
+    }
+
+    /// Whether it speaks 2026-07-28.
+    pub(crate) fn is_modern(&self) -> bool {
+        self.version == MODERN
+    }
+
     /// The `Authorization` header of this client.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
@@ -233,21 +246,32 @@ pub(crate) fn post_to(server: &dyn Address, path: &str) -> RequestBuilder {
         .header("accept", "application/json, text/event-stream")
 }
 
-/// Sends any request.
+/// Sends any request. What comes back is as its revision has it, where the schemas are at hand.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    read(request.send().await.unwrap()).await
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let judge = Judge::of(&request);
+    let answer = read(client.execute(request).await.unwrap()).await;
+    answer.before.iter().chain([&answer.body]).for_each(|message| judge.check(message));
+    answer
 }
 
 /// Reads an answer to its end.
 pub(crate) async fn read(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
-    let body = if text.is_empty() {
-        Value::Null
+    let json =
+        |text: &str| serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {status} {text}"));
+    let is_stream = headers.get("content-type").is_some_and(|value| value == "text/event-stream");
+    let mut messages: Vec<Value> = if is_stream {
+        text.lines().filter_map(|line| line.strip_prefix("data: ")).map(json).collect()
+    } else if text.is_empty() {
+        Vec::new()
     } else {
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {status} {text}"))
+        vec![json(&text)]
     };
-    Answer { status, headers, body }
+    let body = messages.pop().unwrap_or_default();
+    Answer { status, headers, body, before: messages }
 }
 
 /// The tool calls of the audit log, oldest first.

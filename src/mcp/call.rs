@@ -12,7 +12,7 @@ use super::context::Context;
 use super::once::{Known, Once, digest};
 use super::permit::Permit;
 use super::principal::Principal;
-use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
+use super::tools::{Answer, Arguments, Deed, Look, Outcome, Run, Scene, Tool};
 use super::{observe, trail};
 use crate::app::App;
 use crate::audit;
@@ -22,6 +22,7 @@ use crate::ephemeral::bus::Notice;
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
 use crate::storage::{self, StorageError, commit, undo};
+use crate::tickets::search::Progress;
 
 /// Marks a result that was remembered rather than made now.
 const REPLAYED: &str = "mandate/replayed";
@@ -37,6 +38,7 @@ pub(super) async fn call(
     permit: &Permit,
     request: CallToolRequestParams,
     context: &Context,
+    progress: &dyn Progress,
 ) -> Result<CallToolResponse, ErrorData> {
     let Some((principal, tool)) = permit.for_tool(&request.name) else {
         permit.watched().fail("unknown_tool");
@@ -48,10 +50,13 @@ pub(super) async fn call(
     let arguments = Arguments::new(request.arguments);
     let asking = Asking { context, responses: request.input_responses, state: request.request_state };
     let done = match &tool.run {
-        Run::Read(run) => run(app, principal, arguments)
-            .await
-            .map(|outcome| Done::Result(result(permit, outcome, tool)))
-            .map_err(Error::from),
+        Run::Read(run) => {
+            let look = Look { app, principal, progress };
+            run(look, arguments)
+                .await
+                .map(|outcome| Done::Result(result(permit, outcome, tool)))
+                .map_err(Error::from)
+        }
         Run::Write { parse, .. } => {
             let mut arguments = arguments;
             let key = arguments.idempotency_key();

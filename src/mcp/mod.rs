@@ -34,6 +34,7 @@ mod once;
 mod operation;
 mod permit;
 mod principal;
+mod progress;
 mod prompts;
 mod refusal;
 mod resources;

@@ -62,6 +62,7 @@ pub(super) async fn list(app: &App, principal: &Principal) -> Result<Vec<Resourc
         after: None,
         limit: LISTED,
         excerpt: 1,
+        progress: None,
     };
     let page = search(&app.store, newest).await?;
     let resource = |ticket: &Ticket| {

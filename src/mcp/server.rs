@@ -21,6 +21,7 @@ use super::context::{
     Context, cached, fault, implementation, is_modern, no_cursor, permit, session, sign, unless_cancelled,
     unpermitted,
 };
+use super::progress::Reporter;
 use super::prompts::Values;
 use super::watch::MOST_WATCHED;
 use super::{call, completion, prompts, resources, subscriptions, tools};
@@ -115,7 +116,9 @@ impl ServerHandler for Server {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let permit = permit(&context)?;
-        let calling = call::call(&self.app, permit, request, &context).instrument(permit.watched().span());
+        let reporter = Reporter::new(&self.app, &context);
+        let calling = call::call(&self.app, permit, request, &context, &reporter);
+        let calling = calling.instrument(permit.watched().span());
         let mut response = unless_cancelled(&context, calling).await?;
         match &mut response {
             CallToolResponse::Complete(result) => sign(&mut result.meta, &context),

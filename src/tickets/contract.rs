@@ -87,7 +87,7 @@ impl Opened {
         after: Option<Position>,
     ) -> Page {
         let query = Query::parse(query).unwrap();
-        let asked = Search { sight, query: &query, status, after, limit: 3, excerpt: 20 };
+        let asked = Search { sight, query: &query, status, after, limit: 3, excerpt: 20, progress: None };
         search(&self.store, asked).await.unwrap()
     }
 

@@ -202,6 +202,7 @@ mod tests {
             after: None,
             limit: 1000,
             excerpt: Body::MAX,
+            progress: None,
         };
         (search(&store, asked).await.unwrap().tickets, people)
     }

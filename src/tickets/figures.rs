@@ -150,8 +150,15 @@ async fn search_on_100_000_tickets_prints_its_figures() {
     for case in cases() {
         let query = Query::parse(case.query).unwrap();
         let after = case.deep.then_some(Position { tier: super::query::Tier::Title, number: 1 });
-        let asked =
-            Search { sight: &case.sight, query: &query, status: case.status, after, limit: 10, excerpt: 300 };
+        let asked = Search {
+            sight: &case.sight,
+            query: &query,
+            status: case.status,
+            after,
+            limit: 10,
+            excerpt: 300,
+            progress: None,
+        };
         let mut times: Vec<Duration> = Vec::new();
         let mut found = 0;
         for _ in 0..50 {

@@ -79,6 +79,7 @@ async fn plans_of_a_million_tickets_go_by_an_index() {
             after: case.after,
             limit: 10,
             excerpt: 300,
+            progress: None,
         };
         figures
             .show(case.name, async |store| {

@@ -39,6 +39,7 @@ pub(super) async fn search(store: &Store, search: Search<'_>) -> Result<Page> {
         if found.len() > search.limit || (tier, from) == (Tier::Title, Tier::Anywhere) {
             continue;
         }
+        search.tell(tier, 0, 1).await;
         let below = if tier == from { below } else { i64::MAX };
         let rows = sqlx::query(concat!(
             "SELECT ",

@@ -116,5 +116,5 @@ pub(crate) async fn answer(request: RequestBuilder) -> reqwest::Result<Answer> {
     let text = response.text().await?;
     // What is no JSON comes from the balancer, or is a page.
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok(Answer { status, headers, body })
+    Ok(Answer { status, headers, body, before: Vec::new() })
 }

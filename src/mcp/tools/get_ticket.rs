@@ -4,9 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::page::{self, Page, Which};
-use super::{Answer, Arguments, Outcome, Problems, Run, Tool};
-use crate::app::App;
-use crate::mcp::principal::Principal;
+use super::{Answer, Arguments, Look, Outcome, Problems, Run, Tool};
 use crate::oauth::scope::TICKETS_READ;
 use crate::storage::StorageError;
 use crate::tickets::{CommentId, Sight, TicketId, store};
@@ -39,19 +37,15 @@ fn parse(mut arguments: Arguments) -> Result<(TicketId, Which), Problems> {
     arguments.finish(id.zip(which))
 }
 
-fn run<'a>(
-    app: &'a App,
-    principal: &'a Principal,
-    arguments: Arguments,
-) -> BoxFuture<'a, Result<Outcome, StorageError>> {
+fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, StorageError>> {
     async move {
         let (id, which) = match parse(arguments) {
             Ok(wanted) => wanted,
             Err(problems) => return Ok(Outcome::Problems(problems)),
         };
-        let sight = Sight::of(principal.role, &principal.user_id);
-        let Some(ticket) = store::find(&app.store, &sight, id).await? else { return Ok(not_found(id)) };
-        let page = Page::read(&app.store, ticket, which).await?;
+        let sight = Sight::of(look.principal.role, &look.principal.user_id);
+        let Some(ticket) = store::find(&look.app.store, &sight, id).await? else { return Ok(not_found(id)) };
+        let page = Page::read(&look.app.store, ticket, which).await?;
         if let Which::Only(comment) = which
             && !page.shows(comment)
         {

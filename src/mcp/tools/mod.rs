@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::config::Mcp;
 use crate::storage::{StorageError, Store, Tx};
+use crate::tickets::search::Progress;
 
 pub(super) use arguments::{Arguments, Problems};
 
@@ -58,7 +59,18 @@ pub(super) enum Run {
     },
 }
 
-type Read = for<'a> fn(&'a App, &'a Principal, Arguments) -> BoxFuture<'a, Result<Outcome, StorageError>>;
+type Read = for<'a> fn(Look<'a>, Arguments) -> BoxFuture<'a, Result<Outcome, StorageError>>;
+
+/// With what a tool looks, and on whose behalf.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look<'a> {
+    /// The application.
+    pub(super) app: &'a App,
+    /// On whose behalf.
+    pub(super) principal: &'a Principal,
+    /// Whom to tell how far it has come.
+    pub(super) progress: &'a dyn Progress,
+}
 
 /// What a tool comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::view::{self, LISTED_BODY};
-use super::{Answer, Arguments, Outcome, Problems, Run, Tool, object, text_schema, with};
-use crate::app::App;
-use crate::mcp::principal::Principal;
+use super::{Answer, Arguments, Look, Outcome, Problems, Run, Tool, object, text_schema, with};
 use crate::oauth::scope::TICKETS_READ;
 use crate::storage::StorageError;
 use crate::tickets::query::{Position, Query};
@@ -100,17 +98,13 @@ fn parse(mut arguments: Arguments) -> Result<Wanted, Problems> {
     arguments.finish(query.map(|query| Wanted { query, status, limit, after }))
 }
 
-fn run<'a>(
-    app: &'a App,
-    principal: &'a Principal,
-    arguments: Arguments,
-) -> BoxFuture<'a, Result<Outcome, StorageError>> {
+fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, StorageError>> {
     async move {
         let wanted = match parse(arguments) {
             Ok(wanted) => wanted,
             Err(problems) => return Ok(Outcome::Problems(problems)),
         };
-        let sight = Sight::of(principal.role, &principal.user_id);
+        let sight = Sight::of(look.principal.role, &look.principal.user_id);
         let asked = Search {
             sight: &sight,
             query: &wanted.query,
@@ -118,8 +112,9 @@ fn run<'a>(
             after: wanted.after,
             limit: usize::try_from(wanted.limit).unwrap_or(1),
             excerpt: LISTED_BODY,
+            progress: Some(look.progress),
         };
-        let page = search(&app.store, asked).await?;
+        let page = search(&look.app.store, asked).await?;
         let next_cursor = page.next.map(|position| position.cursor(&wanted.query, wanted.status));
         let tickets: Vec<Value> = page.tickets.iter().map(view::listed).collect();
         let mut lines: Vec<String> = page.tickets.iter().map(view::line).collect();

@@ -142,6 +142,7 @@ pub(super) async fn search(store: &Store, search: Search<'_>) -> Result<Page> {
         if is_empty || found.len() > search.limit || (tier, from) == (Tier::Title, Tier::Anywhere) {
             continue;
         }
+        search.tell(tier, 0, 1).await;
         let below = if tier == from { below } else { i64::MAX };
         let numbers = asked.find(tier, below, search.limit + 1 - found.len()).await?;
         found.extend(numbers.into_iter().map(|number| Position { tier, number }));
@@ -185,10 +186,12 @@ impl<'a> Asked<'a> {
         let mut found: Vec<i64> =
             newest.iter().filter(|(_, of)| *of == Some(tier)).map(|(number, _)| *number).take(most).collect();
         let Some((reached, _)) = newest.last().filter(|_| newest.len() == length) else { return Ok(found) };
+        let all = newest.first().map_or(0, |(number, _)| *number);
         let mut top = (reached - 1) >> BLOCK_BITS;
         let mut width = *BLOCKS.start();
         let mut may_be_few = true;
         while !is_everything && found.len() < most && top >= 0 {
+            self.search.tell(tier, all - ((top + 1) << BLOCK_BITS), all).await;
             let bottom = (top - width + 1).max(0);
             found.extend(self.blocks(tier, bottom..=top, *reached, most - found.len()).await?);
             top = bottom - 1;
@@ -355,6 +358,17 @@ mod tests {
     const USERS: &str = "INSERT INTO users (user_id, username, username_key, role, password_hash, created_at) \
         VALUES ('user_1', '1', '1', 'requester', 'x', 1), ('user_2', '2', '2', 'requester', 'x', 1)";
 
+    /// Writes down what it is told.
+    #[derive(Debug, Default)]
+    struct Watcher(std::sync::Mutex<Vec<u32>>);
+
+    #[async_trait::async_trait]
+    impl super::super::search::Progress for Watcher {
+        async fn reached(&self, percent: u32) {
+            self.0.lock().unwrap().push(percent);
+        }
+    }
+
     /// What is found by looking at every ticket.
     async fn expected(asked: &Asked<'_>) -> Vec<i64> {
         let rows: Vec<(i64,)> = sqlx::query_as(concat!(
@@ -399,17 +413,29 @@ mod tests {
             "this-morning",
             "morning-this",
         ];
+        let mut most_told = 0;
         for sight in sights {
             for (status, query) in [None, Some(Status::Open), Some(Status::Pending)]
                 .into_iter()
                 .flat_map(|status| queries.map(|query| (status, query)))
             {
                 let query = Query::parse(query).unwrap();
-                let mut asked =
-                    Search { sight: &sight, query: &query, status, after: None, limit: 500, excerpt: 1 };
+                let watcher = Watcher::default();
+                let mut asked = Search {
+                    sight: &sight,
+                    query: &query,
+                    status,
+                    after: None,
+                    limit: 500,
+                    excerpt: 1,
+                    progress: Some(&watcher),
+                };
                 let mut found = Vec::new();
                 loop {
                     let page = search(&opened.store, asked).await.unwrap();
+                    let told = std::mem::take(&mut *watcher.0.lock().unwrap());
+                    assert!(told.is_sorted() && told.last() < Some(&100), "{query:?} {status:?}: {told:?}");
+                    most_told = most_told.max(told.len());
                     found.extend(page.tickets.iter().map(|ticket| ticket.id.number()));
                     asked.after = page.next;
                     if asked.after.is_none() {
@@ -423,5 +449,6 @@ mod tests {
                 );
             }
         }
+        assert!(most_told > 3, "some searches take several steps of either tier");
     }
 }
