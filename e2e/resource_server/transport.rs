@@ -269,9 +269,6 @@ async fn b3_13_unknown_and_removed_methods_are_404_in_the_modern_era() {
         ("resources/unsubscribe", json!({ "uri": "ticket://T-1" })),
         ("resources/subscribe", json!({})),
         ("resources/unsubscribe", json!({})),
-        ("prompts/list", json!({})),
-        ("prompts/get", json!({ "name": "x" })),
-        ("completion/complete", json!({})),
         ("tasks/get", json!({ "taskId": "t" })),
         ("skills/list", json!({})),
     ] {
