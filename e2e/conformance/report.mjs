@@ -1,5 +1,5 @@
 // What a run has shown: a row for each thing that was run, and what is wrong, if anything.
-import { count, entries, passed, scored } from './suite.mjs';
+import { bad, count, entries, passed, scored } from './suite.mjs';
 
 /** How many scenarios each revision scores, so that a set that shrinks is noticed. */
 export const SCORED = { '2026-07-28': 37, '2025-11-25': 30 };
@@ -20,16 +20,21 @@ export class Report {
     if (all.length !== SCORED[revision]) complain(`${all.length} scenarios are scored, not ${SCORED[revision]}`);
     for (const [scenario, id] of excused) {
       const checks = run.scenarios.get(scenario) ?? [];
-      const failed = count(checks.filter((check) => !id || check.id === id), 'FAILURE', 'WARNING') > 0;
+      const failed = bad(checks).some((check) => (id ?? check.id) === check.id);
       if (!failed) complain(`${baseline} excuses ${[scenario, id].filter(Boolean).join(':')}, which does not fail`);
     }
-    const isExcused = (scenario) => excused.some(([name]) => name === scenario);
-    const clean = all.filter((scenario) => passed(run.scenarios.get(scenario) ?? []));
-    const failed = all.filter((scenario) => !clean.includes(scenario) && !isExcused(scenario));
-    for (const scenario of failed) this.complain(`${what} ${revision}: ${scenario} failed`, run.scenarios.get(scenario));
+    const isExcused = (scenario, { id }) =>
+      excused.some(([name, only]) => name === scenario && (only ?? id) === id);
+    let clean = 0;
+    for (const scenario of all) {
+      const checks = run.scenarios.get(scenario) ?? [];
+      if (passed(checks)) clean += 1;
+      const rest = checks.filter((check) => !isExcused(scenario, check));
+      if (checks.length === 0 || bad(rest).length > 0) this.complain(`${what} ${revision}: ${scenario} failed`, rest);
+    }
     if (run.code !== 0) complain(`the suite ended with ${run.code}`);
     const checks = all.flatMap((scenario) => run.scenarios.get(scenario) ?? []);
-    this.#row(what, revision, `${clean.length} of ${all.length}`, checks, String(excused.length));
+    this.#row(what, revision, `${clean} of ${all.length}`, checks, String(excused.length));
   }
 
   /** A scenario that must pass as a whole, whether the suite scores it or not. */
@@ -42,7 +47,7 @@ export class Report {
   /** Says what is wrong, with the checks that show it. */
   complain(problem, checks = []) {
     this.#problems.push(problem);
-    for (const check of checks.filter((one) => ['FAILURE', 'WARNING'].includes(one.status))) {
+    for (const check of bad(checks)) {
       this.#problems.push(`    ${check.id}: ${(check.errorMessage ?? check.description).slice(0, LONGEST)}`);
     }
   }
