@@ -11,6 +11,7 @@ use reqwest::StatusCode;
 use sqlx::Executor as _;
 use tempfile::TempDir;
 
+use crate::support::browser::Address;
 use crate::support::http;
 use crate::support::profile::Profile;
 
@@ -28,15 +29,15 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// A folder of its own, stores of its own, and the settings that point the binary at them.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
-    port: u16,
+    pub(crate) port: u16,
     profile: Profile,
 }
 
 impl Place {
     /// On this run's profile.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let profile = Profile::fresh(&folder.path().join("data/mandate.db")).await;
         Self { folder, port: free_port(), profile }
@@ -58,7 +59,7 @@ impl Place {
     }
 
     /// The binary with these arguments, in an environment that says nothing else.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mandate"));
         command.args(arguments).env_clear().current_dir(self.folder.path());
         command.env("MANDATE_LISTEN", format!("127.0.0.1:{}", self.port));
@@ -76,7 +77,7 @@ impl Place {
     }
 
     /// Runs a command that must do its work; returns what it says.
-    fn done(&self, arguments: &[&str], input: &str) -> String {
+    pub(crate) fn done(&self, arguments: &[&str], input: &str) -> String {
         let output = self.run(arguments, input);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -103,6 +104,12 @@ impl Place {
     }
 }
 
+impl Address for Place {
+    fn at(&self, path: &str) -> String {
+        self.url(path)
+    }
+}
+
 fn ended(command: &mut Command, input: &str) -> Output {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -124,9 +131,9 @@ fn complaint(output: &Output) -> String {
 }
 
 /// A serving binary; ended with the test.
-struct Running {
-    child: Child,
-    said: String,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) said: String,
 }
 
 impl Running {
@@ -140,7 +147,8 @@ impl Running {
         Self::wait_for(place.command(&["serve"]).stderr(log))
     }
 
-    fn wait_for(command: &mut Command) -> Self {
+    /// Starts this command, and waits for the last line of the greeting.
+    pub(crate) fn wait_for(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
@@ -151,13 +159,13 @@ impl Running {
     }
 
     /// Sends SIGTERM.
-    fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
     /// Its exit code, once it has ended.
-    fn exit_code(mut self) -> Option<i32> {
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 

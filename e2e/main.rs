@@ -15,3 +15,5 @@ mod resource_server;
 mod services;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod telemetry;

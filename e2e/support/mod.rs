@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod mcp;
 pub(crate) mod origin;
+pub(crate) mod otlp;
 pub(crate) mod profile;
 #[expect(dead_code, reason = "the unit tests of the library use it, too, and some of it alone")]
 pub(crate) mod services;
