@@ -89,7 +89,7 @@ impl Place {
     }
 
     /// Changes the database behind the binary's back.
-    async fn change_database(&self, statement: &'static str) {
+    pub(crate) async fn change_database(&self, statement: &'static str) {
         let pool = self.profile.database().await;
         pool.execute(statement).await.unwrap();
         pool.close().await;

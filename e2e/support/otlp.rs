@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -9,6 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::serve::Listener;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -18,7 +20,11 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::origin::acceptor;
 
 /// How a back end behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +51,7 @@ struct Kept {
 /// A running back end.
 #[derive(Clone)]
 pub(crate) struct Backend {
-    address: SocketAddr,
+    url: String,
     manner: Manner,
     kept: Arc<Mutex<Kept>>,
 }
@@ -54,27 +60,45 @@ impl Backend {
     /// Starts one.
     pub(crate) async fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let backend = Self { address: listener.local_addr().unwrap(), manner, kept: Arc::default() };
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let backend = Self { url, manner, kept: Arc::default() };
+        #[expect(clippy::disallowed_methods, reason = "it lives as long as the test's runtime")]
+        tokio::spawn(axum::serve(listener, backend.router()).into_future());
+        backend
+    }
+
+    /// Starts one behind TLS, under an authority whose certificate is put there.
+    pub(crate) async fn start_with_tls(ca_file: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let backend = Self { url, manner: Manner::Good, kept: Arc::default() };
+        let tls = Tls { listener, acceptor: acceptor(ca_file, &["h2", "http/1.1"]) };
+        #[expect(clippy::disallowed_methods, reason = "it lives as long as the test's runtime")]
+        tokio::spawn(axum::serve(tls, backend.router()).into_future());
+        backend
+    }
+
+    fn router(&self) -> Router {
         let grpc = "/opentelemetry.proto.collector";
-        let router = Router::new()
+        Router::new()
             .route("/v1/traces", post(over_http::<ExportTraceServiceRequest>))
             .route("/v1/metrics", post(over_http::<ExportMetricsServiceRequest>))
             .route("/v1/logs", post(over_http::<ExportLogsServiceRequest>))
-            .route(&format!("{grpc}.trace.v1.TraceService/Export"), post(over_grpc::<ExportTraceServiceRequest>))
+            .route(
+                &format!("{grpc}.trace.v1.TraceService/Export"),
+                post(over_grpc::<ExportTraceServiceRequest>),
+            )
             .route(
                 &format!("{grpc}.metrics.v1.MetricsService/Export"),
                 post(over_grpc::<ExportMetricsServiceRequest>),
             )
             .route(&format!("{grpc}.logs.v1.LogsService/Export"), post(over_grpc::<ExportLogsServiceRequest>))
-            .with_state(backend.clone());
-        #[expect(clippy::disallowed_methods, reason = "it lives as long as the test's runtime")]
-        tokio::spawn(axum::serve(listener, router).into_future());
-        backend
+            .with_state(self.clone())
     }
 
     /// Its URL.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
     /// Every span.
@@ -128,6 +152,30 @@ impl Backend {
             std::future::pending::<()>().await;
         }
         self.manner == Manner::Good
+    }
+}
+
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            // Whoever does not trust the certificate goes away again.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
 }
 

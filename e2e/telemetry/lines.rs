@@ -76,7 +76,11 @@ async fn lines_are_sent_with_the_trace_they_belong_to_and_never_those_about_send
     assert_eq!(attributes(&refusal.attributes)["code"], "invalid_client");
     // With our own span: every line of a request has a trace, whether or not its caller has one.
     let line = log.lines().rfind(|line| line.contains("\"refused\"")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(line).unwrap()["trace_id"].as_str().unwrap().len(), 32, "{line}");
+    assert_eq!(
+        serde_json::from_str::<Value>(line).unwrap()["trace_id"].as_str().unwrap().len(),
+        32,
+        "{line}"
+    );
     let foreign = |line: &&str| line.contains("hyper") || line.contains("pooling idle");
     assert!(!backend.everything().contains("pooling idle"), "{:?}", log.lines().find(foreign));
 }

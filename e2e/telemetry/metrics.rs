@@ -24,6 +24,22 @@ fn samples(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// A scrape in which so many messages have ended: one ends when nobody works on it any more, which may be a moment
+/// after its answer.
+async fn until_ended(watched: &Watched, expected: u64) -> String {
+    loop {
+        let text = watched.scrape().await;
+        let found = samples(&text);
+        let counts = found
+            .iter()
+            .filter(|(series, _)| series.starts_with("mcp_server_operation_duration_seconds_count"));
+        if counts.map(|(_, count)| count.parse::<u64>().unwrap()).sum::<u64>() >= expected {
+            return text;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_dance_and_ten_calls_are_counted_exactly() {
     let backend = Backend::start(Manner::Good).await;
@@ -36,7 +52,7 @@ async fn a_dance_and_ten_calls_are_counted_exactly() {
     let client = Client::known(&watched.place, danced.client_id.clone());
     client.refresh(danced.tokens["refresh_token"].as_str().unwrap()).await;
     Client::known(&watched.place, "client_none").redeem("code").await;
-    let text = watched.scrape().await;
+    let text = until_ended(&watched, 10).await;
     let found = samples(&text);
     let call = |tool: &str, error: &str| {
         let error = if error.is_empty() { String::new() } else { format!(",error_type=\"{error}\"") };
@@ -66,7 +82,8 @@ async fn a_dance_and_ten_calls_are_counted_exactly() {
             "1",
         ),
         (
-            "mandate_authentication_failures_total{credential=\"client_id\",reason=\"invalid_client\"}".into(),
+            "mandate_authentication_failures_total{credential=\"client_id\",reason=\"invalid_client\"}"
+                .into(),
             "1",
         ),
         ("mandate_telemetry_dropped_total{signal=\"traces\",reason=\"queue_full\"}".into(), "0"),
@@ -94,9 +111,11 @@ async fn a_dance_and_ten_calls_are_counted_exactly() {
 
 fn an_exemplar_leads_to_its_trace(text: &str, backend: &Backend) {
     let bucket = "mcp_server_operation_duration_seconds_bucket";
-    let line = text.lines().find(|line| line.starts_with(bucket) && line.contains(" # {trace_id=\"")).unwrap();
+    let line =
+        text.lines().find(|line| line.starts_with(bucket) && line.contains(" # {trace_id=\"")).unwrap();
     let id = line.split("trace_id=\"").nth(1).unwrap().split('"').next().unwrap();
-    let is_it = |span: &Span| span.trace_id.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == id;
+    let is_it =
+        |span: &Span| span.trace_id.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == id;
     assert!(backend.spans().iter().any(|span| span.name.starts_with("tools/call ") && is_it(span)), "{line}");
 }
 
@@ -108,11 +127,15 @@ fn the_same_is_sent(backend: &Backend) {
     let Some(Data::Sum(issued)) = find("mandate.tokens.issued").data else { panic!("a sum") };
     assert!(issued.is_monotonic);
     assert_eq!(issued.data_points.len(), 2, "{issued:?}");
-    let Some(Data::Histogram(calls)) = find("mcp.server.operation.duration").data else { panic!("a histogram") };
+    let Some(Data::Histogram(calls)) = find("mcp.server.operation.duration").data else {
+        panic!("a histogram")
+    };
     let replied: u64 = calls
         .data_points
         .iter()
-        .filter(|point| attributes(&point.attributes).get("gen_ai.tool.name").is_some_and(|name| name == "create_ticket"))
+        .filter(|point| {
+            attributes(&point.attributes).get("gen_ai.tool.name").is_some_and(|name| name == "create_ticket")
+        })
         .map(|point| point.count)
         .sum();
     assert_eq!(replied, 2);
@@ -143,18 +166,19 @@ async fn a_flood_of_clients_makes_no_series() {
         mcp.ask("no/such/method", json!({})).await;
     }
     flood(0..5).await;
-    let before = samples(&watched.scrape().await);
+    let before = samples(&until_ended(&watched, 6).await);
     flood(5..505).await;
     for number in 0..20 {
         mcp.call(&format!("tool_{number}"), json!({})).await;
         mcp.ask(&format!("method/{number}"), json!({})).await;
     }
-    let after = watched.scrape().await;
-    let unknown = "mcp_server_operation_duration_seconds_count{mcp_method_name=\"unknown\"}";
+    let after = until_ended(&watched, 46).await;
+    let unknown =
+        "mcp_server_operation_duration_seconds_count{mcp_method_name=\"unknown\",error_type=\"-32601\"}";
     let found = samples(&after);
+    assert_eq!(found.get(unknown).map(String::as_str), Some("21"), "{after}");
     let new: Vec<_> = found.keys().filter(|series| !before.contains_key(*series)).collect();
     assert!(new.is_empty(), "{new:#?}");
-    assert!(found.contains_key(unknown), "{after}");
     let limited = "mandate_rate_limit_refusals_total{client=\"dynamic\",limit=\"read\"}";
     assert_eq!(found.get(limited).map(String::as_str), Some("1"), "{after}");
 }

@@ -6,11 +6,11 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::scene::{QUERY, TITLE, Watched, call_within, dance, ten_calls};
+use crate::support::PASSWORD;
 use crate::support::client::VERIFIER;
 use crate::support::mcp::Mcp;
 use crate::support::otlp::{Backend, Manner, attributes};
 use crate::support::profile::Profile;
-use crate::support::PASSWORD;
 
 const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const OTHER_CALLER: &str = "aaaabbbbccccddddeeeeffff00001111";
@@ -88,7 +88,9 @@ async fn a_dance_and_ten_calls_leave_traces_that_hang_together_and_tell_no_secre
     for span in &tree.0 {
         let parent = tree.parent(span).map(|parent| parent.name.as_str());
         match span.name.as_str() {
-            name if name.starts_with("POST ") || name.starts_with("GET ") => assert_eq!(parent, None, "{name}"),
+            name if name.starts_with("POST ") || name.starts_with("GET ") => {
+                assert_eq!(parent, None, "{name}")
+            }
             "verify" => assert_eq!(parent, Some("POST /mcp")),
             name if name.starts_with("tools/call ") => assert_eq!(parent, Some("POST /mcp"), "{name}"),
             "gate" => assert!(parent.is_some_and(|parent| parent.starts_with("tools/call ")), "{parent:?}"),
@@ -147,7 +149,10 @@ fn what_spans_say(tree: &Tree) {
     let asked = attributes(&statement.attributes);
     let system = if Profile::is_services() { "postgresql" } else { "sqlite" };
     assert_eq!(asked["db.system.name"], system);
-    assert_eq!((asked["db.operation.name"].as_str(), asked["db.collection.name"].as_str()), ("UPDATE", "tickets"));
+    assert_eq!(
+        (asked["db.operation.name"].as_str(), asked["db.collection.name"].as_str()),
+        ("UPDATE", "tickets")
+    );
     if Profile::is_services() {
         let gate = tree.named("gate")[0];
         assert!(tree.children(gate).contains(&"EVALSHA"), "{:?}", tree.children(gate));
@@ -227,7 +232,11 @@ async fn names_that_callers_make_up_become_no_names_of_spans() {
     let mcp = Mcp::modern(&watched.place, danced.token());
     mcp.call("made_up_tool", serde_json::json!({})).await;
     mcp.ask("made/up", serde_json::json!({})).await;
-    crate::support::http().get(format!("{}?made_up_query=1", watched.place_url("/made/up/path"))).send().await.unwrap();
+    crate::support::http()
+        .get(format!("{}?made_up_query=1", watched.place_url("/made/up/path")))
+        .send()
+        .await
+        .unwrap();
     watched.stop().await;
     let tree = Tree(backend.spans());
     let names = tree.names();
@@ -238,4 +247,49 @@ async fn names_that_callers_make_up_become_no_names_of_spans() {
     let everything = backend.everything();
     let at = everything.find("made_up").map(|at| &everything[at.saturating_sub(200)..]);
     assert_eq!(at, None, "nor anything else but the path");
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_is_told_on_one_span_and_in_one_line_with_its_reference() {
+    let backend = Backend::start(Manner::Good).await;
+    let watched = Watched::sending_to(&backend, "http/protobuf").await;
+    let danced = dance(&watched.place).await;
+    watched.place.change_database("ALTER TABLE tickets RENAME TO gone").await;
+    let mcp = Mcp::modern(&watched.place, danced.token());
+    let answer = mcp.call("get_ticket", serde_json::json!({ "id": "T-1" })).await;
+    assert_eq!(answer.status, reqwest::StatusCode::INTERNAL_SERVER_ERROR, "{}", answer.body);
+    let reference = answer.body["error"]["data"]["reference"].as_str().unwrap().to_owned();
+    watched.stop().await;
+    let tree = Tree(backend.spans());
+    let told: Vec<_> = tree.0.iter().filter(|span| has_error(span)).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let said = attributes(&told[0].attributes);
+    assert_eq!(told[0].name, "tools/call get_ticket");
+    assert_eq!((said["error.type"].as_str(), &said["mandate.reference"]), ("server_error", &reference));
+    let request = attributes(&tree.parent(told[0]).unwrap().attributes);
+    assert_eq!(request["http.response.status_code"], "500");
+    let lines = backend.logs();
+    let errors: Vec<_> = lines.iter().filter(|line| line.severity_text == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert_eq!(attributes(&errors[0].attributes)["mandate.reference"], reference);
+    assert_eq!(errors[0].trace_id, told[0].trace_id);
+}
+
+#[tokio::test]
+async fn a_back_end_behind_tls_is_trusted_by_its_authority_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    for protocol in ["http/protobuf", "grpc"] {
+        let backend = Backend::start_with_tls(&ca_file).await;
+        for (trusted, variable) in [(false, "SSL_CERT_FILE_NOT"), (true, "SSL_CERT_FILE")] {
+            let watched = Watched::start(|command| {
+                command.env("OTEL_EXPORTER_OTLP_ENDPOINT", backend.url()).env(variable, &ca_file);
+                command.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+            })
+            .await;
+            reqwest::get(watched.place_url("/live")).await.unwrap();
+            watched.stop().await;
+            assert_eq!(!backend.spans().is_empty(), trusted, "{protocol}");
+        }
+    }
 }

@@ -71,7 +71,8 @@ impl Admission {
             Operation::Tool(tool) => Asked::of(tool, &message.params),
             _ => None,
         };
-        let entrance = entrance::ask(&self.app, token, wanted, asked).instrument(telemetry::step("gate")).await;
+        let entrance =
+            entrance::ask(&self.app, token, wanted, asked).instrument(telemetry::step("gate")).await;
         let by = trail::By { token, operation, params: &message.params, trace_id: trace_id.as_deref() };
         match entrance.map_err(|error| Refusal::Fault(message.id.clone(), error))? {
             Entrance::Ended => {

@@ -36,9 +36,10 @@ pub(super) async fn call(
     };
     let arguments = Arguments::new(request.arguments);
     let done = match &tool.run {
-        Run::Read(run) => {
-            run(app, principal, arguments).await.map(|outcome| result(permit, outcome, tool)).map_err(Error::from)
-        }
+        Run::Read(run) => run(app, principal, arguments)
+            .await
+            .map(|outcome| result(permit, outcome, tool))
+            .map_err(Error::from),
         Run::Write { parse, .. } => {
             let mut arguments = arguments;
             let key = arguments.idempotency_key();

@@ -27,7 +27,7 @@ use super::permit::Permit;
 use super::principal::{NoToken, Tokens};
 use super::refusal::Refusal;
 use super::site::Site;
-use super::{cors, intake, trail};
+use super::{cors, intake, trail, watch};
 use crate::app::App;
 use crate::telemetry;
 use crate::telemetry::metrics::Credential;
@@ -112,12 +112,13 @@ impl<H: ServerHandler + Clone> Gate<H> {
     }
 
     async fn pass(&self, mut parts: Parts, body: Bytes, permit: Permit) -> Response {
-        let span = permit.watched().span();
+        let watched = permit.watched().clone();
         parts.extensions.insert(permit);
         // The token has done its work; nothing behind the gate has any use for it.
         parts.headers.remove(header::AUTHORIZATION);
         let request = Request::from_parts(parts, Body::from(body));
-        self.service.handle(request).instrument(span).await.map(Body::new)
+        let response = self.service.handle(request).instrument(watched.span()).await.map(Body::new);
+        watch::answered(&watched, response).await
     }
 }
 

@@ -1,6 +1,11 @@
 //! What whoever watches the server is told of an MCP message: who was refused, which tool, and what came of it.
 
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, header};
+use http_body_util::{BodyExt as _, Collected};
 use rmcp::model::ProtocolVersion;
+use serde::Deserialize;
 use url::Url;
 
 use super::message::Message;
@@ -31,12 +36,7 @@ pub(super) fn begin(app: &App, message: &Message, operation: Operation) -> telem
 }
 
 /// Tells that a message was refused.
-pub(super) async fn refused(
-    app: &App,
-    token: &Verified,
-    watched: &telemetry::Operation,
-    refusal: &Refusal,
-) {
+pub(super) async fn refused(app: &App, token: &Verified, watched: &telemetry::Operation, refusal: &Refusal) {
     watched.fail(refusal.kind());
     match refusal {
         Refusal::Limited { name, .. } => {
@@ -45,6 +45,30 @@ pub(super) async fn refused(
         Refusal::Challenge(_) => app.metrics.authentication_failed(Credential::AccessToken, "grant_ended"),
         _ => {}
     }
+}
+
+/// Tells of an error that MCP itself answers with, as far as an answer that is no stream shows it. What came of a
+/// tool is told where it is run.
+pub(super) async fn answered(watched: &telemetry::Operation, response: Response) -> Response {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Option<Code>,
+    }
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if watched.is_tool() || !content_type.is_some_and(|name| name.starts_with(b"application/json")) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    // It is in memory already. One that breaks off stays broken off.
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    if let Ok(Answer { error: Some(error) }) = serde_json::from_slice(&body) {
+        watched.fail_with_code(error.code);
+    }
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// Tells what came of a tool.
@@ -76,7 +100,8 @@ impl Known {
 
 /// Who is over a limit. What cannot be found out right now is not worth a failure.
 async fn client_name(app: &App, client_id: &ClientId) -> Known {
-    if let Some(host) = Url::parse(client_id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned)) {
+    if let Some(host) = Url::parse(client_id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned))
+    {
         return Known::Host(host);
     }
     match app.store.find_client(client_id).await {

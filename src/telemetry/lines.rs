@@ -168,7 +168,10 @@ fn text(time: &str, level: Level, said: &Said, ids: Option<&Ids>) -> String {
 /// A message with its line breaks escaped: one event, one line.
 fn in_one_line(message: &str) -> Cow<'_, str> {
     if message.contains(char::is_control) {
-        message.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+        message
+            .chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+            .collect()
     } else {
         Cow::Borrowed(message)
     }

@@ -37,9 +37,10 @@ pub use request::WatchedRequest;
 pub use spans::{note, step};
 pub use stores::StoreWatch;
 
-/// Always below `warn`: strangers can make the certificate check complain at will, and the MCP library tells of
-/// each request three times. What OpenTelemetry cannot deliver is counted, and said once per outage.
-const QUIET: &str = "rustls_platform_verifier=off,sqlx=warn,rmcp=warn,opentelemetry=off";
+/// Always below what is asked for: strangers can make the certificate check complain at will, and the MCP library
+/// tells of each request three times, of a refused one with what its caller wrote. What OpenTelemetry cannot
+/// deliver is counted, and said once per outage.
+const QUIET: &str = "rustls_platform_verifier=off,sqlx=warn,rmcp=error,opentelemetry=off";
 
 /// Log settings.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::context;
 use super::ids::Ids;
 use super::metrics::{Exemplar, Metrics};
 use super::spans::{self, TRACES};
-use super::context;
 use crate::clock::Stopwatch;
 
 /// Every method of the protocol that a client may send. Others have no name here: what callers make up never
@@ -133,6 +133,18 @@ impl Operation {
         self.failed(kind, TOOL_ERROR);
     }
 
+    /// Says that it came to this JSON-RPC error.
+    pub fn fail_with_code(&self, code: i64) {
+        let code = code.to_string();
+        self.0.span.record("rpc.response.status_code", &code);
+        self.fail(&code);
+    }
+
+    /// Whether it calls a tool.
+    pub fn is_tool(&self) -> bool {
+        self.0.tool.is_some()
+    }
+
     /// Says that its arguments do not fit the tool's schema.
     pub fn refuse_arguments(&self) {
         if let Some(tool) = self.0.tool {
@@ -188,6 +200,7 @@ fn span(asked: Asked<'_>, method: &'static str, tool: Option<&'static str>, arou
         gen_ai.tool.name = tool,
         gen_ai.prompt.name = target.filter(|_| tool.is_none()),
         jsonrpc.request.id = id,
+        rpc.response.status_code = Empty,
         mandate.reference = around.map(|ids| &*ids.reference),
         mandate.outcome = Empty,
     )

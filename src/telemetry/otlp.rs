@@ -7,7 +7,9 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use opentelemetry::logs::LoggerProvider as _;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
 use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, MetricExporter, Protocol as Wire, SpanExporter, WithExportConfig as _,
@@ -21,8 +23,6 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder as SpanBatches, BatchSpanProcessor, SdkTracer, SdkTracerProvider,
 };
-use opentelemetry::logs::LoggerProvider as _;
-use opentelemetry::trace::TracerProvider as _;
 
 use super::drops::{LinesIn, Out, PLACES, Queue, SpansIn};
 use super::{Export, InitError, Protocol};
@@ -79,8 +79,11 @@ impl Providers {
     pub(super) async fn stop(self) {
         let Self { traces, metrics, logs } = self;
         let stopping = [
-            traces.map(|traces| std::thread::spawn(move || traces.shutdown_with_timeout(STOP_WITHIN).is_ok())),
-            metrics.map(|metrics| std::thread::spawn(move || metrics.shutdown_with_timeout(STOP_WITHIN).is_ok())),
+            traces
+                .map(|traces| std::thread::spawn(move || traces.shutdown_with_timeout(STOP_WITHIN).is_ok())),
+            metrics.map(|metrics| {
+                std::thread::spawn(move || metrics.shutdown_with_timeout(STOP_WITHIN).is_ok())
+            }),
             logs.map(|logs| std::thread::spawn(move || logs.shutdown_with_timeout(STOP_WITHIN).is_ok())),
         ];
         // Threads, not tasks: the runtime would wait for tasks that block, however long they take.
@@ -99,11 +102,17 @@ const LOOKS_EVERY: Duration = Duration::from_millis(10);
 /// Unless the environment names the service, we do.
 fn resource() -> Resource {
     let detected = Resource::builder().build();
-    let named = detected.get(&"service.name".into()).is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    let named = detected
+        .get(&"service.name".into())
+        .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
     let builder = Resource::builder();
     let builder = if named { builder } else { builder.with_service_name(NAME) };
     let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let builder = if detected.get(&"service.version".into()).is_some() { builder } else { builder.with_attribute(version) };
+    let builder = if detected.get(&"service.version".into()).is_some() {
+        builder
+    } else {
+        builder.with_attribute(version)
+    };
     builder.build()
 }
 
@@ -122,7 +131,10 @@ fn traces(protocol: Protocol) -> Result<SdkTracerProvider, ExporterBuildError> {
         Out { exporter, queue: queue.clone() },
         SpanBatches::default().with_max_queue_size(PLACES).build(),
     );
-    Ok(SdkTracerProvider::builder().with_resource(resource()).with_span_processor(SpansIn { next, queue }).build())
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource())
+        .with_span_processor(SpansIn { next, queue })
+        .build())
 }
 
 fn logs(protocol: Protocol) -> Result<SdkLoggerProvider, ExporterBuildError> {
@@ -135,7 +147,10 @@ fn logs(protocol: Protocol) -> Result<SdkLoggerProvider, ExporterBuildError> {
     let next = BatchLogProcessor::builder(Out { exporter, queue: queue.clone() })
         .with_batch_config(LogBatches::default().with_max_queue_size(PLACES).build())
         .build();
-    Ok(SdkLoggerProvider::builder().with_resource(resource()).with_log_processor(LinesIn { next, queue }).build())
+    Ok(SdkLoggerProvider::builder()
+        .with_resource(resource())
+        .with_log_processor(LinesIn { next, queue })
+        .build())
 }
 
 fn metrics(protocol: Protocol) -> Result<SdkMeterProvider, ExporterBuildError> {

@@ -11,8 +11,20 @@ const STATEMENTS: [&str; 9] =
     ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "BEGIN", "COMMIT", "ROLLBACK", "LOCK"];
 /// The commands of Redis that are told apart; `EVALSHA` runs a script.
 const COMMANDS: [&str; 14] = [
-    "SET", "GET", "GETDEL", "DEL", "EVALSHA", "PUBLISH", "SUBSCRIBE", "INCR", "EXPIRE", "PEXPIRE", "EXISTS", "ZADD",
-    "ZREM", "ZCARD",
+    "SET",
+    "GET",
+    "GETDEL",
+    "DEL",
+    "EVALSHA",
+    "PUBLISH",
+    "SUBSCRIBE",
+    "INCR",
+    "EXPIRE",
+    "PEXPIRE",
+    "EXISTS",
+    "ZADD",
+    "ZREM",
+    "ZCARD",
 ];
 /// All others.
 const OTHER: &str = "OTHER";
@@ -81,7 +93,11 @@ impl Watched {
 }
 
 fn known(word: &str, words: &[&'static str]) -> &'static str {
-    words.iter().find(|known| word.trim_end_matches(';').eq_ignore_ascii_case(known)).copied().unwrap_or(OTHER)
+    words
+        .iter()
+        .find(|known| word.trim_end_matches(';').eq_ignore_ascii_case(known))
+        .copied()
+        .unwrap_or(OTHER)
 }
 
 /// The first table that a statement of ours names.
@@ -114,7 +130,11 @@ mod tests {
             ("", OTHER, None),
         ];
         for (sql, operation, about) in cases {
-            assert_eq!(known(sql.split_whitespace().next().unwrap_or_default(), &STATEMENTS), operation, "{sql}");
+            assert_eq!(
+                known(sql.split_whitespace().next().unwrap_or_default(), &STATEMENTS),
+                operation,
+                "{sql}"
+            );
             assert_eq!(table(sql), about, "{sql}");
         }
         assert_eq!(known("getdel", &COMMANDS), "GETDEL");

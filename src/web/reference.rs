@@ -23,8 +23,7 @@ pub fn current() -> String {
 /// Gives each request its reference and watches it; its log lines and its trace carry the reference.
 pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let reference = app.random.id();
-    let watched =
-        WatchedRequest::begin(&app.metrics, app.config.public_url.origin(), &request, &reference);
+    let watched = WatchedRequest::begin(&app.metrics, app.config.public_url.origin(), &request, &reference);
     let header = HeaderValue::from_str(&reference).ok();
     let answer = REFERENCE.scope(reference, async move {
         let response = next.run(request).await;

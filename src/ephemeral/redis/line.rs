@@ -41,14 +41,17 @@ struct Inner {
 impl Line {
     /// Connects. At most `room` operations are under way at once.
     pub(super) async fn open(url: &RedisUrl, room: usize) -> Result<Self> {
-        Ok(Self(Arc::new(Inner {
-            url: url.clone(),
-            connection: RwLock::new(connect(url).await?),
-            room: Semaphore::new(room),
-            unanswered: AtomicU32::new(0),
-            is_reopening: AtomicBool::new(false),
-            tasks: TaskTracker::new(),
-        }), StoreWatch::default()))
+        Ok(Self(
+            Arc::new(Inner {
+                url: url.clone(),
+                connection: RwLock::new(connect(url).await?),
+                room: Semaphore::new(room),
+                unanswered: AtomicU32::new(0),
+                is_reopening: AtomicBool::new(false),
+                tasks: TaskTracker::new(),
+            }),
+            StoreWatch::default(),
+        ))
     }
 
     /// The same line, watched from now on.

@@ -7,9 +7,9 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::telemetry::drops::DROPS;
@@ -111,7 +111,8 @@ pub(super) fn register_drops(registry: &mut Registry, meter: Option<&Meter>) {
         let _ = counter
             .with_callback(|observer| {
                 for (signal, reason, count) in DROPS.counts() {
-                    observer.observe(count, &[KeyValue::new("signal", signal), KeyValue::new("reason", reason)]);
+                    observer
+                        .observe(count, &[KeyValue::new("signal", signal), KeyValue::new("reason", reason)]);
                 }
             })
             .build();

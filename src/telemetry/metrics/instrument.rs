@@ -74,7 +74,8 @@ impl<const N: usize> Hash for Labels<N> {
 
 impl<const N: usize> EncodeLabelSet for Labels<N> {
     fn encode(&self, encoder: &mut LabelSetEncoder) -> fmt::Result {
-        let present: Vec<_> = self.present().map(|(name, value)| (name.replace('.', "_"), &**value)).collect();
+        let present: Vec<_> =
+            self.present().map(|(name, value)| (name.replace('.', "_"), &**value)).collect();
         EncodeLabelSet::encode(&present, encoder)
     }
 }
@@ -102,8 +103,7 @@ impl<const N: usize> Counter<N> {
         let scraped = Family::default();
         desk.registry.register(about.scraped_name(), about.help, scraped.clone());
         let sent = desk.meter.as_ref();
-        let sent =
-            sent.map(|meter| meter.u64_counter(about.name).with_description(about.help).build());
+        let sent = sent.map(|meter| meter.u64_counter(about.name).with_description(about.help).build());
         Self { about, scraped, sent }
     }
 

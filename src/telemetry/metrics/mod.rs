@@ -233,7 +233,13 @@ impl Metrics {
         OpenStream { metrics: self.clone(), kind }
     }
 
-    pub(super) fn statement_ended(&self, system: &'static str, operation: &'static str, failed: bool, took: Duration) {
+    pub(super) fn statement_ended(
+        &self,
+        system: &'static str,
+        operation: &'static str,
+        failed: bool,
+        took: Duration,
+    ) {
         let error = if failed { "_OTHER" } else { "" };
         self.0.statements.measure(took, [system.into(), operation.into(), error.into()], None);
     }
@@ -263,11 +269,8 @@ const INVALID_ARGUMENTS: About<1> = About {
     labels: &["tool"],
     help: "Tool calls whose arguments do not fit the schema",
 };
-const RATE_LIMIT_REFUSALS: About<2> = About {
-    name: "mandate.rate_limit.refusals",
-    labels: &["client", "limit"],
-    help: "Calls over a limit",
-};
+const RATE_LIMIT_REFUSALS: About<2> =
+    About { name: "mandate.rate_limit.refusals", labels: &["client", "limit"], help: "Calls over a limit" };
 const AUTHENTICATION_FAILURES: About<2> = About {
     name: "mandate.authentication.failures",
     labels: &["credential", "reason"],
@@ -298,3 +301,22 @@ const WAITS: About<1> = About {
     help: "How long a statement waits for a connection",
 };
 const STREAMS: About<1> = About { name: "mandate.streams.open", labels: &["kind"], help: "Open streams" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_open_for_as_long_as_somebody_holds_it() {
+        let metrics = Metrics::new();
+        let open = |text: &str| {
+            text.lines().find(|line| line.starts_with("mandate_streams_open{")).map(str::to_owned)
+        };
+        let first = metrics.stream_opened("listen");
+        let second = metrics.stream_opened("listen");
+        drop(first);
+        assert_eq!(open(&metrics.text()).as_deref(), Some("mandate_streams_open{kind=\"listen\"} 1"));
+        drop(second);
+        assert_eq!(open(&metrics.text()).as_deref(), Some("mandate_streams_open{kind=\"listen\"} 0"));
+    }
+}
