@@ -210,6 +210,12 @@ impl Keep for ExportLogsServiceRequest {
     }
 }
 
+/// An id as it is written.
+pub(crate) fn hex(id: &[u8]) -> String {
+    let write = |text: String, byte: &u8| text + &format!("{byte:02x}");
+    id.iter().fold(String::new(), write)
+}
+
 /// Attributes with their values as text.
 pub(crate) fn attributes(list: &[KeyValue]) -> BTreeMap<String, String> {
     list.iter()

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::scene::{Watched, dance};
 use crate::support::client::Client;
 use crate::support::http;
-use crate::support::otlp::{Backend, Manner, attributes};
+use crate::support::otlp::{Backend, Manner, attributes, hex};
 
 const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -71,8 +71,7 @@ async fn lines_are_sent_with_the_trace_they_belong_to_and_never_those_about_send
         .filter(|line| attributes(&line.attributes).get("mandate.reference") == Some(&reference))
         .collect();
     let refusal = of_refusal.iter().find(|line| line.severity_text == "INFO").unwrap();
-    let hex: String = refusal.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, CALLER);
+    assert_eq!(hex(&refusal.trace_id), CALLER);
     assert_eq!(attributes(&refusal.attributes)["code"], "invalid_client");
     // With our own span: every line of a request has a trace, whether or not its caller has one.
     let line = log.lines().rfind(|line| line.contains("\"refused\"")).unwrap();

@@ -10,7 +10,7 @@ use super::scene::{Watched, dance, ten_calls};
 use crate::support::client::{Client, VERIFIER};
 use crate::support::http;
 use crate::support::mcp::{Mcp, post, send};
-use crate::support::otlp::{Backend, Manner, attributes};
+use crate::support::otlp::{Backend, Manner, attributes, hex};
 
 /// The samples of a scrape: name and labels, as written, with the value.
 fn samples(text: &str) -> BTreeMap<String, String> {
@@ -114,8 +114,7 @@ fn an_exemplar_leads_to_its_trace(text: &str, backend: &Backend) {
     let line =
         text.lines().find(|line| line.starts_with(bucket) && line.contains(" # {trace_id=\"")).unwrap();
     let id = line.split("trace_id=\"").nth(1).unwrap().split('"').next().unwrap();
-    let is_it =
-        |span: &Span| span.trace_id.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == id;
+    let is_it = |span: &Span| hex(&span.trace_id) == id;
     assert!(backend.spans().iter().any(|span| span.name.starts_with("tools/call ") && is_it(span)), "{line}");
 }
 
@@ -176,7 +175,7 @@ async fn a_flood_of_clients_makes_no_series() {
     let unknown =
         "mcp_server_operation_duration_seconds_count{mcp_method_name=\"unknown\",error_type=\"-32601\"}";
     let found = samples(&after);
-    assert_eq!(found.get(unknown).map(String::as_str), Some("21"), "{after}");
+    assert_eq!(found.get(unknown).map(String::as_str), Some("22"), "{after}");
     let new: Vec<_> = found.keys().filter(|series| !before.contains_key(*series)).collect();
     assert!(new.is_empty(), "{new:#?}");
     let limited = "mandate_rate_limit_refusals_total{client=\"dynamic\",limit=\"read\"}";

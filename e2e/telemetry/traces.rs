@@ -9,7 +9,7 @@ use super::scene::{QUERY, TITLE, Watched, call_within, dance, ten_calls};
 use crate::support::PASSWORD;
 use crate::support::client::VERIFIER;
 use crate::support::mcp::Mcp;
-use crate::support::otlp::{Backend, Manner, attributes};
+use crate::support::otlp::{Backend, Manner, attributes, hex};
 use crate::support::profile::Profile;
 
 const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -54,10 +54,6 @@ fn has_error(span: &Span) -> bool {
     span.status.as_ref().is_some_and(|status| status.code == 2)
 }
 
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[tokio::test]
 async fn a_dance_and_ten_calls_leave_traces_that_hang_together_and_tell_no_secret() {
     let backend = Backend::start(Manner::Good).await;
@@ -89,7 +85,7 @@ async fn a_dance_and_ten_calls_leave_traces_that_hang_together_and_tell_no_secre
         let parent = tree.parent(span).map(|parent| parent.name.as_str());
         match span.name.as_str() {
             name if name.starts_with("POST ") || name.starts_with("GET ") => {
-                assert_eq!(parent, None, "{name}")
+                assert_eq!(parent, None, "{name}");
             }
             "verify" => assert_eq!(parent, Some("POST /mcp")),
             name if name.starts_with("tools/call ") => assert_eq!(parent, Some("POST /mcp"), "{name}"),
@@ -287,7 +283,7 @@ async fn a_back_end_behind_tls_is_trusted_by_its_authority_alone() {
                 command.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
             })
             .await;
-            reqwest::get(watched.place_url("/live")).await.unwrap();
+            crate::support::http().get(watched.place_url("/live")).send().await.unwrap();
             watched.stop().await;
             assert_eq!(!backend.spans().is_empty(), trusted, "{protocol}");
         }

@@ -91,8 +91,8 @@ pub struct InitError {
 }
 
 impl InitError {
-    fn new(key: &'static str, problem: impl ToString) -> Self {
-        Self { key, problem: problem.to_string() }
+    fn new(key: &'static str, problem: impl std::fmt::Display) -> Self {
+        Self { key, problem: format!("{problem}") }
     }
 }
 

@@ -95,7 +95,7 @@ impl Operation {
         let around = Ids::of(&Span::current());
         let span = span(asked, method, tool, around.as_ref());
         let caller = context::of_message(asked.params);
-        let called = caller.as_ref().and_then(|caller| context::trace_id(caller.span().span_context()));
+        let remote_id = caller.as_ref().and_then(|caller| context::trace_id(caller.span().span_context()));
         if let Some(caller) = caller {
             let ambient = Span::current().context().span().span_context().clone();
             // Where nothing is traced there is nothing to join, and nothing to link.
@@ -105,7 +105,7 @@ impl Operation {
         let own = span.context().span().span_context().clone();
         let own_id = context::trace_id(&own);
         let exemplar = own_id.clone().filter(|_| own.is_sampled()).map(Exemplar::of);
-        let trace_id = own_id.or(called);
+        let trace_id = own_id.or(remote_id);
         if let Some(ids) = around {
             ids.in_trace(trace_id.clone()).attach(&span);
         }

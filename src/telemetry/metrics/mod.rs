@@ -138,7 +138,7 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// Everything as OpenMetrics text.
+    /// Everything as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Whoever panicked while holding the lock was registering one whole instrument.
@@ -165,12 +165,12 @@ impl Metrics {
         method: &'static str,
         tool: Option<&'static str>,
         error_type: Option<&str>,
-        took: Duration,
+        elapsed: Duration,
         exemplar: Option<Exemplar>,
     ) {
         let error_type = error_type.unwrap_or_default().to_owned();
         let labels = [method.into(), tool.unwrap_or_default().into(), error_type.into()];
-        self.0.operations.measure(took, labels, exemplar);
+        self.0.operations.measure(elapsed, labels, exemplar);
     }
 
     pub(super) fn tool_failed(&self, tool: &'static str, kind: &str) {
