@@ -229,14 +229,14 @@ async fn names_that_callers_make_up_become_no_names_of_spans() {
     mcp.call("made_up_tool", serde_json::json!({})).await;
     mcp.ask("made/up", serde_json::json!({})).await;
     crate::support::http()
-        .get(format!("{}?made_up_query=1", watched.place_url("/made/up/path")))
+        .put(format!("{}?made_up_query=1", watched.place_url("/made/up/path")))
         .send()
         .await
         .unwrap();
     watched.stop().await;
     let tree = Tree(backend.spans());
     let names = tree.names();
-    for name in ["tools/call unknown", "unknown", "GET"] {
+    for name in ["tools/call unknown", "unknown", "PUT"] {
         assert_eq!(names.get(name), Some(&1), "{names:?}");
     }
     assert!(!names.keys().any(|name| name.contains("made")), "{names:?}");
