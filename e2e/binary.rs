@@ -31,7 +31,7 @@ pub(crate) fn free_port() -> u16 {
 /// A folder of its own, stores of its own, and the settings that point the binary at them.
 pub(crate) struct Place {
     folder: TempDir,
-    port: u16,
+    pub(crate) port: u16,
     /// Its stores.
     pub(crate) profile: Profile,
 }
@@ -133,8 +133,8 @@ fn complaint(output: &Output) -> String {
 
 /// A serving binary; ended with the test.
 pub(crate) struct Running {
-    child: Child,
-    said: String,
+    pub(crate) child: Child,
+    pub(crate) said: String,
 }
 
 impl Running {
@@ -148,7 +148,8 @@ impl Running {
         Self::wait_for(place.command(&["serve"]).stderr(log))
     }
 
-    fn wait_for(command: &mut Command) -> Self {
+    /// Starts this command, and waits for the last line of the greeting.
+    pub(crate) fn wait_for(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
@@ -159,13 +160,13 @@ impl Running {
     }
 
     /// Sends SIGTERM.
-    fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
     /// Its exit code, once it has ended.
-    fn exit_code(mut self) -> Option<i32> {
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 

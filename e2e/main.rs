@@ -19,3 +19,5 @@ mod services;
 mod stdio;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod telemetry;

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod events;
 pub(crate) mod mcp;
 pub(crate) mod origin;
+pub(crate) mod otlp;
 pub(crate) mod profile;
 pub(crate) mod schema;
 #[expect(dead_code, reason = "the unit tests of the library use it, too, and some of it alone")]

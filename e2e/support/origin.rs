@@ -33,7 +33,7 @@ impl Origin {
     /// Starts with nothing to give: 404 everywhere.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let acceptor = acceptor(&folder.path().join("ca.pem"));
+        let acceptor = acceptor(&folder.path().join("ca.pem"), &[]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let site = Arc::<Site>::default();
@@ -85,7 +85,8 @@ impl Origin {
     }
 }
 
-fn acceptor(ca_file: &std::path::Path) -> TlsAcceptor {
+/// TLS for `localhost` that speaks these protocols, under an authority whose certificate is put there.
+pub(crate) fn acceptor(ca_file: &std::path::Path, protocols: &[&str]) -> TlsAcceptor {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -93,10 +94,11 @@ fn acceptor(ca_file: &std::path::Path) -> TlsAcceptor {
     let leaf = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
     std::fs::write(ca_file, ca.pem()).unwrap();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder()
+    let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![leaf.der().clone()], key)
         .unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }
 

@@ -56,7 +56,6 @@ impl Admission {
         judged
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what is judged, by whom it is asked, and who watches")]
     async fn judge(
         &self,
         token: &Verified,

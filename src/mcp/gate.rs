@@ -29,7 +29,7 @@ use super::permit::Permit;
 use super::principal::{NoToken, Tokens, Verified};
 use super::refusal::Refusal;
 use super::site::Site;
-use super::{cors, intake, trail};
+use super::{cors, intake, observe, trail};
 use crate::app::App;
 use crate::telemetry;
 use crate::telemetry::metrics::Credential;
@@ -204,7 +204,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         let handler = self.handler.clone();
         let begun = legacy::begin(&self.app, handler, &session, permit.principal(), parts, &body);
         match begun.instrument(permit.watched().span()).await {
-            Outgoing::Response(response) => Ok(response),
+            Outgoing::Response(response) => Ok(observe::answered(permit.watched(), response).await),
             Outgoing::Unreadable => Err(malformed(Malformed::NotAMessage, message.id.clone())),
         }
     }
@@ -222,10 +222,11 @@ impl<H: ServerHandler + Clone> Gate<H> {
     }
 
     async fn pass(&self, mut parts: Parts, body: Bytes, permit: Permit) -> Response {
-        let span = permit.watched().span();
+        let watched = permit.watched().clone();
         admit_parts(&mut parts, permit);
         let request = Request::from_parts(parts, Body::from(body));
-        self.service.handle(request).instrument(span).await.map(Body::new)
+        let response = self.service.handle(request).instrument(watched.span()).await.map(Body::new);
+        observe::answered(&watched, response).await
     }
 }
 

@@ -1,6 +1,11 @@
 //! What whoever watches the server is told of an MCP message: who was refused, which tool, and what came of it.
 
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, header};
+use http_body_util::{BodyExt as _, Collected};
 use rmcp::model::ProtocolVersion;
+use serde::Deserialize;
 use url::Url;
 
 use super::message::Message;
@@ -40,6 +45,30 @@ pub(super) async fn refused(app: &App, token: &Verified, watched: &telemetry::Op
         Refusal::Challenge(_) => app.metrics.authentication_failed(Credential::AccessToken, "grant_ended"),
         _ => {}
     }
+}
+
+/// Tells of an error that MCP itself answers with, as far as an answer that is no stream shows it. What came of a
+/// tool is told where it is run.
+pub(super) async fn answered(watched: &telemetry::Operation, response: Response) -> Response {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Option<Code>,
+    }
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if watched.is_tool() || !content_type.is_some_and(|name| name.starts_with(b"application/json")) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    // It is in memory already. One that breaks off stays broken off.
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    if let Ok(Answer { error: Some(error) }) = serde_json::from_slice(&body) {
+        watched.fail_with_code(error.code);
+    }
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// Tells what came of a tool.

@@ -23,8 +23,10 @@ mod request;
 mod spans;
 mod stores;
 
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::Metadata;
+use tracing::subscriber::Interest;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry};
 
@@ -37,9 +39,10 @@ pub use request::WatchedRequest;
 pub use spans::{note, step};
 pub use stores::StoreWatch;
 
-/// Always below `warn`: strangers can make the certificate check complain at will, and the MCP library tells of
-/// each request three times. What OpenTelemetry cannot deliver is counted, and said once per outage.
-const QUIET: &str = "rustls_platform_verifier=off,sqlx=warn,rmcp=warn,opentelemetry=off";
+/// Always below what is asked for: strangers can make the certificate check complain at will, and the MCP library
+/// tells of each request three times, of a refused one with what its caller wrote. What OpenTelemetry cannot
+/// deliver is counted, and said once per outage.
+const QUIET: &str = "rustls_platform_verifier=off,sqlx=warn,rmcp=error,opentelemetry=off";
 
 /// Log settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +93,8 @@ pub struct InitError {
 }
 
 impl InitError {
-    fn new(key: &'static str, problem: impl ToString) -> Self {
-        Self { key, problem: problem.to_string() }
+    fn new(key: &'static str, problem: impl std::fmt::Display) -> Self {
+        Self { key, problem: format!("{problem}") }
     }
 }
 
@@ -127,17 +130,41 @@ fn subscribe(log: &Log, providers: &Providers) -> Result<(), InitError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", log.filter)).map_err(|error| {
         InitError::new("log", format!("{error}; write it like info or info,mandate=debug"))
     })?;
-    let traces = providers.tracer().map(|tracer| {
-        let ours = filter_fn(|metadata| metadata.is_span() && metadata.target() == spans::TRACES);
-        tracing_opentelemetry::layer()
-            .with_tracer(tracer)
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_tracked_inactivity(false)
-            .with_filter(ours.with_max_level_hint(LevelFilter::TRACE))
-    });
-    let lines = Lines::new(log.json, providers.logger()).with_filter(filter);
-    let started = Registry::default().with(traces).with(lines).try_init();
+    let lines = Lines::new(log.json, providers.logger());
+    let started = match providers.tracer() {
+        None => Registry::default().with(filter).with(lines).try_init(),
+        Some(tracer) => {
+            let traces = tracing_opentelemetry::layer()
+                .with_tracer(tracer)
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_tracked_inactivity(false)
+                .with_filter(OurSpans);
+            Registry::default().with(traces).with(lines.with_filter(filter)).try_init()
+        }
+    };
     started.map_err(|error| InitError::new("log", error))
+}
+
+/// Lets spans for traces through and no others, nor any event: log lines are no part of a trace.
+///
+/// Asked anew for each span. Whoever asks whether something would be logged, and then does not log it, as the
+/// database driver does, leaves the answer behind on its thread; a span that is let through without being asked
+/// about would take that answer for its own, and be lost.
+struct OurSpans;
+
+impl<S> Filter<S> for OurSpans {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        metadata.is_span() && metadata.target() == spans::TRACES
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        let ours = metadata.is_span() && metadata.target() == spans::TRACES;
+        if ours { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
+    }
 }

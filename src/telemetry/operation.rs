@@ -95,7 +95,7 @@ impl Operation {
         let around = Ids::of(&Span::current());
         let span = span(asked, method, tool, around.as_ref());
         let caller = context::of_message(asked.params);
-        let called = caller.as_ref().and_then(|caller| context::trace_id(caller.span().span_context()));
+        let remote_id = caller.as_ref().and_then(|caller| context::trace_id(caller.span().span_context()));
         if let Some(caller) = caller {
             let ambient = Span::current().context().span().span_context().clone();
             // Where nothing is traced there is nothing to join, and nothing to link.
@@ -105,7 +105,7 @@ impl Operation {
         let own = span.context().span().span_context().clone();
         let own_id = context::trace_id(&own);
         let exemplar = own_id.clone().filter(|_| own.is_sampled()).map(Exemplar::of);
-        let trace_id = own_id.or(called);
+        let trace_id = own_id.or(remote_id);
         if let Some(ids) = around {
             ids.in_trace(trace_id.clone()).attach(&span);
         }
@@ -131,6 +131,18 @@ impl Operation {
     /// Says that its result is an error for the model: why, in one word of ours.
     pub fn fail_as_result(&self, kind: &str) {
         self.failed(kind, TOOL_ERROR);
+    }
+
+    /// Says that it came to this JSON-RPC error.
+    pub fn fail_with_code(&self, code: i64) {
+        let code = code.to_string();
+        self.0.span.record("rpc.response.status_code", &code);
+        self.fail(&code);
+    }
+
+    /// Whether it calls a tool.
+    pub fn is_tool(&self) -> bool {
+        self.0.tool.is_some()
     }
 
     /// Says that its arguments do not fit the tool's schema.
@@ -188,6 +200,7 @@ fn span(asked: Asked<'_>, method: &'static str, tool: Option<&'static str>, arou
         gen_ai.tool.name = tool,
         gen_ai.prompt.name = target.filter(|_| tool.is_none()),
         jsonrpc.request.id = id,
+        rpc.response.status_code = Empty,
         mandate.reference = around.map(|ids| &*ids.reference),
         mandate.outcome = Empty,
     )

@@ -1,4 +1,4 @@
-//! Instruments that are read in two ways: scraped as OpenMetrics, and sent by OTLP. OpenTelemetry's SDK keeps no
+//! Instruments that are read in two ways: scraped as `OpenMetrics`, and sent by OTLP. OpenTelemetry's SDK keeps no
 //! exemplars and `prometheus_client` sends nothing, so each measurement goes to both; the second only where it
 //! is sent at all. One name and one set of labels serve both: dots become underscores where they are scraped.
 

@@ -138,7 +138,7 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// Everything as OpenMetrics text.
+    /// Everything as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Whoever panicked while holding the lock was registering one whole instrument.
@@ -165,12 +165,12 @@ impl Metrics {
         method: &'static str,
         tool: Option<&'static str>,
         error_type: Option<&str>,
-        took: Duration,
+        elapsed: Duration,
         exemplar: Option<Exemplar>,
     ) {
         let error_type = error_type.unwrap_or_default().to_owned();
         let labels = [method.into(), tool.unwrap_or_default().into(), error_type.into()];
-        self.0.operations.measure(took, labels, exemplar);
+        self.0.operations.measure(elapsed, labels, exemplar);
     }
 
     pub(super) fn tool_failed(&self, tool: &'static str, kind: &str) {
@@ -301,3 +301,22 @@ const WAITS: About<1> = About {
     help: "How long a statement waits for a connection",
 };
 const STREAMS: About<1> = About { name: "mandate.streams.open", labels: &["kind"], help: "Open streams" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_open_for_as_long_as_somebody_holds_it() {
+        let metrics = Metrics::new();
+        let open = |text: &str| {
+            text.lines().find(|line| line.starts_with("mandate_streams_open{")).map(str::to_owned)
+        };
+        let first = metrics.stream_opened("listen");
+        let second = metrics.stream_opened("listen");
+        drop(first);
+        assert_eq!(open(&metrics.text()).as_deref(), Some("mandate_streams_open{kind=\"listen\"} 1"));
+        drop(second);
+        assert_eq!(open(&metrics.text()).as_deref(), Some("mandate_streams_open{kind=\"listen\"} 0"));
+    }
+}

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::Metrics;
 
-/// OpenMetrics 1.0, the only form that has exemplars.
+/// `OpenMetrics` 1.0, the only form that has exemplars.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Serves the metrics until told to stop.

@@ -1,0 +1,85 @@
+//! What a log line says of its request.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::scene::{Watched, dance};
+use crate::support::client::Client;
+use crate::support::http;
+use crate::support::otlp::{Backend, Manner, attributes, hex};
+
+const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Makes a refusal, which is logged, and returns its reference.
+async fn refused(watched: &Watched) -> String {
+    let traceparent = format!("00-{CALLER}-00f067aa0ba902b7-01");
+    let form = [("client_id", "client_none"), ("grant_type", "authorization_code")];
+    let url = watched.place_url("/token?hidden=query");
+    let answer = http().post(url).header("traceparent", traceparent).form(&form).send().await.unwrap();
+    let body: Value = answer.json().await.unwrap();
+    body["reference"].as_str().unwrap().to_owned()
+}
+
+async fn logged(format: &str, backend: Option<&Backend>) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = File::create(&path).unwrap();
+    let watched = Watched::start(|command| {
+        command.stderr(Stdio::from(log)).env("MANDATE_LOG_FORMAT", format);
+        if let Some(backend) = backend {
+            command.env("OTEL_EXPORTER_OTLP_ENDPOINT", backend.url()).env("MANDATE_LOG", "debug");
+        }
+    })
+    .await;
+    dance(&watched.place).await;
+    let reference = refused(&watched).await;
+    Client::known(&watched.place, "client_none").redeem("code").await;
+    watched.stop().await;
+    (std::fs::read_to_string(path).unwrap(), reference)
+}
+
+#[tokio::test]
+async fn a_readable_line_of_a_request_carries_its_ids() {
+    let (log, reference) = logged("text", None).await;
+    let line = log.lines().find(|line| line.contains(&reference)).unwrap_or_else(|| panic!("{log}"));
+    for part in [" INFO refused", "code=\"invalid_client\"", "method=POST", "path=\"/token\"", CALLER] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(!log.contains("hidden"), "{log}");
+}
+
+#[tokio::test]
+async fn a_json_line_of_a_request_carries_its_ids() {
+    let (log, reference) = logged("json", None).await;
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refusals: Vec<_> = lines.iter().filter(|line| line["message"] == "refused").collect();
+    assert_eq!(refusals.len(), 2, "{log}");
+    assert_eq!((&refusals[0]["reference"], &refusals[0]["trace_id"]), (&reference.into(), &CALLER.into()));
+    assert_eq!(refusals[0]["path"], "/token");
+    assert!(refusals[1]["reference"].is_string() && refusals[1]["trace_id"].is_null(), "{}", refusals[1]);
+}
+
+#[tokio::test]
+async fn lines_are_sent_with_the_trace_they_belong_to_and_never_those_about_sending() {
+    let backend = Backend::start(Manner::Good).await;
+    let (log, reference) = logged("json", Some(&backend)).await;
+    let sent = backend.logs();
+    let of_refusal: Vec<_> = sent
+        .iter()
+        .filter(|line| attributes(&line.attributes).get("mandate.reference") == Some(&reference))
+        .collect();
+    let refusal = of_refusal.iter().find(|line| line.severity_text == "INFO").unwrap();
+    assert_eq!(hex(&refusal.trace_id), CALLER);
+    assert_eq!(attributes(&refusal.attributes)["code"], "invalid_client");
+    // With our own span: every line of a request has a trace, whether or not its caller has one.
+    let line = log.lines().rfind(|line| line.contains("\"refused\"")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(line).unwrap()["trace_id"].as_str().unwrap().len(),
+        32,
+        "{line}"
+    );
+    let foreign = |line: &&str| line.contains("hyper") || line.contains("pooling idle");
+    assert!(!backend.everything().contains("pooling idle"), "{:?}", log.lines().find(foreign));
+}
