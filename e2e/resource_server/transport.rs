@@ -267,9 +267,8 @@ async fn b3_13_unknown_and_removed_methods_are_404_in_the_modern_era() {
         ("logging/setLevel", json!({ "level": "info" })),
         ("resources/subscribe", json!({ "uri": "ticket://T-1" })),
         ("resources/unsubscribe", json!({ "uri": "ticket://T-1" })),
-        ("prompts/list", json!({})),
-        ("prompts/get", json!({ "name": "x" })),
-        ("completion/complete", json!({})),
+        ("resources/subscribe", json!({})),
+        ("resources/unsubscribe", json!({})),
         ("tasks/get", json!({ "taskId": "t" })),
         ("skills/list", json!({})),
     ] {

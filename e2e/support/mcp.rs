@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 use super::browser::Address;
 use super::{Server, http};
 
-/// The oldest era that is served with `initialize`.
+/// The newest revision that is served with `initialize`.
 pub(crate) const LEGACY: &str = "2025-11-25";
+/// The revision before.
+pub(crate) const OLDER: &str = "2025-06-18";
 /// The stateless era.
 pub(crate) const MODERN: &str = "2026-07-28";
 /// Both scopes.
@@ -157,6 +159,11 @@ impl<'a> Mcp<'a> {
         Self { server, token: token.to_owned(), version: LEGACY }
     }
 
+    /// A client of 2025-06-18.
+    pub(crate) fn older(server: &'a dyn Address, token: &str) -> Self {
+        Self { server, token: token.to_owned(), version: OLDER }
+    }
+
     /// A user's client of 2026-07-28 with this scope.
     pub(crate) async fn of(server: &'a Server, user_id: &UserId, scope: &str) -> Self {
         Self::modern(server, &mint(server, user_id, "client_1", scope).await.token)
@@ -206,6 +213,11 @@ impl<'a> Mcp<'a> {
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {
         self.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await
     }
+}
+
+/// A client of each revision.
+pub(crate) fn eras<'a>(server: &'a dyn Address, token: &str) -> [Mcp<'a>; 3] {
+    [Mcp::modern(server, token), Mcp::legacy(server, token), Mcp::older(server, token)]
 }
 
 /// A POST to the endpoint with the headers that every client sends.

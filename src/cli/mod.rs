@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::oauth::Error;
 use crate::random::Random;
 use crate::storage::StorageError;
+use crate::telemetry::InitError;
 
 /// An OAuth 2.1 authorization server and an MCP server in one binary.
 #[derive(Debug, Parser)]
@@ -61,6 +62,12 @@ enum Failure {
     Storage(#[from] StorageError),
     #[error("{0}")]
     Said(String),
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        Self::Said(error.to_string())
+    }
 }
 
 impl From<crate::config::ConfigError> for Failure {

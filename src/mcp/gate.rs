@@ -19,6 +19,7 @@ use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Map, Value};
+use tracing::Instrument as _;
 
 use super::admit::Admission;
 use super::challenge::Challenge;
@@ -30,6 +31,8 @@ use super::refusal::Refusal;
 use super::site::Site;
 use super::{cors, intake, trail};
 use crate::app::App;
+use crate::telemetry;
+use crate::telemetry::metrics::Credential;
 
 /// The gate and what it leads to.
 pub(super) struct Gate<H> {
@@ -79,7 +82,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         }
         let (parts, body) = request.into_parts();
         intake::check_length(&parts)?;
-        let token = match self.tokens.of(&parts) {
+        let token = match telemetry::step("verify").in_scope(|| self.tokens.of(&parts)) {
             Ok(token) => token,
             Err(why) => return Err(self.unauthenticated(&parts, why).await),
         };
@@ -104,6 +107,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         body: Bytes,
     ) -> Result<Response, Refusal> {
         intake::check_version(&parts, &message)?;
+        intake::check_log_level(&message)?;
         let is_first = message.method == "initialize";
         let session = match parts.headers.get(legacy::HEADER) {
             Some(id) if message.is_legacy() && !is_first => {
@@ -198,13 +202,15 @@ impl<H: ServerHandler + Clone> Gate<H> {
         admit_parts(&mut parts, permit.clone());
         parts.extensions.insert(session.clone());
         let handler = self.handler.clone();
-        match legacy::begin(&self.app, handler, &session, permit.principal(), parts, &body).await {
+        let begun = legacy::begin(&self.app, handler, &session, permit.principal(), parts, &body);
+        match begun.instrument(permit.watched().span()).await {
             Outgoing::Response(response) => Ok(response),
             Outgoing::Unreadable => Err(malformed(Malformed::NotAMessage, message.id.clone())),
         }
     }
 
     async fn unauthenticated(&self, parts: &Parts, why: NoToken) -> Refusal {
+        self.app.metrics.authentication_failed(Credential::AccessToken, why.word());
         match why {
             NoToken::None => Challenge::NoToken.into(),
             NoToken::Unclear(what) => Challenge::Unclear(what).into(),
@@ -216,9 +222,10 @@ impl<H: ServerHandler + Clone> Gate<H> {
     }
 
     async fn pass(&self, mut parts: Parts, body: Bytes, permit: Permit) -> Response {
+        let span = permit.watched().span();
         admit_parts(&mut parts, permit);
         let request = Request::from_parts(parts, Body::from(body));
-        self.service.handle(request).await.map(Body::new)
+        self.service.handle(request).instrument(span).await.map(Body::new)
     }
 }
 

@@ -20,6 +20,9 @@ use crate::oauth::error::server_error;
 pub(super) const LARGEST_BODY: usize = 1 << 20;
 /// How long a body may take to arrive.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+/// The levels of RFC 5424, as MCP writes them.
+const LOG_LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 /// How many characters of what a caller sent are repeated to them.
 const REPEATED: usize = 64;
 
@@ -126,6 +129,22 @@ pub(super) fn check_initialize(message: &Message) -> Result<(), Refusal> {
         id: message.id.clone(),
         code: ErrorCode::METHOD_NOT_FOUND,
         message: "Method not found".into(),
+        data: None,
+    })
+}
+
+/// What log messages a request of 2026-07-28 wants of itself. None are ever sent, but a level that does not exist is
+/// refused (MCP server/utilities/logging, "Error Handling").
+pub(super) fn check_log_level(message: &Message) -> Result<(), Refusal> {
+    let Some(level) = message.meta("logLevel").filter(|_| message.version().is_some()) else { return Ok(()) };
+    if level.as_str().is_some_and(|level| LOG_LEVELS.contains(&level)) {
+        return Ok(());
+    }
+    Err(Refusal::Protocol {
+        status: StatusCode::BAD_REQUEST,
+        id: message.id.clone(),
+        code: ErrorCode::INVALID_PARAMS,
+        message: format!("Invalid log level: it must be one of {}", LOG_LEVELS.join(", ")),
         data: None,
     })
 }

@@ -115,7 +115,12 @@ impl Message {
 
     /// The protocol version that the message names itself, as those of 2026-07-28 must.
     pub(super) fn version(&self) -> Option<&Value> {
-        self.params.get("_meta")?.get("io.modelcontextprotocol/protocolVersion")
+        self.meta("protocolVersion")
+    }
+
+    /// What the message says about itself under a name of MCP's own.
+    pub(super) fn meta(&self, name: &str) -> Option<&Value> {
+        self.params.get("_meta")?.get(format!("io.modelcontextprotocol/{name}"))
     }
 }
 

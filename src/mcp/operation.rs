@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
+use super::completion;
 use super::message::Message;
+use super::prompts::{self, Prompt};
 use super::tools::{self, Tool};
 use crate::config::{ChallengeScopes, Mcp};
 use crate::ephemeral::Rate;
@@ -23,6 +25,10 @@ pub(super) enum Operation {
         /// Of tickets too.
         tickets: bool,
     },
+    /// To write a prompt that exists.
+    Prompt(&'static Prompt),
+    /// To be told ids of tickets while typing one.
+    Complete,
     /// Anything else, what does not exist included: MCP itself answers.
     Protocol,
 }
@@ -39,13 +45,11 @@ pub(super) enum Class {
 impl Operation {
     /// The operation of a message.
     pub(super) fn of(message: &Message, config: &Mcp) -> Self {
+        let name = || message.params.get("name").and_then(Value::as_str);
         match message.method.as_str() {
-            "tools/call" => message
-                .params
-                .get("name")
-                .and_then(Value::as_str)
-                .and_then(|name| tools::find(name, config))
-                .map_or(Self::Protocol, Self::Tool),
+            "tools/call" => {
+                name().and_then(|name| tools::find(name, config)).map_or(Self::Protocol, Self::Tool)
+            }
             "resources/read" | "resources/list" | "resources/subscribe" | "resources/unsubscribe" => {
                 Self::Resource
             }
@@ -54,6 +58,8 @@ impl Operation {
                 let tickets = wanted.and_then(|wanted| wanted.get("resourceSubscriptions")).is_some();
                 Self::Watch { tickets }
             }
+            "prompts/get" => name().and_then(prompts::find).map_or(Self::Protocol, Self::Prompt),
+            "completion/complete" if completion::reads_tickets(&message.params) => Self::Complete,
             _ => Self::Protocol,
         }
     }
@@ -62,7 +68,9 @@ impl Operation {
     pub(super) fn scopes(self) -> Scopes {
         match self {
             Self::Tool(tool) => Scopes::of(tool.scopes.iter().copied()),
-            Self::Resource | Self::Watch { tickets: true } => Scopes::of([TICKETS_READ]),
+            Self::Resource | Self::Watch { tickets: true } | Self::Prompt(_) | Self::Complete => {
+                Scopes::of([TICKETS_READ])
+            }
             Self::Watch { tickets: false } | Self::Protocol => Scopes::default(),
         }
     }
@@ -71,7 +79,9 @@ impl Operation {
     pub(super) fn class(self) -> Option<Class> {
         match self {
             Self::Tool(tool) if tool.is_write() => Some(Class::Write),
-            Self::Tool(_) | Self::Resource | Self::Watch { .. } => Some(Class::Read),
+            Self::Tool(_) | Self::Resource | Self::Watch { .. } | Self::Prompt(_) | Self::Complete => {
+                Some(Class::Read)
+            }
             Self::Protocol => None,
         }
     }
@@ -80,7 +90,7 @@ impl Operation {
     pub(super) fn tool(self) -> Option<&'static str> {
         match self {
             Self::Tool(tool) => Some(tool.name),
-            Self::Resource | Self::Watch { .. } | Self::Protocol => None,
+            Self::Resource | Self::Watch { .. } | Self::Prompt(_) | Self::Complete | Self::Protocol => None,
         }
     }
 }

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::once::Claimed;
 use super::operation::Operation;
 use super::principal::Principal;
+use super::prompts::Prompt;
 use super::tools::Tool;
 use super::watch::Watch;
 use crate::oauth::Error;
+use crate::telemetry;
 use crate::web::reference;
 
 /// Leave for one principal to do one operation, once. Only `admit.rs` makes it.
@@ -19,6 +21,7 @@ pub(super) struct Permit {
     reference: String,
     trace_id: Option<String>,
     watch: Arc<Mutex<Option<Watch>>>,
+    watched: telemetry::Operation,
     fault: Arc<OnceLock<Error>>,
 }
 
@@ -29,6 +32,7 @@ impl Permit {
         operation: Operation,
         claim: Option<Arc<Claimed>>,
         trace_id: Option<String>,
+        watched: telemetry::Operation,
     ) -> Self {
         Self {
             principal,
@@ -37,6 +41,7 @@ impl Permit {
             reference: reference::current(),
             trace_id,
             watch: Arc::default(),
+            watched,
             fault: Arc::default(),
         }
     }
@@ -44,6 +49,11 @@ impl Permit {
     /// On whose behalf.
     pub(super) fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// The message, watched. Work on it happens in its span.
+    pub(super) fn watched(&self) -> &telemetry::Operation {
+        &self.watched
     }
 
     /// The principal and the tool, if this is leave to run the tool of this name.
@@ -75,12 +85,25 @@ impl Permit {
         self
     }
 
+    /// The principal and the prompt, if this is leave to write the prompt of this name.
+    pub(super) fn for_prompt(&self, name: &str) -> Option<(&Principal, &'static Prompt)> {
+        match self.operation {
+            Operation::Prompt(prompt) if prompt.name == name => Some((&self.principal, prompt)),
+            _ => None,
+        }
+    }
+
+    /// The principal, if this is leave to complete ids of tickets.
+    pub(super) fn for_completion(&self) -> Option<&Principal> {
+        matches!(self.operation, Operation::Complete).then_some(&self.principal)
+    }
+
     /// The request's reference. The tasks of the MCP library do not carry it.
     pub(super) fn reference(&self) -> &str {
         &self.reference
     }
 
-    /// The trace that the caller says the request belongs to.
+    /// The trace that the request belongs to.
     pub(super) fn trace_id(&self) -> Option<&str> {
         self.trace_id.as_deref()
     }
@@ -92,6 +115,7 @@ impl Permit {
 
     /// Says that the operation failed by our own fault: the gate then answers 503 or 500, not MCP.
     pub(super) fn fail(&self, error: Error) {
+        self.watched.fail(error.code.as_str());
         // Of several faults the first is the cause.
         let _ = self.fault.set(error);
     }

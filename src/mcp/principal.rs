@@ -57,6 +57,17 @@ pub(super) enum NoToken {
     Bad(BadToken, Option<Arc<Verified>>),
 }
 
+impl NoToken {
+    /// Why, in one word.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::None => "missing",
+            Self::Unclear(_) => "unclear",
+            Self::Bad(why, _) => why.word(),
+        }
+    }
+}
+
 /// What a token's signature vouches for.
 #[derive(Debug)]
 pub(super) struct Verified {

@@ -70,6 +70,22 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Why, in one word.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::NotHere(_) => "not_here",
+            Self::Method => "method_not_allowed",
+            Self::TooLarge => "too_large",
+            Self::Challenge(_) => "invalid_token",
+            Self::OutOfReach(..) => "insufficient_scope",
+            Self::Protocol { .. } => "invalid_request",
+            Self::Limited { .. } => "rate_limited",
+            Self::NoSession(_) => "no_session",
+            Self::TooManyStreams(..) => "too_many_streams",
+            Self::Fault(_, error) => error.code.as_str(),
+        }
+    }
+
     /// The answer.
     pub(super) fn respond(self, app: &App) -> Response {
         let mut response = match self {

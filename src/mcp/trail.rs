@@ -18,6 +18,7 @@ use crate::ephemeral::{Meter, Quota, Rate};
 use crate::keys::BadToken;
 use crate::oauth::GrantId;
 use crate::storage::{self, audit, commit, grants};
+use crate::telemetry;
 use crate::web::reference;
 
 /// How many refusals of one grant are recorded in a minute, and as many of callers that proved nothing: enough
@@ -83,7 +84,7 @@ impl Trail {
             other => format!("invalid_token: {other}"),
         };
         let mut event = Event::new(Kind::ToolCall, Outcome::Refused).detail(detail);
-        event.trace_id = header_traceparent(parts).and_then(parse_trace_id);
+        event.trace_id = telemetry::trace_id().or_else(|| header_traceparent(parts).and_then(parse_trace_id));
         let Some(token) = token else { return self.record(ANYBODY, event).await };
         let event = event.user(&token.user_id).client(&token.client_id).grant(&token.grant_id);
         self.record(token.grant_id.as_str(), event).await;

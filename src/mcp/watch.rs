@@ -16,6 +16,7 @@ use crate::ephemeral::{Place, Result as Answered};
 use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_READ;
 use crate::storage;
+use crate::telemetry::metrics::OpenStream;
 use crate::tickets::{Sight, TicketId, store};
 
 /// How often an open stream looks whether it may stay: the bus says so sooner, unless it is broken.
@@ -46,6 +47,7 @@ pub(super) struct Watch {
     listener: Listener,
     changed: BTreeSet<TicketId>,
     place: Held,
+    _open: OpenStream,
 }
 
 impl std::fmt::Debug for Watch {
@@ -74,6 +76,7 @@ impl Watch {
         if !hold(app, principal, &holder, most).await? {
             return Ok(Opening::Full);
         }
+        let open = app.metrics.stream_opened(if session.is_some() { "session" } else { "listen" });
         let place = Held { app: app.clone(), grant_id: principal.grant_id.as_str().to_owned(), holder };
         Ok(Opening::Open(Box::new(Self {
             app: app.clone(),
@@ -81,7 +84,8 @@ impl Watch {
             session,
             listener: app.ephemeral.listen(),
             changed: BTreeSet::new(),
-            place: place,
+            place,
+            _open: open,
         })))
     }
 

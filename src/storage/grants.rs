@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::clients::{parse_kind, stored_kind};
+use super::clients::parse_kind;
 use super::users::Role;
 use super::{Result, StorageError, Store, Tx};
 use crate::clock::Timestamp;
@@ -149,7 +149,7 @@ pub async fn record(tx: &mut Tx, grant: &Grant) -> Result<()> {
     .bind(grant.grant_id.as_str())
     .bind(grant.user_id.as_str())
     .bind(grant.client.client_id.as_str())
-    .bind(stored_kind(grant.client.kind))
+    .bind(grant.client.kind.as_str())
     .bind(metadata)
     .bind(grant.redirect_uri.as_str())
     .bind(&grant.resource)

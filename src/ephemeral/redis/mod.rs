@@ -27,6 +27,7 @@ use super::admission::{
 use super::bus::{Listener, Notice};
 use super::{Ephemeral, EphemeralError, Key, Meter, Place, Quota, Rate, Result};
 use crate::oauth::secret::SecretHash;
+use crate::telemetry::{Metrics, StoreWatch};
 use line::Line;
 pub use url::RedisUrl;
 use wire::Wire;
@@ -59,6 +60,13 @@ impl Redis {
         let redis = Self { url: url.clone(), wire: Wire::open(url, line.clone()), line };
         redis.ping().await?;
         Ok(redis)
+    }
+
+    /// The same store, watched from now on.
+    #[must_use]
+    pub fn watched(self, metrics: &Metrics) -> Self {
+        let watch = StoreWatch::new(metrics, "redis", "redis");
+        Self { line: self.line.watched(watch), ..self }
     }
 
     fn key(&self, key: &Key<'_>) -> String {

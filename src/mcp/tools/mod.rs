@@ -5,6 +5,7 @@ mod close_ticket;
 mod comment_ticket;
 mod create_ticket;
 mod get_ticket;
+pub(super) mod page;
 mod search_tickets;
 pub(super) mod view;
 
@@ -13,6 +14,7 @@ use futures::future::BoxFuture;
 use rmcp::model::{JsonObject, ToolAnnotations};
 use serde_json::{Value, json};
 
+use super::context::scopes_meta;
 use super::principal::Principal;
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -151,6 +153,7 @@ impl Tool {
             .with_title(self.title)
             .with_raw_output_schema(members((self.output)()).into())
             .with_annotations(annotations)
+            .with_meta(scopes_meta(self.scopes))
     }
 }
 
