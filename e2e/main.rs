@@ -6,6 +6,8 @@ mod authz;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod odd_text;
 #[cfg(test)]
 mod replicas;
