@@ -90,11 +90,7 @@ async fn allow(server: &Server, url: &str, scopes: &[&str]) -> Loaded {
     browser.decide(&path, &page, "allow", scopes).await
 }
 
-async fn connect(
-    server: &Server,
-    client: Option<Auth>,
-    era: ClientLifecycleMode,
-) -> Result<Running, String> {
+async fn connect(server: &Server, client: Option<Auth>, era: ClientLifecycleMode) -> Result<Running, String> {
     let config = StreamableHttpClientTransportConfig::with_uri(server.at("/mcp"));
     let connected = match client {
         Some(client) => {
@@ -156,10 +152,7 @@ async fn a_client_reads_and_then_writes() {
             let back = allow(&server, &url, &["tickets:read", "tickets:write"]).await;
             let back = AuthorizationCallback::from_redirect_url(&back.location).unwrap();
             let issuer = back.issuer.as_deref();
-            manager
-                .exchange_code_for_token_with_issuer(&back.code, &back.csrf_token, issuer)
-                .await
-                .unwrap();
+            manager.exchange_code_for_token_with_issuer(&back.code, &back.csrf_token, issuer).await.unwrap();
             drop(manager);
             assert!(Scopes::of(["tickets:read", "tickets:write"]).is_subset(&scopes(&auth).await));
             let created = call(&client, "create_ticket", draft.clone()).await.unwrap();

@@ -35,9 +35,7 @@ fn answer(id: i64) -> impl Fn(&Value) -> bool {
 }
 
 fn updated(uri: &'static str) -> impl Fn(&Value) -> bool {
-    move |message| {
-        message["method"] == "notifications/resources/updated" && message["params"]["uri"] == uri
-    }
+    move |message| message["method"] == "notifications/resources/updated" && message["params"]["uri"] == uri
 }
 
 #[tokio::test]

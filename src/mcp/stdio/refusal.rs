@@ -34,7 +34,9 @@ pub(super) fn error(refusal: Refusal) -> ErrorData {
             ErrorData::invalid_request("a message must have at most 1 MiB; send less at a time", None)
         }
         // Of HTTP alone.
-        Refusal::NotHere(_) | Refusal::Method | Refusal::NoSession(_) => ErrorData::invalid_request("not here", None),
+        Refusal::NotHere(_) | Refusal::Method | Refusal::NoSession(_) => {
+            ErrorData::invalid_request("not here", None)
+        }
     }
 }
 
