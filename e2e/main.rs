@@ -8,6 +8,8 @@ mod binary;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod connect;
+#[cfg(test)]
 mod odd_text;
 #[cfg(test)]
 mod replicas;

@@ -23,6 +23,7 @@ pub mod authz;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connect;
 pub mod ephemeral;
 pub mod identity;
 pub mod keys;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod client;
+mod connect;
 mod demo;
 mod output;
 mod secret;
@@ -49,6 +50,8 @@ enum Command {
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Connect an MCP client that only speaks stdio to any MCP server.
+    Connect(connect::Connect),
 }
 
 /// Why a command did not do its work, in one sentence.
@@ -106,13 +109,15 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let config = Config::load(arguments.config.as_deref())?;
+    let config = || Config::load(arguments.config.as_deref());
     match arguments.command {
-        Command::Serve(command) => serve::run(&command, config).await,
-        Command::Stdio(command) => stdio::run(&command, config).await,
-        Command::User(command) => user::run(command, &open(config).await?).await,
-        Command::Client(command) => client::run(command, &open(config).await?).await,
-        Command::Audit(command) => audit::run(command, &open(config).await?).await,
+        Command::Serve(command) => serve::run(&command, config()?).await,
+        Command::Stdio(command) => stdio::run(&command, config()?).await,
+        Command::User(command) => user::run(command, &open(config()?).await?).await,
+        Command::Client(command) => client::run(command, &open(config()?).await?).await,
+        Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
+        // A client, of any server: the configuration of one is nothing to it.
+        Command::Connect(command) => connect::run(command).await,
     }
 }
 

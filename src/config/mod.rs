@@ -5,6 +5,7 @@
 //! joined by two underscores: `MANDATE_PUBLIC_URL`, `MANDATE_MCP__WRITES`.
 
 mod export;
+pub mod folders;
 mod parse;
 mod raw;
 

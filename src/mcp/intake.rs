@@ -118,21 +118,6 @@ pub(super) fn check_version(parts: &Parts, message: &Message) -> Result<(), Refu
     })
 }
 
-/// Messages of 2026-07-28 know no `initialize`.
-pub(super) fn check_initialize(message: &Message) -> Result<(), Refusal> {
-    let version = message.version().and_then(Value::as_str);
-    if message.method != "initialize" || version < Some(ProtocolVersion::V_2026_07_28.as_str()) {
-        return Ok(());
-    }
-    Err(Refusal::Protocol {
-        status: StatusCode::NOT_FOUND,
-        id: message.id.clone(),
-        code: ErrorCode::METHOD_NOT_FOUND,
-        message: "Method not found".into(),
-        data: None,
-    })
-}
-
 /// What log messages a request of 2026-07-28 wants of itself. None are ever sent, but a level that does not exist is
 /// refused (MCP server/utilities/logging, "Error Handling").
 pub(super) fn check_log_level(message: &Message) -> Result<(), Refusal> {
@@ -145,6 +130,21 @@ pub(super) fn check_log_level(message: &Message) -> Result<(), Refusal> {
         id: message.id.clone(),
         code: ErrorCode::INVALID_PARAMS,
         message: format!("Invalid log level: it must be one of {}", LOG_LEVELS.join(", ")),
+        data: None,
+    })
+}
+
+/// Messages of 2026-07-28 know no `initialize`.
+pub(super) fn check_initialize(message: &Message) -> Result<(), Refusal> {
+    let version = message.version().and_then(Value::as_str);
+    if message.method != "initialize" || version < Some(ProtocolVersion::V_2026_07_28.as_str()) {
+        return Ok(());
+    }
+    Err(Refusal::Protocol {
+        status: StatusCode::NOT_FOUND,
+        id: message.id.clone(),
+        code: ErrorCode::METHOD_NOT_FOUND,
+        message: "Method not found".into(),
         data: None,
     })
 }

@@ -1,0 +1,235 @@
+//! The HTTP client of the bridge, a program on somebody's own machine: it must reach localhost and the intranet, so
+//! the guards of the server's client would be wrong here. Its own are: TLS everywhere but on this very machine, no
+//! redirect followed, and a limit on everything that is read.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, redirect};
+use serde_json::{Map, Value};
+use url::{Host, Url};
+
+use super::ConnectError;
+
+/// The longest answer to a question of sign-in, in bytes: metadata, registrations, tokens.
+const DOCUMENT_LIMIT: usize = 256 * 1024;
+/// How long such an answer may take.
+const DOCUMENT_TIME: Duration = Duration::from_secs(30);
+
+/// The two clients, and how far they may reach.
+#[derive(Debug)]
+pub(super) struct Http {
+    near: Client,
+    far: Client,
+    is_local: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpError {
+    /// A URL that must not be asked.
+    #[error("{0} is not asked: it is neither https nor on this machine")]
+    Insecure(String),
+    /// Somebody far away sends us to this machine.
+    #[error("{0} is not asked: a server elsewhere has no business on this machine")]
+    Local(String),
+    /// Nothing was sent.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It broke off on the way.
+    #[error("{0}")]
+    Broken(String),
+    /// More than the limit.
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(usize),
+}
+
+/// What an endpoint said: its status and, if there is one, its JSON object.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) object: Option<Map<String, Value>>,
+}
+
+impl Http {
+    /// Prepares the clients for the server at `home`.
+    pub(super) fn new(home: &Url, ca_file: Option<&Path>) -> Result<Self, ConnectError> {
+        let roots = match ca_file {
+            Some(path) => read_ca_file(path)?,
+            None => Vec::new(),
+        };
+        let built = |builder: ClientBuilder| {
+            builder
+                .tls_certs_merge(roots.clone())
+                .build()
+                .map_err(|error| ConnectError::Setup(format!("no HTTP client can be made: {error}")))
+        };
+        Ok(Self {
+            near: built(builder().no_proxy())?,
+            far: built(builder().https_only(true))?,
+            is_local: is_loopback(home),
+        })
+    }
+
+    /// A request to this URL, if it may be asked.
+    pub(super) fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, HttpError> {
+        self.check(url)?;
+        let client = if is_loopback(url) { &self.near } else { &self.far };
+        Ok(client.request(method, url.clone()))
+    }
+
+    /// Whether this URL may be asked, or shown to a browser: TLS (OAuth 2.1 §1.5), or a loopback host when the
+    /// server itself is on one.
+    pub(super) fn check(&self, url: &Url) -> Result<(), HttpError> {
+        if is_loopback(url) && !self.is_local {
+            return Err(HttpError::Local(shown(url)));
+        }
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if is_loopback(url) => Ok(()),
+            _ => Err(HttpError::Insecure(shown(url))),
+        }
+    }
+
+    /// Fetches a document.
+    pub(super) async fn get(&self, url: &Url) -> Result<Answer, HttpError> {
+        let request = self.request(Method::GET, url)?;
+        // Servers of 2025-03-26 choose by it.
+        read(request.header("mcp-protocol-version", super::NEWEST_LEGACY)).await
+    }
+
+    /// Sends a form.
+    pub(super) async fn post_form(
+        &self,
+        url: &Url,
+        form: &[(&str, &str)],
+        basic: Option<(String, String)>,
+    ) -> Result<Answer, HttpError> {
+        let mut request = self.request(Method::POST, url)?.form(form);
+        if let Some((user, password)) = basic {
+            request = request.basic_auth(user, Some(password));
+        }
+        read(request).await
+    }
+
+    /// Sends a JSON object.
+    pub(super) async fn post_json(&self, url: &Url, object: &Value) -> Result<Answer, HttpError> {
+        read(self.request(Method::POST, url)?.json(object)).await
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the bridge is a client program with guards of its own")]
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10))
+        .pool_idle_timeout(Duration::from_secs(30))
+        // A stream has no end of its own: a peer that is gone must be noticed.
+        .tcp_keepalive(Duration::from_secs(30))
+        .user_agent(concat!("mandate-connect/", env!("CARGO_PKG_VERSION")))
+}
+
+fn read_ca_file(path: &Path) -> Result<Vec<Certificate>, ConnectError> {
+    let wrong = |why: String| ConnectError::Setup(format!("--ca-file: {}: {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(roots) if !roots.is_empty() => Ok(roots),
+        _ => Err(wrong("there is no PEM certificate in it".to_owned())),
+    }
+}
+
+async fn read(request: RequestBuilder) -> Result<Answer, HttpError> {
+    let request = request.header(header::ACCEPT, "application/json").timeout(DOCUMENT_TIME);
+    let response = request.send().await.map_err(|error| HttpError::of(&error))?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = read_body(response, DOCUMENT_LIMIT).await?;
+    let object = serde_json::from_slice(&body).ok();
+    Ok(Answer { status, headers, object })
+}
+
+/// Counts what arrives and stops at the limit; `Content-Length` is not asked.
+pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, HttpError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of(&error))? {
+        if body.len().saturating_add(chunk.len()) > limit {
+            return Err(HttpError::TooLong(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.into())
+}
+
+impl HttpError {
+    /// What became of a request, without its URL: a query may hold what nobody else should see.
+    pub(super) fn of(error: &reqwest::Error) -> Self {
+        let mut text = String::new();
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            text = inner.to_string();
+            cause = inner.source();
+        }
+        if error.is_timeout() {
+            "it took too long".clone_into(&mut text);
+        }
+        if error.is_connect() { Self::Unreachable(text) } else { Self::Broken(text) }
+    }
+}
+
+/// Whether a URL names this very machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// A URL as it may be shown: without its query.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+/// The wait that an answer asks for, in whole seconds (RFC 9110 §10.2.3); dates are not understood.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn only_tls_or_this_machine_is_asked_and_this_machine_only_for_a_local_server() {
+        let far = Http::new(&url("https://tickets.example/mcp"), None).unwrap();
+        let near = Http::new(&url("http://localhost:8080/mcp"), None).unwrap();
+        for (target, from_far, from_near) in [
+            ("https://as.example/token", true, true),
+            ("http://as.example/token", false, false),
+            ("http://127.0.0.1:9/token", false, true),
+            ("https://localhost/token", false, true),
+            ("http://[::1]:9/token", false, true),
+            ("file:///etc/passwd", false, false),
+            ("javascript:alert(1)", false, false),
+        ] {
+            assert_eq!(far.check(&url(target)).is_ok(), from_far, "{target}");
+            assert_eq!(near.check(&url(target)).is_ok(), from_near, "{target}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_happened_and_never_the_query() {
+        assert_eq!(shown(&url("https://a.example/x?code=secret#y")), "https://a.example/x");
+    }
+}

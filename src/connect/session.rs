@@ -1,0 +1,97 @@
+//! The session of a client of 2025-11-25 and before (Streamable HTTP, "Session Management"), and what is needed to
+//! open another when the server has lost it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// What every request of one session carries.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mark {
+    generation: u64,
+    id: Option<HeaderValue>,
+    version: Option<HeaderValue>,
+}
+
+impl Mark {
+    /// Its headers.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.extend(self.id.clone().map(|id| (SESSION_ID, id)));
+        headers.extend(self.version.clone().map(|version| (VERSION, version)));
+        headers
+    }
+
+    /// Whether the server has given it an id.
+    pub(super) fn has_id(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// Whether this is the same session.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.generation == other.generation
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mark: Mark,
+    initialize: Option<String>,
+    initialized: Option<String>,
+}
+
+/// The session, as far as there is one.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    state: Mutex<State>,
+    /// Held by whoever opens another one.
+    pub(super) reopening: tokio::sync::Mutex<()>,
+    ready: Arc<RwLock<()>>,
+}
+
+impl Session {
+    /// What requests carry now.
+    pub(super) fn mark(&self) -> Mark {
+        self.with(|state| state.mark.clone())
+    }
+
+    /// A session has begun: the server's headers, the revision that was agreed on, and the request that began it.
+    pub(super) fn begin(&self, headers: &HeaderMap, version: Option<&str>, initialize: &str) {
+        self.with(|state| {
+            state.mark = Mark {
+                generation: state.mark.generation + 1,
+                id: headers.get(SESSION_ID).cloned(),
+                version: version.and_then(|version| HeaderValue::from_str(version).ok()),
+            };
+            state.initialize = Some(initialize.to_owned());
+        });
+    }
+
+    /// Keeps the notification that follows.
+    pub(super) fn keep_initialized(&self, text: &str) {
+        self.with(|state| state.initialized = Some(text.to_owned()));
+    }
+
+    /// The two messages with which the client began.
+    pub(super) fn beginning(&self) -> Option<(String, Option<String>)> {
+        self.with(|state| Some((state.initialize.clone()?, state.initialized.clone())))
+    }
+
+    /// Makes requests wait until the server knows that the client is ready.
+    pub(super) async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
+        self.ready.clone().write_owned().await
+    }
+
+    /// Waits for that.
+    pub(super) async fn ready(&self) {
+        drop(self.ready.read().await);
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,128 @@
+//! Standard input and output, each on a thread of its own: reading a pipe cannot be given up, and must not hold back
+//! the end of the program. Both ways are short queues, so that whoever is slow makes the others wait.
+
+use std::io::{BufRead, Read, Write};
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::message;
+
+/// How many messages wait in either direction.
+const WAITING: usize = 8;
+
+/// A line of standard input.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// Its text without the line break.
+    Text(String),
+    /// It is longer than a message may be, or not UTF-8.
+    Unreadable,
+}
+
+/// The lines of standard input, until it is closed.
+pub(super) fn lines() -> mpsc::Receiver<Line> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        while let Some(line) = next_line(&mut input, message::LONGEST) {
+            if sender.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The next line that is not blank. What is beyond the limit is read and thrown away.
+fn next_line(input: &mut impl BufRead, limit: usize) -> Option<Line> {
+    loop {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        let read = input.by_ref().take(most).read_until(b'\n', &mut bytes).ok()?;
+        if read == 0 {
+            return None;
+        }
+        if bytes.len() > limit && bytes.last() != Some(&b'\n') {
+            skip_line(input)?;
+            return Some(Line::Unreadable);
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) if text.trim().is_empty() => {}
+            Ok(text) => return Some(Line::Text(text.trim().to_owned())),
+            Err(_) => return Some(Line::Unreadable),
+        }
+    }
+}
+
+fn skip_line(input: &mut impl BufRead) -> Option<()> {
+    loop {
+        let buffer = input.fill_buf().ok()?;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let used = end.map_or(buffer.len(), |at| at + 1);
+        if used == 0 {
+            return None;
+        }
+        input.consume(used);
+        if end.is_some() {
+            return Some(());
+        }
+    }
+}
+
+/// Where messages for the client go. Nothing else is ever written to standard output.
+#[derive(Clone, Debug)]
+pub(super) struct Output(mpsc::Sender<String>);
+
+impl Output {
+    /// Hands a message over; waits as long as the client does not read. A client that is gone is not missed: the
+    /// bridge ends with it.
+    pub(super) async fn send(&self, message: String) {
+        let _ = self.0.send(message::one_line(message)).await;
+    }
+
+    /// Waits until the client is gone.
+    pub(super) async fn closed(&self) {
+        self.0.closed().await;
+    }
+}
+
+/// Starts writing; the second half tells that everything is written and the output given up.
+pub(super) fn output() -> (Output, oneshot::Receiver<()>) {
+    let (sender, mut receiver) = mpsc::channel::<String>(WAITING);
+    let (written, done) = oneshot::channel();
+    thread::spawn(move || {
+        let mut output = std::io::stdout().lock();
+        while let Some(mut line) = receiver.blocking_recv() {
+            line.push('\n');
+            if output.write_all(line.as_bytes()).and_then(|()| output.flush()).is_err() {
+                break;
+            }
+        }
+        let _ = written.send(());
+    });
+    (Output(sender), done)
+}
+
+/// Says something to the person, on standard error.
+pub(super) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "mandate connect: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_one_by_one_and_none_beyond_the_limit() {
+        let mut input: &[u8] = b"{}\r\n\n  \nmuch too long for ten\n\xff\nlast";
+        let mut seen = Vec::new();
+        while let Some(line) = next_line(&mut input, 10) {
+            seen.push(match line {
+                Line::Text(text) => text,
+                Line::Unreadable => "unreadable".to_owned(),
+            });
+        }
+        assert_eq!(seen, ["{}", "unreadable", "unreadable", "last"]);
+    }
+}
