@@ -6,6 +6,8 @@ mod authz;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod connect;
 #[cfg(test)]
 mod odd_text;

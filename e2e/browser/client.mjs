@@ -4,7 +4,10 @@ import { randomUUID } from 'node:crypto';
 import * as v2 from '@modelcontextprotocol/client';
 import { UnauthorizedError as V1UnauthorizedError, auth as v1Auth } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client as V1Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport as V1Stdio } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport as V1Transport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
+import { StdioClientTransport as V2Stdio } from '@modelcontextprotocol/client/stdio';
 import { Callback } from './callback.mjs';
 import { Provider } from './provider.mjs';
 
@@ -13,6 +16,7 @@ const ABOUT = { name: 'mandate-browser-e2e', version: '1.0.0' };
 /** The SDK's current line; it finds out by itself that the server speaks the stateless revision. */
 const CURRENT = {
   name: '2026-07-28',
+  title: '2026-07-28',
   sdk: '@modelcontextprotocol/client',
   UnauthorizedError: v2.UnauthorizedError,
   newClient: () => new v2.Client(ABOUT, { versionNegotiation: { mode: 'auto' } }),
@@ -20,11 +24,24 @@ const CURRENT = {
   finish: (transport, params) => transport.finishAuth(params),
   auth: v2.auth,
   protocolVersion: (client) => client.getNegotiatedProtocolVersion(),
+  newStdio: (parameters) => new V2Stdio(parameters),
+  onUpdated: (client, heard) => client.setNotificationHandler('notifications/resources/updated', heard),
+  subscribe: (client, uri) => client.listen({ resourceSubscriptions: [uri] }),
+};
+
+/** The same as it speaks unless it is told otherwise. */
+const CAUTIOUS = {
+  ...CURRENT,
+  name: '2025-11-25',
+  title: '2025-11-25, the current SDK',
+  newClient: () => new v2.Client(ABOUT),
+  subscribe: (client, uri) => client.subscribeResource({ uri }),
 };
 
 /** The SDK's first line, which opens every connection with `initialize`. */
 const FIRST = {
   name: '2025-11-25',
+  title: '2025-11-25, the first SDK',
   sdk: '@modelcontextprotocol/sdk',
   UnauthorizedError: V1UnauthorizedError,
   newClient: () => new V1Client(ABOUT),
@@ -32,10 +49,13 @@ const FIRST = {
   finish: (transport, params) => transport.finishAuth(params.get('code')),
   auth: v1Auth,
   protocolVersion: (_client, transport) => transport.protocolVersion,
+  newStdio: (parameters) => new V1Stdio(parameters),
+  onUpdated: (client, heard) => client.setNotificationHandler(ResourceUpdatedNotificationSchema, heard),
+  subscribe: (client, uri) => client.subscribeResource({ uri }),
 };
 
-/** Both eras of the protocol, each with the SDK that speaks it. */
-export const ERAS = [CURRENT, FIRST];
+/** Both eras of the protocol, with each SDK that speaks them. */
+export const ERAS = [CURRENT, CAUTIOUS, FIRST];
 
 /**
  * One installed MCP client. `registration` is `{ document: DocumentHost }`, `{ known: client information }`
@@ -88,6 +108,11 @@ export class App extends Provider {
   async connect(travel) {
     await travel(await this.askForAuthorization());
     await this.finish();
+  }
+
+  /** The SDK's client, once it is connected. */
+  get client() {
+    return this.#client;
   }
 
   /** Calls a tool; the answer as the SDK gives it. */

@@ -18,7 +18,7 @@ const WAYS = {
 
 for (const era of ERAS) {
   for (const [way, registration] of Object.entries(WAYS)) {
-    test(`${era.name}: a client registered ${way} reads, then writes`, ...journey(() => world, async (walk) => {
+    test(`${era.title}: a client registered ${way} reads, then writes`, ...journey(() => world, async (walk) => {
       const { t, person, mandate } = walk;
       t.diagnostic(`${era.sdk} ${await versionOf(era.sdk)}, Chromium ${world.browser.version}`);
       const app = await walk.install({ era, registration: await registration() });
@@ -45,7 +45,7 @@ for (const era of ERAS) {
     }));
   }
 
-  test(`${era.name}: an expired access token is refreshed without the person`, ...journey(() => world, async (walk) => {
+  test(`${era.title}: an expired access token is refreshed without the person`, ...journey(() => world, async (walk) => {
     const app = await walk.install({ era });
     await app.connect(walk.grant(walk.person, 'alice'));
     const { access_token, refresh_token } = app.tokens();

@@ -13,7 +13,8 @@ import { DocumentHost } from './documents.mjs';
 
 /** The repository's top folder. */
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const BINARY = path.resolve(ROOT, process.env.MANDATE_BIN ?? 'target/debug/mandate');
+/** The binary under test. */
+export const BINARY = path.resolve(ROOT, process.env.MANDATE_BIN ?? 'target/debug/mandate');
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 20_000;
 

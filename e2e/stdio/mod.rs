@@ -4,3 +4,4 @@ mod grant;
 mod lines;
 mod program;
 mod tools;
+mod updates;

@@ -34,7 +34,7 @@ pub(super) struct Stdio {
 }
 
 pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> {
-    telemetry::init(&config.log)?;
+    let telemetry = telemetry::start(&config.log, config.export)?;
     mcp::check(&config.mcp)?;
     let scopes = scopes(command, config.mcp.writes)?;
     let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await?);
@@ -52,6 +52,7 @@ pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> 
     app.tasks.wait().await;
     app.store.close().await;
     tracing::info!("stopped");
+    telemetry.stop().await;
     Ok(ended?)
 }
 

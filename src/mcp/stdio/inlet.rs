@@ -139,7 +139,8 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
                 return Ok(());
             }
         }
-        let admitted = match intake::check_initialize(message) {
+        let well_formed = intake::check_initialize(message).and_then(|()| intake::check_log_level(message));
+        let admitted = match well_formed {
             Ok(()) => self.admit(message).await,
             Err(refusal) => Err(refusal),
         };
