@@ -11,6 +11,7 @@ use reqwest::StatusCode;
 use sqlx::Executor as _;
 use tempfile::TempDir;
 
+use crate::support::browser::Address;
 use crate::support::http;
 use crate::support::profile::Profile;
 
@@ -28,37 +29,38 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// A folder of its own, stores of its own, and the settings that point the binary at them.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
     port: u16,
-    profile: Profile,
+    /// Its stores.
+    pub(crate) profile: Profile,
 }
 
 impl Place {
     /// On this run's profile.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let profile = Profile::fresh(&folder.path().join("data/mandate.db")).await;
         Self { folder, port: free_port(), profile }
     }
 
     /// On a file, whatever the profile: for what is about files.
-    fn on_a_file() -> Self {
+    pub(crate) fn on_a_file() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let profile = Profile::Embedded { file: folder.path().join("data/mandate.db") };
         Self { folder, port: free_port(), profile }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
     }
 
     /// The binary with these arguments, in an environment that says nothing else.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mandate"));
         command.args(arguments).env_clear().current_dir(self.folder.path());
         command.env("MANDATE_LISTEN", format!("127.0.0.1:{}", self.port));
@@ -76,19 +78,19 @@ impl Place {
     }
 
     /// Runs a command that must do its work; returns what it says.
-    fn done(&self, arguments: &[&str], input: &str) -> String {
+    pub(crate) fn done(&self, arguments: &[&str], input: &str) -> String {
         let output = self.run(arguments, input);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Runs a command that must fail; returns its one sentence.
-    fn refused(&self, arguments: &[&str], input: &str) -> String {
+    pub(crate) fn refused(&self, arguments: &[&str], input: &str) -> String {
         complaint(&self.run(arguments, input))
     }
 
     /// Changes the database behind the binary's back.
-    async fn change_database(&self, statement: &'static str) {
+    pub(crate) async fn change_database(&self, statement: &'static str) {
         let pool = self.profile.database().await;
         pool.execute(statement).await.unwrap();
         pool.close().await;
@@ -100,6 +102,12 @@ impl Place {
         let rows = sqlx::query_as("SELECT event FROM audit_events ORDER BY seq").fetch_all(&pool).await;
         pool.close().await;
         rows.unwrap().into_iter().map(|(event,): (String,)| event).collect()
+    }
+}
+
+impl Address for Place {
+    fn at(&self, path: &str) -> String {
+        self.url(path)
     }
 }
 
@@ -124,14 +132,14 @@ fn complaint(output: &Output) -> String {
 }
 
 /// A serving binary; ended with the test.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     said: String,
 }
 
 impl Running {
     /// Starts, and waits for the last line of the greeting.
-    fn start(place: &Place, arguments: &[&str]) -> Self {
+    pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
         Self::wait_for(place.command(&[&["serve"], arguments].concat()).stderr(Stdio::null()))
     }
 
@@ -162,7 +170,7 @@ impl Running {
     }
 
     /// The word after `label`, up to the next blank.
-    fn word_after(&self, label: &str) -> &str {
+    pub(crate) fn word_after(&self, label: &str) -> &str {
         let (_, rest) =
             self.said.split_once(label).unwrap_or_else(|| panic!("no {label:?} in {}", self.said));
         rest.split_whitespace().next().unwrap()

@@ -16,4 +16,6 @@ mod resource_server;
 #[cfg(test)]
 mod services;
 #[cfg(test)]
+mod stdio;
+#[cfg(test)]
 mod support;

@@ -11,6 +11,7 @@ use crate::audit::chain::ChainKey;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError};
 use crate::ephemeral::admission::GrantKey;
+use crate::ephemeral::bus::Notice;
 use crate::ephemeral::memory::Memory;
 use crate::ephemeral::redis::Redis;
 use crate::ephemeral::{Ephemeral, EphemeralError};
@@ -20,6 +21,7 @@ use crate::oauth::{ClientId, Error, GrantId};
 use crate::random::Random;
 use crate::storage::leases::{self, Work};
 use crate::storage::{OpenError, StorageError, Store, Tx, commit, signing_keys};
+use crate::telemetry::Metrics;
 use crate::web::outbound::{Outbound, OutboundPolicy};
 
 /// The application. Handlers hold it in an `Arc`.
@@ -41,6 +43,8 @@ pub struct App {
     pub outbound: Outbound,
     /// Metadata documents that are known without fetching.
     pub preloaded: BTreeMap<ClientId, Client>,
+    /// What is counted and measured.
+    pub metrics: Metrics,
     /// Tasks that a stop waits for; the only way to spawn one.
     pub tasks: TaskTracker,
     /// Cancelled when the server is asked to stop and no more requests should be sent to it.
@@ -81,16 +85,20 @@ pub enum StartError {
 impl App {
     /// Opens everything that the configuration names. Makes signing keys when there are none.
     pub async fn open(config: Config, clock: Arc<dyn Clock>, random: Random) -> Result<Self, StartError> {
+        let metrics = Metrics::new();
         let outbound =
             Outbound::new(policy(&config)?).map_err(|error| StartError::Outbound(error.to_string()))?;
         let sealing = SealingKey::load_or_create(&config.secret_key_file, &random)?;
         let chain_key = ChainKey::new(sealing.derived(AUDIT_LOG)?);
         let room = config.limits.requests_at_once;
-        let store = Store::open_with_room(&config.database, chain_key, room).await?;
+        let store = Store::open_with_room(&config.database, chain_key, room).await?.watched(&metrics);
         let keys = open_keys(&store, sealing, &config, clock.now(), &random).await?;
         let ephemeral: Arc<dyn Ephemeral> = match &config.redis {
             None => Arc::new(Memory::new(clock.clone())),
-            Some(url) => Arc::new(Redis::open(url, room).await.map_err(StartError::Ephemeral)?),
+            Some(url) => {
+                let redis = Redis::open(url, room).await.map_err(StartError::Ephemeral)?;
+                Arc::new(redis.watched(&metrics))
+            }
         };
         Ok(Self {
             ephemeral,
@@ -101,6 +109,7 @@ impl App {
             random,
             outbound,
             preloaded: BTreeMap::new(),
+            metrics,
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
@@ -121,7 +130,17 @@ impl App {
             self.tasks.spawn(unmark_living(store, ephemeral, ended.to_vec(), mark, self.now()));
             return Err(error.into());
         }
-        Ok(self.ephemeral.end_grants(ended, &mark).await?)
+        self.ephemeral.end_grants(ended, &mark).await?;
+        let grant_ids = ended.iter().map(|grant| grant.grant_id.clone()).collect();
+        self.tell(&Notice::GrantsEnded { grant_ids }).await;
+        Ok(())
+    }
+
+    /// Tells every replica that something happened. Should that fail, they find out later.
+    pub async fn tell(&self, notice: &Notice) {
+        if let Err(error) = self.ephemeral.publish(notice).await {
+            tracing::warn!(detail = %error, "the other replicas are not told");
+        }
     }
 
     /// Begins to stop: `/ready` says no at once, and after `delay` no more requests are taken.

@@ -1,8 +1,8 @@
-//! The only place that reads the wall clock.
+//! The only place that reads the clocks: the wall's, and the one that only counts.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +34,35 @@ impl Timestamp {
 
     /// RFC 3339 in UTC with seconds, for people's machines: `2026-11-23T00:20:44Z`.
     pub fn rfc3339(self) -> String {
-        chrono::DateTime::from_timestamp_millis(self.0).map_or_else(
-            || self.0.to_string(),
-            |moment| moment.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        )
+        self.written(chrono::SecondsFormat::Secs)
+    }
+
+    /// The same with milliseconds, for log lines: `2026-11-23T00:20:44.017Z`.
+    pub fn rfc3339_millis(self) -> String {
+        self.written(chrono::SecondsFormat::Millis)
+    }
+
+    fn written(self, precision: chrono::SecondsFormat) -> String {
+        chrono::DateTime::from_timestamp_millis(self.0)
+            .map_or_else(|| self.0.to_string(), |moment| moment.to_rfc3339_opts(precision, true))
+    }
+}
+
+/// Measures how long something takes, to be told to whoever watches the server. No decision depends on it, so
+/// tests need not set it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts one.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long ago it was started.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
     }
 }
 
@@ -95,5 +120,6 @@ mod tests {
     #[test]
     fn rfc3339_is_in_utc_with_seconds() {
         assert_eq!(Timestamp(0).rfc3339(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp(17).rfc3339_millis(), "1970-01-01T00:00:00.017Z");
     }
 }

@@ -5,7 +5,7 @@ use mandate::storage::users::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::mcp::{BOTH, Mcp, mint, post, send, tool_calls};
+use crate::support::mcp::{BOTH, Mcp, mint, send, tool_calls};
 use crate::support::{Server, at_most, http};
 
 /// Everything that succeeds, in an order in which it does.
@@ -87,7 +87,6 @@ async fn b3_15_every_error_code_is_one_that_its_revision_defines() {
             client.ask("tools/call", json!({})).await,
             client.ask("resources/read", json!({ "uri": "ticket://T-99" })).await,
             client.ask("resources/read", json!({})).await,
-            client.ask("subscriptions/listen", json!({ "notifications": {} })).await,
             client.call("create_ticket", json!({ "title": "t", "body": "b" })).await,
         ];
         let version = |version: &'static str| client.post().header("mcp-protocol-version", version);
@@ -100,26 +99,6 @@ async fn b3_15_every_error_code_is_one_that_its_revision_defines() {
             assert!(defined.contains(&answer.code()), "{}", answer.body);
         }
     }
-}
-
-#[tokio::test]
-async fn b5_8_a_session_id_gives_no_rights_and_replaces_no_token() {
-    let server = Server::with_people().await;
-    let find = async |name: &str| server.app.store.find_user_by_name(name).await.unwrap().unwrap().user_id;
-    let (alice, bob) = (find("alice").await, find("bob").await);
-    let alice = Mcp::legacy(&server, &mint(&server, &alice, "client_1", BOTH).await.token);
-    let bob = Mcp::legacy(&server, &mint(&server, &bob, "client_1", BOTH).await.token);
-    alice.call("create_ticket", json!({ "title": "t", "body": "of alice" })).await.structured();
-    let session = "alice-session";
-    let search = json!({ "name": "search_tickets", "arguments": { "query": "*" } });
-    let message = alice.message("tools/call", search);
-    let found = async |client: &Mcp<'_>| {
-        let answer = send(client.post().header("mcp-session-id", session).json(&message)).await;
-        answer.structured()["tickets"].as_array().unwrap().len()
-    };
-    assert_eq!((found(&alice).await, found(&bob).await), (1, 0));
-    let without = send(post(&server).header("mcp-session-id", session).json(&message)).await;
-    assert_eq!(without.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

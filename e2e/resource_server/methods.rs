@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::Server;
-use crate::support::mcp::{BOTH, Mcp, mint};
+use crate::support::mcp::{BOTH, Mcp, eras, mint};
 
 async fn with_token() -> (Server, String) {
     let server = Server::start().await;
@@ -19,7 +19,10 @@ async fn b4_1_discover_lists_what_is_served_and_nothing_more() {
     let (server, token) = with_token().await;
     let result = Mcp::modern(&server, &token).ask("server/discover", json!({})).await.body["result"].clone();
     assert_eq!(result["supportedVersions"], json!(["2026-07-28", "2025-11-25", "2025-06-18"]));
-    assert_eq!(result["capabilities"], json!({ "tools": {}, "resources": {} }));
+    assert_eq!(
+        result["capabilities"],
+        json!({ "tools": {}, "resources": { "subscribe": true }, "prompts": {}, "completions": {} })
+    );
     assert_eq!(result["resultType"], "complete");
     assert_eq!(result["cacheScope"], "private");
     assert!(result["ttlMs"].is_u64());
@@ -37,6 +40,16 @@ async fn b4_2_b4_3_every_result_is_complete_signed_and_says_how_long_it_keeps() 
         ("resources/list", json!({}), true),
         ("resources/templates/list", json!({}), true),
         ("resources/read", json!({ "uri": "ticket://T-1" }), true),
+        ("prompts/list", json!({}), true),
+        ("prompts/get", json!({ "name": "summarize_ticket", "arguments": { "id": "T-1" } }), false),
+        (
+            "completion/complete",
+            json!({
+                "ref": { "type": "ref/resource", "uri": "ticket://{id}" },
+                "argument": { "name": "id", "value": "" },
+            }),
+            false,
+        ),
         ("tools/call", json!({ "name": "get_ticket", "arguments": { "id": "T-1" } }), false),
     ] {
         let answer = client.ask(method, params).await;
@@ -89,11 +102,62 @@ async fn b4_7_a_resource_that_is_not_there_is_an_error_with_its_uri_in_each_eras
 async fn b4_8_an_invalid_cursor_is_a_parameter_error() {
     let (server, token) = with_token().await;
     for client in [Mcp::modern(&server, &token), Mcp::legacy(&server, &token)] {
-        for method in ["tools/list", "resources/list", "resources/templates/list"] {
+        for method in ["tools/list", "resources/list", "resources/templates/list", "prompts/list"] {
             let answer = client.ask(method, json!({ "cursor": "bogus" })).await;
             assert_eq!(answer.code(), -32602, "{method}");
             assert_eq!(answer.status, StatusCode::OK);
         }
+    }
+}
+
+#[tokio::test]
+async fn b4_8_a_log_level_that_does_not_exist_is_a_parameter_error() {
+    let (server, token) = with_token().await;
+    let modern = Mcp::modern(&server, &token);
+    let ask = async |method: &str, mut params: Value, level: Value| {
+        params["_meta"]["io.modelcontextprotocol/logLevel"] = level;
+        modern.ask(method, params).await
+    };
+    for (method, params) in [
+        ("tools/list", json!({})),
+        ("server/discover", json!({})),
+        ("tools/call", json!({ "name": "search_tickets", "arguments": { "query": "*" } })),
+    ] {
+        for level in [json!("verbose"), json!("DEBUG"), json!(""), json!(3), json!(null)] {
+            let answer = ask(method, params.clone(), level.clone()).await;
+            assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, -32602), "{method} {level}");
+            assert_eq!(answer.body["id"], 7);
+        }
+        for level in ["debug", "emergency"] {
+            assert_eq!(
+                ask(method, params.clone(), json!(level)).await.status,
+                StatusCode::OK,
+                "{method} {level}"
+            );
+        }
+    }
+    let older = Mcp::legacy(&server, &token);
+    let params = json!({ "_meta": { "io.modelcontextprotocol/logLevel": "verbose" } });
+    assert_eq!(
+        older.ask("tools/list", params).await.status,
+        StatusCode::OK,
+        "older revisions know no such member"
+    );
+}
+
+#[tokio::test]
+async fn lists_say_which_scopes_are_needed() {
+    let (server, token) = with_token().await;
+    for client in eras(&server, &token) {
+        let tools = client.ask("tools/list", json!({})).await.body["result"]["tools"].clone();
+        for tool in tools.as_array().unwrap() {
+            let reads = ["search_tickets", "get_ticket"].contains(&tool["name"].as_str().unwrap());
+            let scopes = if reads { json!(["tickets:read"]) } else { json!(["tickets:write"]) };
+            assert_eq!(tool["_meta"], json!({ "mandate/scopes": scopes }));
+        }
+        let templates = client.ask("resources/templates/list", json!({})).await;
+        let template = &templates.body["result"]["resourceTemplates"][0];
+        assert_eq!(template["_meta"]["mandate/scopes"], json!(["tickets:read"]));
     }
 }
 

@@ -195,7 +195,8 @@ async fn comments_are_counted_and_the_last_fifty_come_with_a_ticket() {
     );
     let ids: BTreeSet<&str> = comments.iter().map(|comment| comment["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 50);
-    assert!(ticket.text().contains("2 earlier comments are left out"));
+    assert!(ticket.text().contains("Comments: 50 of 52."));
+    assert!(ticket.text().contains("repeat the call with comments_before C-3"));
     let found = client.call("search_tickets", json!({ "query": "\"comment 7\"" })).await;
     assert_eq!(found.structured()["tickets"][0]["id"], "T-1", "comments are searched");
 }

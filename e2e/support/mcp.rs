@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 use super::browser::Address;
 use super::{Server, http};
 
-/// The oldest era that is served with `initialize`.
+/// The newest revision that is served with `initialize`.
 pub(crate) const LEGACY: &str = "2025-11-25";
+/// The revision before.
+pub(crate) const OLDER: &str = "2025-06-18";
 /// The stateless era.
 pub(crate) const MODERN: &str = "2026-07-28";
 /// Both scopes.
@@ -157,6 +159,11 @@ impl<'a> Mcp<'a> {
         Self { server, token: token.to_owned(), version: LEGACY }
     }
 
+    /// A client of 2025-06-18.
+    pub(crate) fn older(server: &'a dyn Address, token: &str) -> Self {
+        Self { server, token: token.to_owned(), version: OLDER }
+    }
+
     /// A user's client of 2026-07-28 with this scope.
     pub(crate) async fn of(server: &'a Server, user_id: &UserId, scope: &str) -> Self {
         Self::modern(server, &mint(server, user_id, "client_1", scope).await.token)
@@ -183,6 +190,11 @@ impl<'a> Mcp<'a> {
 
     /// Sends a request as this client's revision wants it.
     pub(crate) async fn ask(&self, method: &str, params: Value) -> Answer {
+        send(self.request(method, params)).await
+    }
+
+    /// The request that this client's revision wants, not sent yet.
+    pub(crate) fn request(&self, method: &str, params: Value) -> RequestBuilder {
         let named = ["name", "uri", "taskId"].map(|member| params[member].as_str());
         let name = named.into_iter().flatten().next().map(str::to_owned);
         let message = self.message(method, params);
@@ -194,13 +206,18 @@ impl<'a> Mcp<'a> {
                 None => request,
             };
         }
-        send(request.json(&message)).await
+        request.json(&message)
     }
 
     /// Calls a tool.
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {
         self.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await
     }
+}
+
+/// A client of each revision.
+pub(crate) fn eras<'a>(server: &'a dyn Address, token: &str) -> [Mcp<'a>; 3] {
+    [Mcp::modern(server, token), Mcp::legacy(server, token), Mcp::older(server, token)]
 }
 
 /// A POST to the endpoint with the headers that every client sends.
@@ -218,7 +235,11 @@ pub(crate) fn post_to(server: &dyn Address, path: &str) -> RequestBuilder {
 
 /// Sends any request.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    read(request.send().await.unwrap()).await
+}
+
+/// Reads an answer to its end.
+pub(crate) async fn read(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = if text.is_empty() {

@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod events;
 pub(crate) mod mcp;
 pub(crate) mod origin;
 pub(crate) mod profile;

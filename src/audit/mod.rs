@@ -18,6 +18,8 @@ pub enum Kind {
     SignOut,
     /// The consent page was answered.
     Consent,
+    /// A grant was given without a consent page, to a program on the machine of whoever may read the store anyway.
+    GrantGiven,
     /// Tokens were issued for a code. Their renewal is no event: it happens about once an hour under every grant,
     /// gives nobody more than the grant did, and would bury what matters. A refresh that is wrong is one
     /// ([`Kind::RefreshReused`]).
@@ -26,7 +28,7 @@ pub enum Kind {
     CodeReplayed,
     /// A refresh token was presented after it had been rotated.
     RefreshReused,
-    /// A grant was ended on its own: by its user or by its client. Those that end together with their client, or
+    /// A grant was ended on its own: by its user, by its client, or with the program that held it. Those that end together with their client, or
     /// with the password that they were given under, are told by that one event, with how many they are.
     GrantRevoked,
     /// A client registered itself, or an operator registered it.
@@ -42,10 +44,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SignIn,
         Self::SignOut,
         Self::Consent,
+        Self::GrantGiven,
         Self::TokensIssued,
         Self::CodeReplayed,
         Self::RefreshReused,
@@ -62,6 +65,7 @@ impl Kind {
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
             Self::Consent => "consent",
+            Self::GrantGiven => "grant_given",
             Self::TokensIssued => "tokens_issued",
             Self::CodeReplayed => "code_replayed",
             Self::RefreshReused => "refresh_reused",

@@ -22,6 +22,7 @@ use crate::oauth::client::{Client, ClientKind};
 use crate::oauth::error::invalid_request;
 use crate::oauth::redirect_uri::Destination;
 use crate::oauth::{Error, ErrorCode, RedirectUri};
+use crate::telemetry;
 use crate::web::address::ClientAddress;
 use crate::web::page::ErrorPage;
 use crate::web::params::Params;
@@ -44,6 +45,7 @@ pub async fn get(
     }
     let params = Params::parse(query.as_bytes())?;
     let client = find_client(&app, &params, &address.0).await?;
+    telemetry::note("mandate.client.kind", client.kind.as_str());
     let callback = callback(&app, &client, &params)?;
     let session = session::find(&app, &jar).await?;
     let prompt = Prompt::parse(&params).unwrap_or_default();

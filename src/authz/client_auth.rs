@@ -13,6 +13,7 @@ use crate::ephemeral::{Meter, Rate};
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client};
 use crate::oauth::error::{Error, invalid_client, invalid_request, temporarily_unavailable};
+use crate::telemetry::metrics::Credential;
 use crate::web::params::Params;
 
 /// The only accepted `client_assertion_type` (RFC 7523 §2.2).
@@ -39,6 +40,16 @@ enum Credentials {
     Assertion { client_id: Option<String>, assertion: String },
 }
 
+impl Credentials {
+    fn kind(&self) -> Credential {
+        match self {
+            Self::Name(_) => Credential::ClientId,
+            Self::Basic { .. } | Self::Post { .. } => Credential::ClientSecret,
+            Self::Assertion { .. } => Credential::ClientAssertion,
+        }
+    }
+}
+
 /// Authenticates the client of a request.
 pub async fn authenticate(
     app: &App,
@@ -47,8 +58,11 @@ pub async fn authenticate(
     address: &str,
 ) -> Result<Authenticated, JsonError> {
     let basic = headers.contains_key(header::AUTHORIZATION);
+    let mut presented = Credential::ClientId;
     let checked = async {
-        match credentials(headers, params)? {
+        let credentials = credentials(headers, params)?;
+        presented = credentials.kind();
+        match credentials {
             Credentials::Name(client_id) => by_name(app, client_id, address).await,
             Credentials::Basic { client_id, secret } => {
                 by_secret(app, client_id, &secret, AuthMethod::ClientSecretBasic, address).await
@@ -61,7 +75,12 @@ pub async fn authenticate(
             }
         }
     };
-    let (client_id, method) = checked.await.map_err(|error| JsonError { error, basic })?;
+    let (client_id, method) = checked.await.map_err(|error| {
+        if !error.code.is_ours() {
+            app.metrics.authentication_failed(presented, error.code.as_str());
+        }
+        JsonError { error, basic }
+    })?;
     Ok(Authenticated { client_id, method, basic })
 }
 

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use http::{HeaderMap, StatusCode};
+use tracing::Instrument as _;
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
@@ -29,6 +30,7 @@ use crate::oauth::error::{Error, access_denied, server_error};
 use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES};
 use crate::oauth::{ErrorCode, Scopes};
 use crate::storage::grants::Grant;
+use crate::telemetry;
 use crate::web::moment::Moment;
 use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
@@ -88,10 +90,12 @@ pub async fn post(
         return Ok(answer_of_the_first_click(&app, &id).await?);
     }
     let decision = allow.then_some(ticked);
+    telemetry::note("mandate.client.kind", asking.flow.client.kind.as_str());
+    telemetry::note("mandate.outcome", if allow { "allowed" } else { "denied" });
     let deciding = {
         let (app, id) = (app.clone(), id.clone());
         // A browser that goes away must not leave a decision half made.
-        app.tasks.clone().spawn(async move { decide(&app, &id, &asking, decision).await })
+        app.tasks.clone().spawn(async move { decide(&app, &id, &asking, decision).await }.in_current_span())
     };
     let location =
         deciding.await.map_err(|error| server_error("the server made an error").detail(error))??;
@@ -209,11 +213,13 @@ async fn make_decision(
     let (location, code) = match allowed {
         None => {
             answer::record_denial(app, &flow.client, session).await?;
+            app.metrics.consent_denied();
             (callback.error_address(&access_denied("the user said no")), None)
         }
         Some(scopes) => {
             let (code, hash) =
                 answer::issue_code(app, &flow.client, callback, negotiated, session, &scopes).await?;
+            app.metrics.consent_allowed();
             (callback.code_location(&code), Some(hash))
         }
     };

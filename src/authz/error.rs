@@ -8,6 +8,7 @@ use serde_json::json;
 use super::callback::Callback;
 use crate::oauth::error::temporarily_unavailable;
 use crate::oauth::{Error, ErrorCode};
+use crate::telemetry;
 use crate::web::page::ErrorPage;
 use crate::web::reference;
 
@@ -143,6 +144,7 @@ pub fn no_store(mut response: Response) -> Response {
 /// Logs an error once, where its answer is written.
 pub fn log(error: &Error) {
     let (code, description) = (error.code.as_str(), error.description);
+    telemetry::note("mandate.outcome", code);
     let detail = error.detail.as_deref().unwrap_or_default();
     if error.code.is_ours() {
         tracing::error!(code, description, detail, "our fault");

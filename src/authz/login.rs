@@ -24,6 +24,7 @@ use crate::identity::{csrf, session, throttle};
 use crate::oauth::error::Error;
 use crate::storage::users::User;
 use crate::storage::{self, audit, commit, undo, users};
+use crate::telemetry::metrics::Credential;
 use crate::web::address::ClientAddress;
 use crate::web::cookies;
 use crate::web::page::{ErrorPage, Page};
@@ -84,6 +85,7 @@ pub async fn post(
             show(&app, purpose, StatusCode::UNPROCESSABLE_ENTITY, username, problem)
         }
         Attempt::Wrong(problem) => {
+            app.metrics.authentication_failed(Credential::Password, problem.word());
             let status = match problem {
                 LoginProblem::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,

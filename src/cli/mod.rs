@@ -7,6 +7,7 @@ mod demo;
 mod output;
 mod secret;
 mod serve;
+mod stdio;
 mod user;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::oauth::Error;
 use crate::random::Random;
 use crate::storage::StorageError;
+use crate::telemetry::InitError;
 
 /// An OAuth 2.1 authorization server and an MCP server in one binary.
 #[derive(Debug, Parser)]
@@ -37,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(serve::Serve),
+    /// Serve the MCP tools over standard input and output, on behalf of one user.
+    Stdio(stdio::Stdio),
     /// Manage local accounts.
     #[command(subcommand)]
     User(user::User),
@@ -63,6 +67,12 @@ enum Failure {
     Said(String),
 }
 
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        Self::Said(error.to_string())
+    }
+}
+
 impl From<crate::config::ConfigError> for Failure {
     fn from(error: crate::config::ConfigError) -> Self {
         Self::Start(error.into())
@@ -86,7 +96,10 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(arguments)) {
+    let ended = runtime.block_on(run(arguments));
+    // Not waited for: a read of standard input that never ends.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure.to_string());
@@ -99,6 +112,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = || Config::load(arguments.config.as_deref());
     match arguments.command {
         Command::Serve(command) => serve::run(&command, config()?).await,
+        Command::Stdio(command) => stdio::run(&command, config()?).await,
         Command::User(command) => user::run(command, &open(config()?).await?).await,
         Command::Client(command) => client::run(command, &open(config()?).await?).await,
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,

@@ -1,5 +1,6 @@
 //! `mandate serve`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::identity::password;
 use crate::random::Random;
+use crate::telemetry::metrics;
 use crate::{mcp, server, telemetry};
 
 /// Run the server.
@@ -27,10 +29,14 @@ pub(super) struct Serve {
 }
 
 pub(super) async fn run(command: &Serve, config: Config) -> Result<(), Failure> {
-    telemetry::init(&config.log)?;
+    let telemetry = telemetry::start(&config.log, config.export)?;
     mcp::check(&config.mcp)?;
     let preloaded = client_document::preload(&config)?;
-    let listener = listen(&config).await?;
+    let listener = listen("listen", config.listen).await?;
+    let scraped = match config.metrics_listen {
+        Some(address) => Some(listen("metrics_listen", address).await?),
+        None => None,
+    };
     let mut app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
     app.preloaded = preloaded;
     let app = Arc::new(app);
@@ -42,22 +48,27 @@ pub(super) async fn run(command: &Serve, config: Config) -> Result<(), Failure> 
     app.tasks.spawn(stop_on_signal(app.clone())?);
     greet(&app, command.demo, &accounts, setup_link.as_deref());
     app.tasks.spawn(housekeeping::run(app.clone()));
+    if let Some(listener) = scraped {
+        let stop = app.stopping.clone().cancelled_owned();
+        app.tasks.spawn(metrics::serve(app.metrics.clone(), listener, stop));
+    }
     server::serve(app, listener)
         .await
         .map_err(|error| Failure::Said(format!("the server failed: {error}")))?;
     tracing::info!("stopped");
+    telemetry.stop().await;
     Ok(())
 }
 
-async fn listen(config: &Config) -> Result<TcpListener, Failure> {
-    TcpListener::bind(config.listen).await.map_err(|error| {
+async fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
         let cure = match error.kind() {
             std::io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
             std::io::ErrorKind::PermissionDenied => "ports below 1024 need more rights; choose a higher one",
             _ => "choose an address of this machine",
         };
-        let problem = format!("cannot listen on {} ({error}): {cure}", config.listen);
-        ConfigError::new("listen", problem).into()
+        let problem = format!("cannot listen on {address} ({error}): {cure}");
+        ConfigError::new(key, problem).into()
     })
 }
 

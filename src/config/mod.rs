@@ -4,6 +4,7 @@
 //! names its key and the cure. The environment variable of a key is `MANDATE_` and the key in capitals, tables
 //! joined by two underscores: `MANDATE_PUBLIC_URL`, `MANDATE_MCP__WRITES`.
 
+mod export;
 pub mod folders;
 mod parse;
 mod raw;
@@ -21,7 +22,9 @@ use crate::ephemeral::Rate;
 use crate::ephemeral::redis::RedisUrl;
 use crate::oauth::Resource;
 use crate::storage::Database;
-use parse::{database, duration, networks, one_of, per, redis, schemes, with_burst};
+pub use crate::telemetry::Log;
+use crate::telemetry::{Export, Origin};
+use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
 use raw::Raw;
 
 /// A key that cannot be used, in one sentence with the cure.
@@ -54,6 +57,10 @@ pub struct Config {
     pub secret_key_file: PathBuf,
     /// Which log lines are written (`tracing` filter directives) and how.
     pub log: Log,
+    /// Where metrics are served to be scraped: an address of its own. Nowhere when there is none.
+    pub metrics_listen: Option<SocketAddr>,
+    /// What is sent to a telemetry back end.
+    pub export: Export,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long a server that is asked to stop goes on answering while `/ready` says no, so that whoever sends
@@ -117,6 +124,12 @@ impl PublicUrl {
         self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
+    /// Scheme, host and port apart.
+    pub fn origin(&self) -> Origin<'_> {
+        let host = self.url.host_str().unwrap_or_default();
+        Origin { scheme: self.url.scheme(), host, port: self.url.port_or_known_default() }
+    }
+
     /// The protected resource below it.
     pub fn resource(&self) -> &Resource {
         &self.resource
@@ -126,15 +139,6 @@ impl PublicUrl {
     pub fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }
-}
-
-/// Log settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// Filter directives such as `info` or `info,mandate=debug`.
-    pub filter: String,
-    /// JSON lines instead of readable ones.
-    pub json: bool,
 }
 
 /// Lifetimes and signing.
@@ -203,6 +207,8 @@ pub struct Mcp {
     pub read_rate: Rate,
     /// Writes per (client, user).
     pub write_rate: Rate,
+    /// How many streams may be open under one grant.
+    pub streams_per_grant: usize,
     /// Calls of one tool per (client, user), besides those of its class.
     pub tool_rates: BTreeMap<String, Rate>,
 }
@@ -225,7 +231,8 @@ pub struct Limits {
 impl Config {
     /// Reads the file, if one is named, and the environment over it.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::from_raw(raw::load(file)?)
+        let config = Self::from_raw(raw::load(file)?)?;
+        Ok(Self { export: export::from_environment()?, ..config })
     }
 
     /// The defaults, for tests that then change single fields.
@@ -245,9 +252,9 @@ impl Config {
             }
         };
         Ok(Self {
-            listen: raw.listen.parse().map_err(|_| {
-                ConfigError::new("listen", "write an address and a port, like 127.0.0.1:8080")
-            })?,
+            listen: address("listen", &raw.listen)?,
+            metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,
+            export: Export::default(),
             public_url: PublicUrl::parse(&raw.public_url)?,
             redis: redis(raw.redis_url.as_deref(), &raw.redis_prefix, &database)?,
             drain_delay: humantime::parse_duration(&raw.drain_delay)
@@ -332,6 +339,10 @@ fn mcp(raw: raw::Mcp) -> Result<Mcp, ConfigError> {
         allowed_origins: raw.allowed_origins,
         read_rate: with_burst("mcp.reads_per_minute", raw.reads_per_minute, raw.reads_burst, 60)?,
         write_rate: with_burst("mcp.writes_per_minute", raw.writes_per_minute, raw.writes_burst, 60)?,
+        streams_per_grant: match raw.streams_per_grant {
+            most @ 1..=10_000 => most,
+            _ => return Err(ConfigError::new("mcp.streams_per_grant", "write a number from 1 to 10000")),
+        },
         tool_rates: raw
             .tools
             .into_iter()
@@ -374,7 +385,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_its_key() {
         type Change = fn(&mut Raw);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
             ("listen", |raw| raw.listen = "8080".into()),
             ("database_url", |raw| raw.database_url = "mysql://x".into()),
             ("tokens.code_lifetime", |raw| raw.tokens.code_lifetime = "11m".into()),
@@ -386,6 +397,7 @@ mod tests {
                 raw.clients.private_use_schemes = vec!["javascript".into()];
             }),
             ("trusted_proxies", |raw| raw.trusted_proxies = vec!["proxy".into()]),
+            ("metrics_listen", |raw| raw.metrics_listen = Some("9090".into())),
         ];
         for (key, change) in cases {
             let mut raw = Raw::default();

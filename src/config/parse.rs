@@ -1,5 +1,6 @@
 //! From the texts of keys to types; every refusal names its key and the cure.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,11 @@ use crate::storage::postgres::PostgresUrl;
 
 /// The highest rate: beyond it a limit limits nothing.
 const MOST_PER_RATE: u32 = 1_000_000;
+
+pub(super) fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
+    let wrong = |_| ConfigError::new(key, "write an address and a port, like 127.0.0.1:8080");
+    text.parse().map_err(wrong)
+}
 
 pub(super) fn database(url: &str, connections: u32) -> Result<Database, ConfigError> {
     let wrong = |problem: &str| ConfigError::new("database_url", problem);

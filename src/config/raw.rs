@@ -28,6 +28,7 @@ pub(super) struct Raw {
     pub(super) secret_key_file: Option<PathBuf>,
     pub(super) log: String,
     pub(super) log_format: String,
+    pub(super) metrics_listen: Option<String>,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) drain_delay: String,
     pub(super) tokens: Tokens,
@@ -49,6 +50,7 @@ impl Default for Raw {
             secret_key_file: None,
             log: "info".into(),
             log_format: "text".into(),
+            metrics_listen: None,
             trusted_proxies: Vec::new(),
             drain_delay: "0s".into(),
             tokens: Tokens::default(),
@@ -124,6 +126,8 @@ pub(super) struct Mcp {
     pub(super) writes_per_minute: u32,
     pub(super) reads_burst: Option<u32>,
     pub(super) writes_burst: Option<u32>,
+    /// See `Mcp::streams_per_grant`.
+    pub(super) streams_per_grant: usize,
     pub(super) tools: BTreeMap<String, Tool>,
 }
 
@@ -146,6 +150,7 @@ impl Default for Mcp {
             writes_per_minute: 20,
             reads_burst: None,
             writes_burst: None,
+            streams_per_grant: 16,
             tools: BTreeMap::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! What every ephemeral store promises, races included. A new kind's whole test is to run this.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +10,8 @@ use super::admission::{
     Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, GrantKey, Known, Limit, RESULT_REMEMBERED, Settled,
     Standing,
 };
-use super::{Ephemeral, Key, Meter, Quota, Rate};
+use super::bus::{Heard, Notice};
+use super::{Ephemeral, Key, Meter, Place, Quota, Rate};
 
 /// Said at the end of time: never too late to be remembered.
 const KNOWN: Known<'static> = Known { facts: "{}", asked_at: i64::MAX / 1024 };
@@ -42,7 +44,58 @@ pub(crate) async fn check(subject: &dyn Subject) {
     of_many_attempts_one_runs_and_the_others_get_its_result(subject).await;
     a_released_key_is_free_and_only_its_holder_releases_it(subject).await;
     a_claim_ends_with_a_lost_holder_and_a_result_after_a_day(subject).await;
+    places_are_held_by_so_many_and_for_so_long(subject).await;
+    of_many_at_once_no_more_get_a_place_than_there_are(&subject.store()).await;
+    what_one_tells_every_listener_hears(&subject.store()).await;
     subject.store().ping().await.unwrap();
+}
+
+async fn places_are_held_by_so_many_and_for_so_long(subject: &dyn Subject) {
+    let store = subject.store();
+    let place = Place::Streams("places");
+    let hold = async |holder: &str| store.hold(place, holder, 2, MINUTE).await.unwrap();
+    assert!(hold("a").await && hold("b").await && hold("a").await, "who has a place keeps it");
+    assert!(!hold("c").await);
+    let mut holders = store.holders(place).await.unwrap();
+    holders.sort();
+    assert_eq!(holders, ["a", "b"]);
+    assert_eq!(store.holders(Place::Subscriptions("places")).await.unwrap(), Vec::<String>::new());
+    store.leave(place, "a").await.unwrap();
+    assert!(hold("c").await && !hold("a").await);
+    subject.pass(MINUTE).await;
+    assert_eq!(store.holders(place).await.unwrap(), Vec::<String>::new());
+    assert!(hold("a").await);
+}
+
+async fn of_many_at_once_no_more_get_a_place_than_there_are(store: &Arc<dyn Ephemeral>) {
+    let held = all(store, 32, |store| async move {
+        static COMERS: AtomicUsize = AtomicUsize::new(0);
+        let holder = COMERS.fetch_add(1, Ordering::Relaxed).to_string();
+        store.hold(Place::Streams("race"), &holder, 5, MINUTE).await.unwrap()
+    });
+    assert_eq!(held.await.into_iter().filter(|held| *held).count(), 5);
+}
+
+async fn what_one_tells_every_listener_hears(store: &Arc<dyn Ephemeral>) {
+    let mut listeners = [store.listen(), store.listen()];
+    let notice = Notice::TicketChanged { id: "T-1".into() };
+    // The first may come before anybody is connected, so it is said until it is heard.
+    let telling = async {
+        loop {
+            store.publish(&notice).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let hearing = async {
+        for listener in &mut listeners {
+            while listener.next().await != Heard::Notice(notice.clone()) {}
+        }
+    };
+    tokio::select! {
+        () = telling => {}
+        () = hearing => {}
+        () = tokio::time::sleep(MINUTE) => panic!("nobody hears"),
+    }
 }
 
 async fn a_value_lives_as_long_as_it_was_given(subject: &dyn Subject) {

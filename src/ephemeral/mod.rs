@@ -5,6 +5,7 @@
 //! when it is away, what asks it is refused.
 
 pub mod admission;
+pub mod bus;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 
 use crate::oauth::error::{Error, temporarily_unavailable, too_many_requests};
 use admission::{Admission, Admitted, Claim, ClaimKey, GrantKey, Limit, Settled, Standing};
+use bus::{Listener, Notice};
 
 /// Every key there is, with what it holds and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub enum Key<'a> {
     Code(&'a str),
     /// That a refresh token was rotated a moment ago, by its hash; for the grace.
     Rotated(&'a str),
+    /// What a client answered to a question of a running call (JSON), by call and question; 1 minute.
+    Answer(&'a str, u64),
     /// The `jti` of a client assertion, by client and `jti` digest; until the assertion's `exp` and leeway.
     AssertionJti(&'a str, &'a str),
 }
@@ -45,7 +49,26 @@ impl fmt::Display for Key<'_> {
             Self::Answered(id) => write!(f, "answered:{id}"),
             Self::Code(hash) => write!(f, "code:{hash}"),
             Self::Rotated(hash) => write!(f, "rotated:{hash}"),
+            Self::Answer(call, question) => write!(f, "answer:{call}:{question}"),
             Self::AssertionJti(client_id, digest) => write!(f, "jti:{client_id}:{digest}"),
+        }
+    }
+}
+
+/// Of what there are only so many places at once, each held for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// Open streams of one grant; held by streams.
+    Streams(&'a str),
+    /// What a session is subscribed to; held by URIs.
+    Subscriptions(&'a str),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Streams(grant_id) => write!(f, "streams:{grant_id}"),
+            Self::Subscriptions(session) => write!(f, "subscriptions:{session}"),
         }
     }
 }
@@ -215,6 +238,22 @@ pub trait Ephemeral: Send + Sync + fmt::Debug {
 
     /// Takes the mark of this attempt back: the grant lives after all. The mark of another attempt stays.
     async fn unmark_grant(&self, grant: &GrantKey, mark: &str) -> Result<()>;
+
+    /// Takes one of `most` places for `lifetime`, or keeps it for as long from now: `false` when all are held by
+    /// others.
+    async fn hold(&self, place: Place<'_>, holder: &str, most: usize, lifetime: Duration) -> Result<bool>;
+
+    /// Gives a place back.
+    async fn leave(&self, place: Place<'_>, holder: &str) -> Result<()>;
+
+    /// Who holds a place now.
+    async fn holders(&self, place: Place<'_>) -> Result<Vec<String>>;
+
+    /// Tells every replica, this one included.
+    async fn publish(&self, notice: &Notice) -> Result<()>;
+
+    /// Hears what is told from now on.
+    fn listen(&self) -> Listener;
 
     /// Whether the store answers; for `/ready`.
     async fn ping(&self) -> Result<()>;

@@ -43,6 +43,20 @@ pub enum BadToken {
     Foreign,
 }
 
+impl BadToken {
+    /// Why, in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::WrongType => "wrong_type",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::Expired => "expired",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
 /// A token that was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {

@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+use tracing::Instrument as _;
+
 use super::challenge::Challenge;
 use super::entrance::{self, Entrance};
 use super::limits::Standings;
 use super::message::Message;
+use super::observe;
 use super::once::Asked;
 use super::operation::Operation;
 use super::permit::Permit;
 use super::principal::Verified;
 use super::refusal::Refusal;
 use super::trail::{self, Trail};
+use super::watch::{Opening, Watch};
 use crate::app::App;
 use crate::audit::reason;
+use crate::telemetry;
 
 /// Gives permits, and writes down whom it gave none.
 pub(super) struct Admission {
@@ -40,6 +46,25 @@ impl Admission {
         trace_id: Option<String>,
     ) -> Result<(Permit, Standings), Refusal> {
         let operation = Operation::of(message, &self.app.config.mcp);
+        let watched = observe::begin(&self.app, message, operation);
+        let trace_id = watched.trace_id().map(str::to_owned).or(trace_id);
+        let judging = self.judge(token, message, operation, &watched, trace_id);
+        let judged = judging.instrument(watched.span()).await;
+        if let Err(refusal) = &judged {
+            observe::refused(&self.app, token, &watched, refusal).await;
+        }
+        judged
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what is judged, by whom it is asked, and who watches")]
+    async fn judge(
+        &self,
+        token: &Verified,
+        message: &Message,
+        operation: Operation,
+        watched: &telemetry::Operation,
+        trace_id: Option<String>,
+    ) -> Result<(Permit, Standings), Refusal> {
         let needed = operation.scopes();
         let reaches = needed.is_subset(&token.scopes);
         // What the token does not reach counts against no limit and claims nothing: scopes come before the quota.
@@ -48,7 +73,8 @@ impl Admission {
             Operation::Tool(tool) => Asked::of(tool, &message.params),
             _ => None,
         };
-        let entrance = entrance::ask(&self.app, token, wanted, asked).await;
+        let entrance =
+            entrance::ask(&self.app, token, wanted, asked).instrument(telemetry::step("gate")).await;
         let by = trail::By { token, operation, params: &message.params, trace_id: trace_id.as_deref() };
         match entrance.map_err(|error| Refusal::Fault(message.id.clone(), error))? {
             Entrance::Ended => {
@@ -68,8 +94,19 @@ impl Admission {
             }
             Entrance::Open { principal, standings, claim } => {
                 self.trail.note_use(&principal);
-                Ok((Permit::new(principal, operation, claim, trace_id), standings))
+                Ok((Permit::new(principal, operation, claim, trace_id, watched.clone()), standings))
             }
+        }
+    }
+
+    /// The same permit with a place among the open streams, before any stream begins.
+    pub(super) async fn watch(&self, permit: Permit, id: Option<&Value>) -> Result<Permit, Refusal> {
+        match Watch::open(&self.app, permit.principal(), None).await {
+            Ok(Opening::Open(watch)) => Ok(permit.with_watch(*watch)),
+            Ok(Opening::Full) => {
+                Err(Refusal::TooManyStreams(id.cloned(), self.app.config.mcp.streams_per_grant))
+            }
+            Err(error) => Err(Refusal::Fault(id.cloned(), error)),
         }
     }
 }

@@ -8,10 +8,11 @@ use super::once::{Known, Once};
 use super::permit::Permit;
 use super::principal::Principal;
 use super::tools::{Answer, Arguments, Deed, Outcome, Run, Scene, Tool};
-use super::trail;
+use super::{observe, trail};
 use crate::app::App;
 use crate::audit;
 use crate::audit::reason::KEY_USED;
+use crate::ephemeral::bus::Notice;
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
 use crate::storage::{self, StorageError, commit, undo};
@@ -31,18 +32,20 @@ pub(super) async fn call(
     request: CallToolRequestParams,
 ) -> Result<CallToolResult, ErrorData> {
     let Some((principal, tool)) = permit.for_tool(&request.name) else {
+        permit.watched().fail("unknown_tool");
         return Err(ErrorData::invalid_params("Unknown tool", Some(json!({ "name": request.name }))));
     };
     let arguments = Arguments::new(request.arguments);
     let done = match &tool.run {
-        Run::Read(run) => {
-            run(app, principal, arguments).await.map(|outcome| result(outcome, tool)).map_err(Error::from)
-        }
+        Run::Read(run) => run(app, principal, arguments)
+            .await
+            .map(|outcome| result(permit, outcome, tool))
+            .map_err(Error::from),
         Run::Write { parse, .. } => {
             let mut arguments = arguments;
             let key = arguments.idempotency_key();
             match parse(arguments) {
-                Err(problems) => Ok(result(Outcome::Problems(problems), tool)),
+                Err(problems) => Ok(result(permit, Outcome::Problems(problems), tool)),
                 Ok(deed) => write(app, permit, principal, Write { tool, deed, key }).await,
             }
         }
@@ -93,21 +96,28 @@ async fn write(
     };
     let known = match once {
         Once::Run => match run(app, permit, principal, &write).await? {
-            Ok(outcome) => return Ok(result(outcome, write.tool)),
+            Ok(outcome) => return Ok(result(permit, outcome, write.tool)),
             Err(known) => known,
         },
         Once::Not(known) => known,
     };
     Ok(match known {
-        Known::Done(answer) => replayed(answer),
-        Known::InFlight => in_flight(),
+        Known::Done(answer) => {
+            permit.watched().replay();
+            replayed(answer)
+        }
+        Known::InFlight => {
+            permit.watched().fail_as_result("in_flight");
+            in_flight()
+        }
         Known::Mismatch => {
             let mut event = write.event(principal, permit, audit::Outcome::Refused);
             event.detail = Some(KEY_USED.to_owned());
             let mut tx = app.store.write().await?;
             storage::audit::record(&mut tx, app.now(), &event);
             commit(tx).await?;
-            result(Outcome::Unable(KEY_USED.to_owned()), write.tool)
+            permit.watched().fail_as_result("key_used");
+            result(permit, Outcome::Unable(KEY_USED.to_owned()), write.tool)
         }
     })
 }
@@ -148,15 +158,21 @@ async fn run(
         storage::audit::record(&mut tx, now, &event);
     }
     commit(tx).await?;
-    if let (Some(claim), Outcome::Answer(answer)) = (claim, &outcome) {
-        claim.settle(answer).await;
+    if let Outcome::Answer(answer) = &outcome {
+        if let Some(claim) = claim {
+            claim.settle(answer).await;
+        }
+        if let Some(id) = answer.ticket() {
+            app.tell(&Notice::TicketChanged { id }).await;
+        }
     }
     Ok(Ok(outcome))
 }
 
 /// What the caller gets. What they can mend themselves is a result that says so, not a protocol error, so that
 /// the model sees it (MCP server/tools, "Error Handling").
-fn result(outcome: Outcome, tool: &Tool) -> CallToolResult {
+fn result(permit: &Permit, outcome: Outcome, tool: &Tool) -> CallToolResult {
+    observe::outcome(permit, &outcome);
     let (text, structured) = match outcome {
         Outcome::Answer(Answer { structured, text }) => (text, Some(structured)),
         Outcome::Problems(problems) => (format!("Arguments of {} to mend:\n{problems}", tool.name), None),

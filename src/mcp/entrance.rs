@@ -129,12 +129,15 @@ fn principal(token: &Verified, grant: &str, now: Timestamp) -> Result<Option<Pri
         return Ok(None);
     }
     let granted = Scopes::parse(&grant.scope).map_err(unreadable)?;
+    let token_ends_at = Timestamp(token.expires.saturating_mul(1000));
     Ok(Some(Principal {
         user_id: token.user_id.clone(),
         role: Role::parse(&grant.role).ok_or_else(|| unreadable("role"))?,
         client_id: token.client_id.clone(),
         grant_id: token.grant_id.clone(),
         scopes: token.scopes.intersection(&granted),
+        expires_at: grant.expires_at.min(token_ends_at),
+        token_ends_at,
         last_used_at: grant.last_used_at,
     }))
 }

@@ -12,22 +12,27 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::{Map, Value};
+use tracing::Instrument as _;
 
 use super::admit::Admission;
 use super::challenge::Challenge;
-use super::message::Message;
+use super::legacy::{self, Outgoing, Session, Sessions};
+use super::message::{Incoming, Malformed, Message};
 use super::permit::Permit;
-use super::principal::{NoToken, Tokens};
+use super::principal::{NoToken, Tokens, Verified};
 use super::refusal::Refusal;
 use super::site::Site;
 use super::{cors, intake, trail};
 use crate::app::App;
+use crate::telemetry;
+use crate::telemetry::metrics::Credential;
 
 /// The gate and what it leads to.
 pub(super) struct Gate<H> {
@@ -35,6 +40,8 @@ pub(super) struct Gate<H> {
     site: Site,
     tokens: Tokens,
     admission: Admission,
+    sessions: Sessions,
+    handler: H,
     service: StreamableHttpService<H, NeverSessionManager>,
 }
 
@@ -48,8 +55,9 @@ impl<H: ServerHandler + Clone> Gate<H> {
             .disable_allowed_hosts()
             .disable_allowed_origins()
             .with_max_request_body_bytes(intake::LARGEST_BODY);
+        let behind = handler.clone();
         let service = StreamableHttpService::new(
-            move || Ok(handler.clone()),
+            move || Ok(behind.clone()),
             Arc::new(NeverSessionManager::default()),
             config,
         );
@@ -57,46 +65,152 @@ impl<H: ServerHandler + Clone> Gate<H> {
             site: Site::new(&app.config),
             tokens: Tokens::new(app.clone()),
             admission: Admission::new(app.clone()),
+            sessions: Sessions::new(app.clone()),
+            handler,
             app,
             service,
         }
     }
 
     async fn enter(&self, request: Request) -> Result<Response, Refusal> {
+        let in_session = request.headers().contains_key(legacy::HEADER);
         match *request.method() {
             Method::OPTIONS => return Ok(cors::preflight(request.headers())),
             Method::POST => {}
+            Method::GET | Method::DELETE if in_session => {}
             _ => return Err(Refusal::Method),
         }
         let (parts, body) = request.into_parts();
         intake::check_length(&parts)?;
-        let token = match self.tokens.of(&parts) {
+        let token = match telemetry::step("verify").in_scope(|| self.tokens.of(&parts)) {
             Ok(token) => token,
             Err(why) => return Err(self.unauthenticated(&parts, why).await),
         };
+        if parts.method != Method::POST {
+            return self.session(&parts, &token).await;
+        }
         intake::check_content_type(&parts)?;
         let body = intake::read(body).await?;
-        let message = Message::parse(&body).map_err(|(why, id)| Refusal::Protocol {
-            status: StatusCode::BAD_REQUEST,
-            id,
-            code: why.code(),
-            message: why.to_string(),
-            data: None,
-        })?;
+        match Message::parse(&body) {
+            Ok(Incoming::Message(message)) => self.message(parts, &token, message, body).await,
+            Ok(Incoming::Answer(id, answer)) => self.answer(&parts, &token, &id, answer).await,
+            Err((why, id)) => Err(malformed(why, id)),
+        }
+    }
+
+    /// A request or a notification.
+    async fn message(
+        &self,
+        parts: Parts,
+        token: &Verified,
+        message: Message,
+        body: Bytes,
+    ) -> Result<Response, Refusal> {
         intake::check_version(&parts, &message)?;
+        intake::check_log_level(&message)?;
+        let is_first = message.method == "initialize";
+        let session = match parts.headers.get(legacy::HEADER) {
+            Some(id) if message.is_legacy() && !is_first => {
+                let known = self.sessions.find(token, id);
+                Some(known.ok_or_else(|| Refusal::NoSession(message.id.clone()))?)
+            }
+            _ => None,
+        };
         let trace_id = trail::trace_id(&parts, &message);
-        let (permit, standings) = self.admission.admit(&token, &message, trace_id).await?;
-        let response = self.pass(parts, body, permit.clone()).await;
+        let (mut permit, standings) = self.admission.admit(token, &message, trace_id).await?;
+        if permit.is_to_watch() && !message.is_legacy() {
+            permit = self.admission.watch(permit, message.id.as_ref()).await?;
+        }
+        let answered = match session {
+            Some(session) => self.converse(parts, body, &permit, session, &message).await,
+            None => Ok(self.pass(parts, body, permit.clone()).await),
+        };
         let answered = match permit.fault() {
             Some(error) => Err(Refusal::Fault(message.id, error.clone())),
-            None => intake::in_json(response, message.id.as_ref()).await,
+            None => match answered {
+                Ok(response) => intake::in_json(response, message.id.as_ref()).await,
+                Err(refusal) => Err(refusal),
+            },
         };
-        let mut response = answered.unwrap_or_else(|refusal| refusal.respond(&self.app));
+        let mut response = match answered {
+            Ok(response) if is_first => self.sessions.begin(token, &message.params, response).await,
+            Ok(response) => response,
+            Err(refusal) => refusal.respond(&self.app),
+        };
         standings.tell(&mut response);
         Ok(response)
     }
 
+    /// An answer to what a call of a session asked.
+    async fn answer(
+        &self,
+        parts: &Parts,
+        token: &Verified,
+        id: &Value,
+        answer: Map<String, Value>,
+    ) -> Result<Response, Refusal> {
+        let Some(session) = parts.headers.get(legacy::HEADER) else {
+            return Err(malformed(Malformed::Response, None));
+        };
+        self.sessions.find(token, session).ok_or(Refusal::NoSession(None))?;
+        let (permit, _) = self.admission.admit(token, &Message::response(), None).await?;
+        match legacy::answered(&self.app, permit.principal(), id, answer).await {
+            Ok(true) => Ok(StatusCode::ACCEPTED.into_response()),
+            Ok(false) => Err(malformed(Malformed::Response, None)),
+            Err(error) => Err(Refusal::Fault(None, error.into())),
+        }
+    }
+
+    /// GET and DELETE: the session's own stream, and its end.
+    async fn session(&self, parts: &Parts, token: &Verified) -> Result<Response, Refusal> {
+        let message = Message::listen();
+        intake::check_version(parts, &message)?;
+        let session = parts.headers.get(legacy::HEADER).and_then(|id| self.sessions.find(token, id));
+        let session = session.ok_or(Refusal::NoSession(None))?;
+        if parts.method == Method::DELETE {
+            self.sessions.end(&session).await;
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        intake::check_accept(parts, &["text/event-stream"])?;
+        let (permit, standings) = self.admission.admit(token, &message, None).await?;
+        let opened = legacy::open_stream(&self.app, permit.principal(), session).await;
+        let mut response = match opened.map_err(|error| Refusal::Fault(None, error))? {
+            Some(response) => response,
+            None => return Err(Refusal::TooManyStreams(None, self.app.config.mcp.streams_per_grant)),
+        };
+        standings.tell(&mut response);
+        Ok(response)
+    }
+
+    /// A message of a session. Requests are run here, so that they can ask the client; the library takes the others.
+    async fn converse(
+        &self,
+        mut parts: Parts,
+        body: Bytes,
+        permit: &Permit,
+        session: Session,
+        message: &Message,
+    ) -> Result<Response, Refusal> {
+        if message.method == "notifications/cancelled" {
+            let told = legacy::cancelled(&self.app, &session, &message.params).await;
+            told.map_err(|error| Refusal::Fault(None, error.into()))?;
+        }
+        if message.id.is_none() {
+            return Ok(self.pass(parts, body, permit.clone()).await);
+        }
+        intake::check_accept(&parts, &["application/json", "text/event-stream"])?;
+        admit_parts(&mut parts, permit.clone());
+        parts.extensions.insert(session.clone());
+        let handler = self.handler.clone();
+        let begun = legacy::begin(&self.app, handler, &session, permit.principal(), parts, &body);
+        match begun.instrument(permit.watched().span()).await {
+            Outgoing::Response(response) => Ok(response),
+            Outgoing::Unreadable => Err(malformed(Malformed::NotAMessage, message.id.clone())),
+        }
+    }
+
     async fn unauthenticated(&self, parts: &Parts, why: NoToken) -> Refusal {
+        self.app.metrics.authentication_failed(Credential::AccessToken, why.word());
         match why {
             NoToken::None => Challenge::NoToken.into(),
             NoToken::Unclear(what) => Challenge::Unclear(what).into(),
@@ -108,11 +222,26 @@ impl<H: ServerHandler + Clone> Gate<H> {
     }
 
     async fn pass(&self, mut parts: Parts, body: Bytes, permit: Permit) -> Response {
-        parts.extensions.insert(permit);
-        // The token has done its work; nothing behind the gate has any use for it.
-        parts.headers.remove(header::AUTHORIZATION);
+        let span = permit.watched().span();
+        admit_parts(&mut parts, permit);
         let request = Request::from_parts(parts, Body::from(body));
-        self.service.handle(request).await.map(Body::new)
+        self.service.handle(request).instrument(span).await.map(Body::new)
+    }
+}
+
+/// Puts the permit in the place of the token: that has done its work, and nothing behind the gate has any use for it.
+fn admit_parts(parts: &mut Parts, permit: Permit) {
+    parts.extensions.insert(permit);
+    parts.headers.remove(header::AUTHORIZATION);
+}
+
+fn malformed(why: Malformed, id: Option<Value>) -> Refusal {
+    Refusal::Protocol {
+        status: StatusCode::BAD_REQUEST,
+        id,
+        code: why.code(),
+        message: why.to_string(),
+        data: None,
     }
 }
 

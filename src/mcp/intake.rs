@@ -20,6 +20,9 @@ use crate::oauth::error::server_error;
 pub(super) const LARGEST_BODY: usize = 1 << 20;
 /// How long a body may take to arrive.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+/// The levels of RFC 5424, as MCP writes them.
+const LOG_LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 /// How many characters of what a caller sent are repeated to them.
 const REPEATED: usize = 64;
 
@@ -66,24 +69,38 @@ pub(super) fn check_content_type(parts: &Parts) -> Result<(), Refusal> {
     })
 }
 
+/// Checks that the caller takes every form that the answer may have.
+pub(super) fn check_accept(parts: &Parts, forms: &[&str]) -> Result<(), Refusal> {
+    let named = parts.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted: Vec<&str> = named.flat_map(|value| value.split(',')).filter_map(acceptable).collect();
+    if forms.iter().all(|form| accepted.iter().any(|name| name.eq_ignore_ascii_case(form))) {
+        return Ok(());
+    }
+    Err(Refusal::Protocol {
+        status: StatusCode::NOT_ACCEPTABLE,
+        id: None,
+        code: ErrorCode::INVALID_REQUEST,
+        message: format!("send Accept: {}", forms.join(", ")),
+        data: None,
+    })
+}
+
+/// The media type of a range, unless its weight says that it is not wanted (RFC 9110 §12.4.2).
+fn acceptable(range: &str) -> Option<&str> {
+    let mut parts = range.split(';').map(str::trim);
+    let essence = parts.next()?;
+    let mut weights = parts.filter_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+    let unwanted = weights.any(|weight| weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0));
+    (!unwanted).then_some(essence)
+}
+
 /// A version that only the header names must be one that is served (MCP 2025-11-25 transports, "Protocol
 /// Version Header"). What a message of 2026-07-28 names itself is compared by the MCP library, and `initialize`
-/// negotiates; but messages of 2026-07-28 know no `initialize`.
+/// negotiates.
 pub(super) fn check_version(parts: &Parts, message: &Message) -> Result<(), Refusal> {
-    let initialize = message.method == "initialize";
-    match message.version() {
-        Some(version) if initialize && version.as_str() >= Some(ProtocolVersion::V_2026_07_28.as_str()) => {
-            return Err(Refusal::Protocol {
-                status: StatusCode::NOT_FOUND,
-                id: message.id.clone(),
-                code: ErrorCode::METHOD_NOT_FOUND,
-                message: "Method not found".into(),
-                data: None,
-            });
-        }
-        Some(_) => return Ok(()),
-        None if initialize => return Ok(()),
-        None => {}
+    check_initialize(message)?;
+    if message.version().is_some() || message.method == "initialize" {
+        return Ok(());
     }
     let Some(header) = parts.headers.get("mcp-protocol-version") else { return Ok(()) };
     let named = header.to_str().unwrap_or_default();
@@ -98,6 +115,37 @@ pub(super) fn check_version(parts: &Parts, message: &Message) -> Result<(), Refu
         code: ErrorCode::UNSUPPORTED_PROTOCOL_VERSION,
         message: "Unsupported protocol version".into(),
         data: Some(json!({ "requested": requested, "supported": supported })),
+    })
+}
+
+/// What log messages a request of 2026-07-28 wants of itself. None are ever sent, but a level that does not exist is
+/// refused (MCP server/utilities/logging, "Error Handling").
+pub(super) fn check_log_level(message: &Message) -> Result<(), Refusal> {
+    let Some(level) = message.meta("logLevel").filter(|_| message.version().is_some()) else { return Ok(()) };
+    if level.as_str().is_some_and(|level| LOG_LEVELS.contains(&level)) {
+        return Ok(());
+    }
+    Err(Refusal::Protocol {
+        status: StatusCode::BAD_REQUEST,
+        id: message.id.clone(),
+        code: ErrorCode::INVALID_PARAMS,
+        message: format!("Invalid log level: it must be one of {}", LOG_LEVELS.join(", ")),
+        data: None,
+    })
+}
+
+/// Messages of 2026-07-28 know no `initialize`.
+pub(super) fn check_initialize(message: &Message) -> Result<(), Refusal> {
+    let version = message.version().and_then(Value::as_str);
+    if message.method != "initialize" || version < Some(ProtocolVersion::V_2026_07_28.as_str()) {
+        return Ok(());
+    }
+    Err(Refusal::Protocol {
+        status: StatusCode::NOT_FOUND,
+        id: message.id.clone(),
+        code: ErrorCode::METHOD_NOT_FOUND,
+        message: "Method not found".into(),
+        data: None,
     })
 }
 

@@ -25,8 +25,8 @@ pub(super) enum Malformed {
     /// JSON-RPC batches went with revision 2025-06-18.
     #[error("send one message at a time: batches are not accepted")]
     Batch,
-    /// An answer, although nothing was asked.
-    #[error("this server asks nothing, so it takes no responses")]
+    /// An answer of which nobody can say what it answers.
+    #[error("a response needs the id of what it answers, and a session in which that was asked")]
     Response,
     /// Something else.
     #[error("the body is not a JSON-RPC 2.0 request or notification")]
@@ -37,6 +37,15 @@ pub(super) enum Malformed {
     /// `params` is not an object.
     #[error("params must be an object")]
     Params,
+}
+
+/// What a body holds.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// A request or a notification.
+    Message(Message),
+    /// An answer to something that the server asked, with the id of that.
+    Answer(Value, Map<String, Value>),
 }
 
 impl Malformed {
@@ -55,7 +64,7 @@ impl Message {
     /// Parses a body; a refusal comes with the id, where that could be read. What the MCP library will read
     /// differently (a member that stands twice, say) does no harm: it then finds no permit for what it wants
     /// to run.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, (Malformed, Option<Value>)> {
+    pub(super) fn parse(body: &[u8]) -> Result<Incoming, (Malformed, Option<Value>)> {
         let mut members = match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => members,
             Ok(Value::Array(_)) => return Err((Malformed::Batch, None)),
@@ -75,7 +84,10 @@ impl Message {
         let answers = members.contains_key("result") || members.contains_key("error");
         let method = match members.remove("method") {
             Some(Value::String(method)) if !answers => method,
-            None if answers => return Err((Malformed::Response, None)),
+            None if answers => {
+                let Some(id) = id else { return Err((Malformed::Response, None)) };
+                return Ok(Incoming::Answer(id, members));
+            }
             _ => return refuse(Malformed::NotAMessage),
         };
         let params = match members.remove("params") {
@@ -83,12 +95,32 @@ impl Message {
             Some(Value::Object(params)) => params,
             Some(_) => return refuse(Malformed::Params),
         };
-        Ok(Self { id, method, params })
+        Ok(Incoming::Message(Self { id, method, params }))
+    }
+
+    /// A message that asks for a stream without naming anything to hear of.
+    pub(super) fn listen() -> Self {
+        Self { id: None, method: "subscriptions/listen".to_owned(), params: Map::new() }
+    }
+
+    /// A message that stands for an answer of the client.
+    pub(super) fn response() -> Self {
+        Self { id: None, method: String::new(), params: Map::new() }
+    }
+
+    /// Whether it belongs to a revision before 2026-07-28, which have sessions.
+    pub(super) fn is_legacy(&self) -> bool {
+        self.version().is_none()
     }
 
     /// The protocol version that the message names itself, as those of 2026-07-28 must.
     pub(super) fn version(&self) -> Option<&Value> {
-        self.params.get("_meta")?.get("io.modelcontextprotocol/protocolVersion")
+        self.meta("protocolVersion")
+    }
+
+    /// What the message says about itself under a name of MCP's own.
+    pub(super) fn meta(&self, name: &str) -> Option<&Value> {
+        self.params.get("_meta")?.get(format!("io.modelcontextprotocol/{name}"))
     }
 }
 
@@ -117,7 +149,7 @@ mod tests {
 
     #[test]
     fn one_request_or_notification_is_taken_and_nothing_else() {
-        let cases: [(&str, Result<&str, Malformed>); 16] = [
+        let cases: [(&str, Result<&str, Malformed>); 17] = [
             (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, Ok("ping")),
             (r#"{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{}}"#, Ok("tools/list")),
             (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, Ok("notifications/initialized")),
@@ -128,7 +160,8 @@ mod tests {
             (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, Err(Malformed::Batch)),
             ("7", Err(Malformed::NotAMessage)),
             (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, Err(Malformed::NotAMessage)),
-            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, Err(Malformed::Response)),
+            (r#"{"jsonrpc":"2.0","id":"c:1","result":{}}"#, Ok("an answer")),
+            (r#"{"jsonrpc":"2.0","result":{}}"#, Err(Malformed::Response)),
             (r#"{"jsonrpc":"2.0","id":1,"error":{}}"#, Err(Malformed::Response)),
             (r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#, Err(Malformed::NotAMessage)),
             (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Err(Malformed::Id)),
@@ -137,8 +170,12 @@ mod tests {
         ];
         for (body, expected) in cases {
             let parsed = Message::parse(body.as_bytes());
-            let judged = parsed.as_ref().map(|message| message.method.as_str()).map_err(|(why, _)| *why);
-            assert_eq!(judged, expected, "{body}");
+            let named = |incoming: &Incoming| match incoming {
+                Incoming::Message(message) => message.method.clone(),
+                Incoming::Answer(..) => "an answer".to_owned(),
+            };
+            let judged = parsed.as_ref().map(named).map_err(|(why, _)| *why);
+            assert_eq!(judged, expected.map(str::to_owned), "{body}");
         }
         let (_, id) = Message::parse(br#"{"jsonrpc":"2.0","id":7,"method":"ping","params":[]}"#).unwrap_err();
         assert_eq!(id, Some(json!(7)), "the id is given back where it can be read");

@@ -7,31 +7,42 @@
 //!
 //! | route | methods | file |
 //! |---|---|---|
-//! | `/mcp`, `/mcp/` | POST; OPTIONS; every other method is 405 | `gate.rs` |
+//! | `/mcp`, `/mcp/` | POST; OPTIONS; GET and DELETE in a session (`legacy/`); every other method is 405 | `gate.rs` |
 //! | `/.well-known/oauth-protected-resource`, the same with `/mcp` | GET, HEAD, OPTIONS | `metadata.rs` |
+//!
+//! `stdio/` serves the same without HTTP, to a program on the user's machine; its grant is the one thing that is
+//! written here and not by the authorization server.
 //!
 //! Both spellings of the endpoint are served and neither redirects, because a redirect loses the token.
 
 mod admit;
 mod call;
 mod challenge;
+mod completion;
+mod context;
 mod cors;
 mod entrance;
 mod gate;
 mod intake;
+mod legacy;
 mod limits;
 mod message;
 mod metadata;
+mod observe;
 mod once;
 mod operation;
 mod permit;
 mod principal;
+mod prompts;
 mod refusal;
 mod resources;
 mod server;
 mod site;
+pub mod stdio;
+mod subscriptions;
 mod tools;
 mod trail;
+mod watch;
 
 use std::sync::Arc;
 

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
+use super::completion;
 use super::message::Message;
+use super::prompts::{self, Prompt};
 use super::tools::{self, Tool};
 use crate::config::{ChallengeScopes, Mcp};
 use crate::ephemeral::Rate;
@@ -18,6 +20,15 @@ pub(super) enum Operation {
     Tool(&'static Tool),
     /// To read or list tickets as resources.
     Resource,
+    /// To be told of changes; of tickets too, or of lists alone.
+    Watch {
+        /// Of tickets too.
+        tickets: bool,
+    },
+    /// To write a prompt that exists.
+    Prompt(&'static Prompt),
+    /// To be told ids of tickets while typing one.
+    Complete,
     /// Anything else, what does not exist included: MCP itself answers.
     Protocol,
 }
@@ -34,14 +45,21 @@ pub(super) enum Class {
 impl Operation {
     /// The operation of a message.
     pub(super) fn of(message: &Message, config: &Mcp) -> Self {
+        let name = || message.params.get("name").and_then(Value::as_str);
         match message.method.as_str() {
-            "tools/call" => message
-                .params
-                .get("name")
-                .and_then(Value::as_str)
-                .and_then(|name| tools::find(name, config))
-                .map_or(Self::Protocol, Self::Tool),
-            "resources/read" | "resources/list" => Self::Resource,
+            "tools/call" => {
+                name().and_then(|name| tools::find(name, config)).map_or(Self::Protocol, Self::Tool)
+            }
+            "resources/read" | "resources/list" | "resources/subscribe" | "resources/unsubscribe" => {
+                Self::Resource
+            }
+            "subscriptions/listen" => {
+                let wanted = message.params.get("notifications");
+                let tickets = wanted.and_then(|wanted| wanted.get("resourceSubscriptions")).is_some();
+                Self::Watch { tickets }
+            }
+            "prompts/get" => name().and_then(prompts::find).map_or(Self::Protocol, Self::Prompt),
+            "completion/complete" if completion::reads_tickets(&message.params) => Self::Complete,
             _ => Self::Protocol,
         }
     }
@@ -50,8 +68,10 @@ impl Operation {
     pub(super) fn scopes(self) -> Scopes {
         match self {
             Self::Tool(tool) => Scopes::of(tool.scopes.iter().copied()),
-            Self::Resource => Scopes::of([TICKETS_READ]),
-            Self::Protocol => Scopes::default(),
+            Self::Resource | Self::Watch { tickets: true } | Self::Prompt(_) | Self::Complete => {
+                Scopes::of([TICKETS_READ])
+            }
+            Self::Watch { tickets: false } | Self::Protocol => Scopes::default(),
         }
     }
 
@@ -59,7 +79,9 @@ impl Operation {
     pub(super) fn class(self) -> Option<Class> {
         match self {
             Self::Tool(tool) if tool.is_write() => Some(Class::Write),
-            Self::Tool(_) | Self::Resource => Some(Class::Read),
+            Self::Tool(_) | Self::Resource | Self::Watch { .. } | Self::Prompt(_) | Self::Complete => {
+                Some(Class::Read)
+            }
             Self::Protocol => None,
         }
     }
@@ -68,7 +90,7 @@ impl Operation {
     pub(super) fn tool(self) -> Option<&'static str> {
         match self {
             Self::Tool(tool) => Some(tool.name),
-            Self::Resource | Self::Protocol => None,
+            Self::Resource | Self::Watch { .. } | Self::Prompt(_) | Self::Complete | Self::Protocol => None,
         }
     }
 }

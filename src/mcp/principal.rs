@@ -1,6 +1,7 @@
 //! The principal: on whose behalf a request acts. Made from a verified token and nothing else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::request::Parts;
@@ -12,12 +13,16 @@ use crate::clock::Timestamp;
 use crate::keys::BadToken;
 use crate::oauth::claims::AccessTokenClaims;
 use crate::oauth::{ClientId, GrantId, Scopes, UserId};
+use crate::storage::grants::Grant;
 use crate::storage::users::Role;
 
 /// The longest token that is looked at, in bytes. Ours have about 700.
 const LONGEST_TOKEN: usize = 8 * 1024;
 /// How many verified tokens are remembered: about 10 MB.
 const REMEMBERED_TOKENS: u64 = 20_000;
+
+/// Longer than a program of somebody's machine runs.
+const LONGEST_RUN: Duration = Duration::from_hours(24 * 365);
 
 /// User, client, grant and scopes, and what the user may do at all: of a verified token whose grant lives.
 #[derive(Clone, Debug)]
@@ -32,6 +37,10 @@ pub(super) struct Principal {
     pub(super) grant_id: GrantId,
     /// What the token reaches: never more than the grant.
     pub(super) scopes: Scopes,
+    /// Until when: the token's end or the grant's, whichever is first.
+    pub(super) expires_at: Timestamp,
+    /// The token's end. That of the grant may be put off.
+    pub(super) token_ends_at: Timestamp,
     /// When a call under the grant was last noted.
     pub(super) last_used_at: Option<Timestamp>,
 }
@@ -48,6 +57,17 @@ pub(super) enum NoToken {
     Bad(BadToken, Option<Arc<Verified>>),
 }
 
+impl NoToken {
+    /// Why, in one word.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::None => "missing",
+            Self::Unclear(_) => "unclear",
+            Self::Bad(why, _) => why.word(),
+        }
+    }
+}
+
 /// What a token's signature vouches for.
 #[derive(Debug)]
 pub(super) struct Verified {
@@ -60,7 +80,21 @@ pub(super) struct Verified {
     /// What it reaches.
     pub(super) scopes: Scopes,
     /// Unix seconds.
-    expires: i64,
+    pub(super) expires: i64,
+}
+
+impl Verified {
+    /// For a program on this machine, which has its grant from the store and needs no token. It ends with its grant
+    /// alone.
+    pub(super) fn local(grant: &Grant) -> Self {
+        Self {
+            user_id: grant.user_id.clone(),
+            client_id: grant.client.client_id.clone(),
+            grant_id: grant.grant_id.clone(),
+            scopes: grant.scopes.clone(),
+            expires: grant.created_at.plus(LONGEST_RUN).unix_seconds(),
+        }
+    }
 }
 
 /// Verifies tokens. Remembers which it has verified, by their SHA-256, because a signature costs more than the

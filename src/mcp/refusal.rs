@@ -17,7 +17,10 @@ use crate::oauth::Error;
 use crate::web::reference;
 
 /// Says "too many requests" in JSON-RPC: outside of the range that JSON-RPC and MCP keep for themselves.
-const RATE_LIMITED: ErrorCode = ErrorCode(429);
+pub(super) const RATE_LIMITED: ErrorCode = ErrorCode(429);
+
+/// How long to stay away when too many streams are open, in seconds.
+const STREAM_WAIT: u64 = 30;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -58,11 +61,31 @@ pub(super) enum Refusal {
         /// How all limits stand.
         standings: Standings,
     },
+    /// 404: a session that is unknown, ended or somebody else's.
+    NoSession(Option<Value>),
+    /// 429: so many streams of the grant are open, and more there may not be.
+    TooManyStreams(Option<Value>, usize),
     /// 503 or 500: our own fault.
     Fault(Option<Value>, Error),
 }
 
 impl Refusal {
+    /// Why, in one word.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::NotHere(_) => "not_here",
+            Self::Method => "method_not_allowed",
+            Self::TooLarge => "too_large",
+            Self::Challenge(_) => "invalid_token",
+            Self::OutOfReach(..) => "insufficient_scope",
+            Self::Protocol { .. } => "invalid_request",
+            Self::Limited { .. } => "rate_limited",
+            Self::NoSession(_) => "no_session",
+            Self::TooManyStreams(..) => "too_many_streams",
+            Self::Fault(_, error) => error.code.as_str(),
+        }
+    }
+
     /// The answer.
     pub(super) fn respond(self, app: &App) -> Response {
         let mut response = match self {
@@ -95,6 +118,14 @@ impl Refusal {
                 standings.tell(&mut response);
                 response
             }
+            Self::NoSession(id) => message::error(
+                StatusCode::NOT_FOUND,
+                id.as_ref(),
+                ErrorCode::INVALID_REQUEST,
+                "there is no such session: begin a new one with initialize",
+                None,
+            ),
+            Self::TooManyStreams(id, most) => too_many_streams(id.as_ref(), most),
             Self::Fault(id, error) => fault(id.as_ref(), &error),
         };
         let no_store = HeaderValue::from_static("no-store");
@@ -109,7 +140,7 @@ fn method_not_allowed() -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         None,
         ErrorCode::INVALID_REQUEST,
-        "send MCP messages with POST; this server keeps no streams open and no sessions",
+        "send MCP messages with POST; GET and DELETE need the Mcp-Session-Id of a session",
         None,
     );
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -117,6 +148,14 @@ fn method_not_allowed() -> Response {
 }
 
 fn limited(id: Option<&Value>, name: &str, rate: Rate, retry_after: Duration) -> Response {
+    let (message, data) = limited_words(name, rate, retry_after);
+    let mut response = message::error(StatusCode::TOO_MANY_REQUESTS, id, RATE_LIMITED, &message, Some(data));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(retry_after)));
+    response
+}
+
+/// What is said to who called too often, and the same for programs.
+pub(super) fn limited_words(name: &str, rate: Rate, retry_after: Duration) -> (String, Value) {
     let seconds = whole_seconds(retry_after);
     let (count, per, burst) = (rate.count, rate.per.as_secs(), rate.burst);
     let message = format!(
@@ -130,24 +169,39 @@ fn limited(id: Option<&Value>, name: &str, rate: Rate, retry_after: Duration) ->
         "burst": burst,
         "class": name,
     });
+    (message, data)
+}
+
+/// What is said to who has too many streams open, and the same for programs.
+pub(super) fn streams_words(most: usize) -> (String, Value) {
+    let message = format!("{most} streams are open under this grant, which is the limit. Close one first.");
+    (message, json!({ "limit": most, "class": "streams" }))
+}
+
+fn too_many_streams(id: Option<&Value>, most: usize) -> Response {
+    let (message, data) = streams_words(most);
     let mut response = message::error(StatusCode::TOO_MANY_REQUESTS, id, RATE_LIMITED, &message, Some(data));
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(STREAM_WAIT));
     response
 }
 
 fn fault(id: Option<&Value>, error: &Error) -> Response {
-    let reference = reference::current();
-    let code = error.code.as_str();
-    tracing::error!(code, detail = error.detail.as_deref(), reference, "mcp request failed");
+    let (message, data) = fault_words(error, &reference::current());
     let away = error.code == crate::oauth::ErrorCode::TemporarilyUnavailable;
     let status = if away { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
-    let message = format!("{} (reference {reference})", error.description);
-    let data = json!({ "error": code, "reference": reference });
     let mut response = message::error(status, id, ErrorCode::INTERNAL_ERROR, &message, Some(data));
     if let Some(seconds) = error.retry_after.or(away.then_some(2)) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// What is said of a fault of ours, and the same for programs. Why goes to the log.
+pub(super) fn fault_words(error: &Error, reference: &str) -> (String, Value) {
+    let code = error.code.as_str();
+    tracing::error!(code, detail = error.detail.as_deref(), reference, "mcp request failed");
+    let message = format!("{} (reference {reference})", error.description);
+    (message, json!({ "error": code, "reference": reference }))
 }
 
 impl From<Challenge> for Refusal {

@@ -4,21 +4,27 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use rmcp::ServerHandler;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult,
-    ErrorCode, ErrorData, Implementation, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, ServerCapabilities, ServerConfig,
+    CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+    CustomRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData, GetPromptRequestParams,
+    GetPromptResponse, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
-use rmcp::service::RequestContext;
-use rmcp::{RoleServer, ServerHandler};
+use rmcp::service::SubscriptionContext;
 use serde_json::json;
 use tracing::Instrument;
 
-use super::permit::Permit;
-use super::{call, resources, tools};
+use super::context::{
+    Context, cached, fault, implementation, is_modern, no_cursor, permit, session, sign, unless_cancelled,
+    unpermitted,
+};
+use super::prompts::Values;
+use super::watch::MOST_WATCHED;
+use super::{call, completion, prompts, resources, subscriptions, tools};
 use crate::app::App;
-use crate::storage::StorageError;
 
 /// The revisions that are served, newest first. Older ones need batches or two endpoints.
 pub(super) const VERSIONS: [ProtocolVersion; 3] =
@@ -26,13 +32,19 @@ pub(super) const VERSIONS: [ProtocolVersion; 3] =
 /// How long a client may keep what only a new release changes, in milliseconds.
 const RELEASE_TTL: u64 = 300_000;
 /// Methods that exist here; with these an unreadable request is about its parameters.
-const METHODS: [&str; 6] = [
+const METHODS: [&str; 12] = [
     "initialize",
     "tools/call",
     "tools/list",
     "resources/list",
     "resources/templates/list",
     "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
 ];
 const INSTRUCTIONS: &str = "Tickets of this organisation. You act as the user who connected you and see what they \
     may see. Search before you open a ticket. Reading needs the scope tickets:read; opening, commenting and \
@@ -44,8 +56,6 @@ pub(super) struct Server {
     app: Arc<App>,
 }
 
-type Context = RequestContext<RoleServer>;
-
 impl Server {
     /// A server over the application.
     pub(super) fn new(app: Arc<App>) -> Self {
@@ -53,79 +63,25 @@ impl Server {
     }
 }
 
-fn implementation() -> Implementation {
-    Implementation::new("mandate", env!("CARGO_PKG_VERSION")).with_title("Mandate tickets")
-}
-
-/// Whether the request speaks 2026-07-28 or later. Dates compare as texts.
-fn is_modern(context: &Context) -> bool {
-    context
-        .protocol_version()
-        .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
-}
-
-/// Every result of 2026-07-28 says who answers; older results have no such member.
-fn sign(meta: &mut Option<MetaObject>, context: &Context) {
-    if is_modern(context)
-        && let Ok(implementation) = serde_json::to_value(implementation())
-    {
-        let meta = meta.get_or_insert_default();
-        meta.0.insert("io.modelcontextprotocol/serverInfo".to_owned(), implementation);
+/// Whether a method that exists here exists in that era. What 2026-07-28 removed is then not found, whether its
+/// parameters can be read or not.
+fn is_of_era(method: &str, modern: bool) -> bool {
+    match method {
+        "subscriptions/listen" => modern,
+        "initialize" | "resources/subscribe" | "resources/unsubscribe" => !modern,
+        _ => true,
     }
-}
-
-/// What depends on who asks must not be kept for others. Older results have no such members.
-fn cached(context: &Context, ttl: u64) -> (Option<u64>, Option<CacheScope>) {
-    if is_modern(context) { (Some(ttl), Some(CacheScope::Private)) } else { (None, None) }
-}
-
-/// Since 2026-07-28 a client that goes away has cancelled its request (MCP streamable-http, "Cancellation"):
-/// what is not committed is rolled back. Before, a lost connection said nothing about the request, so the call
-/// is finished.
-async fn unless_cancelled<T>(
-    context: &Context,
-    calling: impl Future<Output = Result<T, ErrorData>>,
-) -> Result<T, ErrorData> {
-    if !is_modern(context) {
-        return calling.await;
-    }
-    tokio::select! {
-        biased;
-        done = calling => done,
-        () = context.ct.cancelled() => Err(ErrorData::internal_error("the client went away", None)),
-    }
-}
-
-/// The permit: with the request over HTTP, or else beside the message.
-fn permit(context: &Context) -> Result<&Permit, ErrorData> {
-    let parts = context.extensions.get::<http::request::Parts>();
-    parts
-        .and_then(|parts| parts.extensions.get::<Permit>())
-        .or_else(|| context.extensions.get::<Permit>())
-        .ok_or_else(|| ErrorData::internal_error("the request did not come through the gate", None))
-}
-
-/// No list here has a second page, so no cursor is one of ours.
-fn no_cursor(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
-    match request.and_then(|request| request.cursor) {
-        None => Ok(()),
-        Some(_) => Err(ErrorData::invalid_params("Invalid cursor: this list has one page", None)),
-    }
-}
-
-fn unpermitted() -> ErrorData {
-    ErrorData::invalid_request("the request cannot be read the same way twice", None)
-}
-
-fn fault(permit: &Permit, error: StorageError) -> ErrorData {
-    permit.fail(error.into());
-    ErrorData::internal_error("the server made an error", None)
 }
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        // No subscriptions and no change notices in either era: nothing is promised that is not done.
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_resources_subscribe()
+            .enable_prompts()
+            .enable_completions()
+            .build();
         ServerConfig::new(capabilities).with_server_info(implementation()).with_instructions(INSTRUCTIONS)
     }
 
@@ -159,14 +115,7 @@ impl ServerHandler for Server {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let permit = permit(&context)?;
-        let name = permit.for_tool(&request.name).map_or("unknown", |(_, tool)| tool.name);
-        let span = tracing::info_span!(
-            "tools/call",
-            otel.name = format!("tools/call {name}"),
-            tool = name,
-            reference = permit.reference(),
-        );
-        let calling = call::call(&self.app, permit, request).instrument(span);
+        let calling = call::call(&self.app, permit, request).instrument(permit.watched().span());
         let mut result = unless_cancelled(&context, calling).await?;
         sign(&mut result.meta, &context);
         Ok(result.into())
@@ -215,9 +164,98 @@ impl ServerHandler for Server {
         Ok(result.into())
     }
 
+    /// What is heard of: tickets by their URIs, as many as one stream watches. Whether the principal may see one is
+    /// asked when it changes, so nothing is told by what is accepted.
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let uris = requested.resource_subscriptions.iter().flatten();
+        let named = |uri: &&String| resources::ticket_of(uri).is_some_and(|id| resources::uri(id) == **uri);
+        let tickets = uris.filter(named).take(MOST_WATCHED).cloned();
+        Some(SubscriptionFilter::builder().resource_subscriptions(tickets).build())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let watch = permit(context.request_context())?.take_watch().ok_or_else(unpermitted)?;
+        let told = subscriptions::tell(watch, &context);
+        tokio::select! {
+            () = context.cancelled() => {}
+            () = self.app.stopping.cancelled() => {}
+            () = told => {}
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&self, request: SubscribeRequestParams, context: Context) -> Result<(), ErrorData> {
+        let permit = permit(&context)?;
+        let principal = permit.for_resources().ok_or_else(unpermitted)?;
+        subscriptions::subscribe(&self.app, permit, principal, session(&context)?, &request.uri).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        let permit = permit(&context)?;
+        permit.for_resources().ok_or_else(unpermitted)?;
+        subscriptions::unsubscribe(&self.app, permit, session(&context)?, &request.uri).await
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        no_cursor(request)?;
+        let mut result = ListPromptsResult::with_all_items(prompts::listed());
+        (result.ttl_ms, result.cache_scope) = cached(&context, RELEASE_TTL);
+        sign(&mut result.meta, &context);
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: Context,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let permit = permit(&context)?;
+        let Some((principal, prompt)) = permit.for_prompt(&request.name) else {
+            return Err(prompts::unknown(&request.name));
+        };
+        let got = prompt.get(&self.app, principal, request.arguments).await;
+        let mut result = got.map_err(|error| fault(permit, error))??;
+        sign(&mut result.meta, &context);
+        Ok(result.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: Context,
+    ) -> Result<CompleteResult, ErrorData> {
+        let typed = request.argument.value.as_str();
+        let completion = match completion::values(&request)? {
+            Values::Words(all) => completion::words(&all(), typed),
+            Values::Number => completion::words(&[], typed),
+            Values::TicketIds => {
+                let permit = permit(&context)?;
+                let principal = permit.for_completion().ok_or_else(unpermitted)?;
+                let found = completion::ticket_ids(&self.app, principal, typed).await;
+                found.map_err(|error| fault(permit, error))?
+            }
+        };
+        let mut result = CompleteResult::new(completion);
+        sign(&mut result.meta, &context);
+        Ok(result)
+    }
+
     /// The MCP library hands over here whatever it cannot read as a request that it knows.
-    async fn on_custom_request(&self, request: CustomRequest, _: Context) -> Result<CustomResult, ErrorData> {
-        if METHODS.contains(&request.method.as_str()) {
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method.as_str();
+        if METHODS.contains(&method) && is_of_era(method, is_modern(&context)) {
             let data = json!({ "method": request.method });
             return Err(ErrorData::invalid_params("the parameters do not fit the method", Some(data)));
         }

@@ -18,6 +18,7 @@ use crate::ephemeral::{Meter, Quota, Rate};
 use crate::keys::BadToken;
 use crate::oauth::GrantId;
 use crate::storage::{self, audit, commit, grants};
+use crate::telemetry;
 use crate::web::reference;
 
 /// How many refusals of one grant are recorded in a minute, and as many of callers that proved nothing: enough
@@ -83,7 +84,7 @@ impl Trail {
             other => format!("invalid_token: {other}"),
         };
         let mut event = Event::new(Kind::ToolCall, Outcome::Refused).detail(detail);
-        event.trace_id = header_traceparent(parts).and_then(parse_trace_id);
+        event.trace_id = telemetry::trace_id().or_else(|| header_traceparent(parts).and_then(parse_trace_id));
         let Some(token) = token else { return self.record(ANYBODY, event).await };
         let event = event.user(&token.user_id).client(&token.client_id).grant(&token.grant_id);
         self.record(token.grant_id.as_str(), event).await;
@@ -136,8 +137,16 @@ async fn append(app: &App, event: &Event) -> storage::Result<()> {
 /// The trace that a request belongs to, as its `traceparent` says: the message's own, as MCP carries it, or else the
 /// header's (W3C Trace Context §3.2).
 pub(super) fn trace_id(parts: &Parts, message: &Message) -> Option<String> {
-    let own = message.params.get("_meta").and_then(|meta| meta.get("traceparent")).and_then(Value::as_str);
-    own.or_else(|| header_traceparent(parts)).and_then(parse_trace_id)
+    own_traceparent(message).or_else(|| header_traceparent(parts)).and_then(parse_trace_id)
+}
+
+/// The same of a message that came without headers.
+pub(super) fn own_trace_id(message: &Message) -> Option<String> {
+    own_traceparent(message).and_then(parse_trace_id)
+}
+
+fn own_traceparent(message: &Message) -> Option<&str> {
+    message.params.get("_meta")?.get("traceparent")?.as_str()
 }
 
 fn header_traceparent(parts: &Parts) -> Option<&str> {

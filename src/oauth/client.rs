@@ -67,6 +67,17 @@ pub enum ClientKind {
     Registered,
 }
 
+impl ClientKind {
+    /// The kind in one word, as it is stored and told.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Document => "document",
+            Self::Dynamic => "dynamic",
+            Self::Registered => "registered",
+        }
+    }
+}
+
 /// What a client says of itself, as far as we keep it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientMetadata {

@@ -15,13 +15,16 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
-use sqlx::any::{Any, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
+use sqlx::any::{Any, AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::pool::PoolConnection;
 use sqlx::{AnyPool, Either, Execute, Executor, SqlStr};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::task::TaskTracker;
+
+use crate::telemetry::StoreWatch;
+use crate::telemetry::metrics::{Pool, PoolState};
 
 type Step = Either<AnyQueryResult, AnyRow>;
 
@@ -35,6 +38,7 @@ pub(crate) struct Bounded {
     within: Duration,
     room: Arc<Semaphore>,
     returning: TaskTracker,
+    watch: StoreWatch,
 }
 
 /// A connection in use.
@@ -48,13 +52,29 @@ pub struct BoundedConnection {
     /// A statement was begun and has not ended: what it left on the wire is nobody's answer any more.
     is_waiting: bool,
     returning: TaskTracker,
+    watch: StoreWatch,
     _room: OwnedSemaphorePermit,
 }
 
 impl Bounded {
     /// Statements over `pool`, each ending within `within`, with room for as many at once as `room` says.
     pub(super) fn new(pool: AnyPool, within: Duration, room: Arc<Semaphore>) -> Self {
-        Self { pool, within, room, returning: TaskTracker::new() }
+        Self { pool, within, room, returning: TaskTracker::new(), watch: StoreWatch::default() }
+    }
+
+    /// The same, watched from now on.
+    pub(super) fn watched(self, watch: StoreWatch) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// The pool, to be looked at.
+    pub(super) fn as_pool(&self, name: &'static str) -> Pool {
+        let pool = self.pool.clone();
+        let state = move || {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            PoolState { used: pool.size().saturating_sub(idle), idle }
+        };
+        Pool { name, state: Arc::new(state) }
     }
 
     /// Opens a transaction with this statement. All of it ends within this time.
@@ -78,13 +98,14 @@ impl Bounded {
 
     async fn connect(&self, within: Duration) -> sqlx::Result<BoundedConnection> {
         let room = self.room.clone().try_acquire_owned().map_err(|_| too_many())?;
-        let connection = self.pool.acquire().await?;
+        let connection = self.watch.connection(self.pool.acquire()).await?;
         Ok(BoundedConnection {
             connection,
             time: Box::pin(tokio::time::sleep(within)),
             in_transaction: false,
             is_waiting: false,
             returning: self.returning.clone(),
+            watch: self.watch.clone(),
             _room: room,
         })
     }
@@ -99,25 +120,19 @@ impl BoundedConnection {
     }
 
     async fn run<'q, E: 'q + Execute<'q, Any>>(&mut self, query: E) -> sqlx::Result<Vec<Step>> {
-        self.is_waiting = true;
-        let done = tokio::select! {
-            biased;
-            done = self.connection.fetch_many(query).try_collect() => done,
-            () = self.time.as_mut() => return Err(out_of_time()),
-        };
-        self.is_waiting = false;
-        done
+        let (sql, arguments) = taken(query)?;
+        let text = sql.clone();
+        let running = self.connection.fetch_many((sql, arguments)).try_collect();
+        let ended = in_time(running, &mut self.is_waiting, self.time.as_mut());
+        self.watch.statement(text.as_str(), ended).await
     }
 
     async fn run_for_one<'q, E: 'q + Execute<'q, Any>>(&mut self, query: E) -> sqlx::Result<Option<AnyRow>> {
-        self.is_waiting = true;
-        let done = tokio::select! {
-            biased;
-            done = self.connection.fetch_optional(query) => done,
-            () = self.time.as_mut() => return Err(out_of_time()),
-        };
-        self.is_waiting = false;
-        done
+        let (sql, arguments) = taken(query)?;
+        let text = sql.clone();
+        let running = self.connection.fetch_optional((sql, arguments));
+        let ended = in_time(running, &mut self.is_waiting, self.time.as_mut());
+        self.watch.statement(text.as_str(), ended).await
     }
 }
 
@@ -132,6 +147,28 @@ impl Drop for BoundedConnection {
             self.returning.spawn(tokio::time::timeout(RETURNED_WITHIN, returned));
         }
     }
+}
+
+/// Runs a statement against the clock. One that is dropped, or late, stays marked as waiting.
+async fn in_time<T>(
+    running: impl Future<Output = sqlx::Result<T>>,
+    is_waiting: &mut bool,
+    time: Pin<&mut Sleep>,
+) -> sqlx::Result<T> {
+    *is_waiting = true;
+    let done = tokio::select! {
+        biased;
+        done = running => done,
+        () = time => return Err(out_of_time()),
+    };
+    *is_waiting = false;
+    done
+}
+
+/// A query taken apart as the driver does it, so that its text can be read.
+fn taken<'q, E: Execute<'q, Any>>(mut query: E) -> sqlx::Result<(SqlStr, Option<AnyArguments>)> {
+    let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
+    Ok((query.sql(), arguments))
 }
 
 fn out_of_time() -> sqlx::Error {

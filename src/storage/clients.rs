@@ -19,18 +19,10 @@ pub struct ClientRow {
 
 type Row = (String, String, String, Option<String>, i64, i64);
 
-pub(super) fn stored_kind(kind: ClientKind) -> &'static str {
-    match kind {
-        ClientKind::Dynamic => "dynamic",
-        ClientKind::Registered => "registered",
-        ClientKind::Document => "document",
-    }
-}
-
 pub(super) fn parse_kind(name: &str) -> Result<ClientKind> {
     [ClientKind::Dynamic, ClientKind::Registered, ClientKind::Document]
         .into_iter()
-        .find(|kind| stored_kind(*kind) == name)
+        .find(|kind| kind.as_str() == name)
         .ok_or_else(|| StorageError::corrupt("client kind", name))
 }
 
@@ -58,7 +50,7 @@ pub async fn record(tx: &mut Tx, client: &Client, now: Timestamp) -> Result<bool
          VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (client_id) DO NOTHING",
     )
     .bind(client.client_id.as_str())
-    .bind(stored_kind(client.kind))
+    .bind(client.kind.as_str())
     .bind(metadata)
     .bind(client.secret_hash.as_ref().map(|hash| hash.as_str().to_owned()))
     .bind(now.0)

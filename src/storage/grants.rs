@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::clients::{parse_kind, stored_kind};
+use super::clients::parse_kind;
 use super::users::Role;
 use super::{Result, StorageError, Store, Tx};
 use crate::clock::Timestamp;
@@ -149,7 +149,7 @@ pub async fn record(tx: &mut Tx, grant: &Grant) -> Result<()> {
     .bind(grant.grant_id.as_str())
     .bind(grant.user_id.as_str())
     .bind(grant.client.client_id.as_str())
-    .bind(stored_kind(grant.client.kind))
+    .bind(grant.client.kind.as_str())
     .bind(metadata)
     .bind(grant.redirect_uri.as_str())
     .bind(&grant.resource)
@@ -169,6 +169,20 @@ pub async fn activate(tx: &mut Tx, grant_id: &GrantId, now: Timestamp) -> Result
          WHERE grant_id = $1 AND activated_at IS NULL AND revoked_at IS NULL",
     )
     .bind(grant_id.as_str())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Puts off the end of a live grant. `false` when it has ended.
+pub async fn extend(tx: &mut Tx, grant_id: &GrantId, until: Timestamp, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE grants SET expires_at = $2 \
+         WHERE grant_id = $1 AND revoked_at IS NULL AND expires_at > $3",
+    )
+    .bind(grant_id.as_str())
+    .bind(until.0)
     .bind(now.0)
     .execute(&mut **tx)
     .await?;

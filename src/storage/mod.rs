@@ -41,6 +41,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::audit::chain::ChainKey;
+use crate::telemetry::{Metrics, StoreWatch};
 use bounded::Bounded;
 pub use error::{OpenError, StorageError};
 use postgres::PostgresUrl;
@@ -144,6 +145,22 @@ impl Store {
                 Ok(Self { kind: Kind::Postgres, chain_key, read: pool.clone(), write: pool })
             }
         }
+    }
+
+    /// The same store, watched from now on.
+    #[must_use]
+    pub fn watched(self, metrics: &Metrics) -> Self {
+        let (system, pools) = match self.kind {
+            Kind::Sqlite => ("sqlite", vec![self.read.as_pool("read"), self.write.as_pool("write")]),
+            Kind::Postgres => ("postgresql", vec![self.read.as_pool("all")]),
+        };
+        metrics.watch_pools(pools);
+        let watch = |pool| StoreWatch::new(metrics, system, pool);
+        let [read, write] = match self.kind {
+            Kind::Sqlite => ["read", "write"],
+            Kind::Postgres => ["all", "all"],
+        };
+        Self { read: self.read.watched(watch(read)), write: self.write.watched(watch(write)), ..self }
     }
 
     /// Opens a write transaction that a request waits for.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::lists::{self, Pressing};
 use super::query::{Position, Query};
 use super::search::{Page, Search, search};
 use super::store::{self, Closing, NewComment, NewTicket};
-use super::{Body, Priority, Resolution, Sight, Status, TicketId, Title};
+use super::{Body, IdPrefix, Priority, Resolution, Sight, Status, TicketId, Title};
 use crate::clock::Timestamp;
 use crate::oauth::UserId;
 use crate::storage::commit;
@@ -121,7 +122,17 @@ async fn a_requester_sees_own_tickets_only_and_an_agent_all() {
         assert_eq!(opened.all(&agent(), "printer", None).await.len(), 2);
         let untouched = store::find(&opened.store, &agent(), carols).await.unwrap().unwrap();
         assert_eq!((untouched.status, untouched.resolution.is_none()), (Status::Open, true));
-        assert_eq!(store::list_comments(&opened.store, &untouched, 10, 10).await.unwrap().0, 0);
+        assert_eq!(
+            store::list_comments(
+                &opened.store,
+                &untouched,
+                store::Comments { before: None, limit: 10, excerpt: 10 }
+            )
+            .await
+            .unwrap()
+            .0,
+            0
+        );
     }
 }
 
@@ -139,6 +150,70 @@ async fn closing_twice_keeps_the_first_resolution_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_presses_most_comes_first_and_only_from_sight() {
+    for opened in open().await {
+        let mut tx = opened.store.write().await.unwrap();
+        for (reporter, priority) in [
+            ("bob", Priority::Low),
+            ("bob", Priority::High),
+            ("carol", Priority::High),
+            ("bob", Priority::Medium),
+            ("bob", Priority::High),
+        ] {
+            let (title, body) = (Title::parse("t").unwrap(), Body::parse("b").unwrap());
+            let new = NewTicket { reporter_id: &id(reporter), title: &title, body: &body, priority };
+            store::record(&mut tx, new, NOW).await.unwrap();
+        }
+        commit(tx).await.unwrap();
+        assert_eq!(opened.close(&agent(), TicketId::of(5), "x").await, Closing::Closed);
+        let all = Pressing { status: Status::Open, priority: None, limit: 9, excerpt: 1 };
+        for (sight, wanted, expected) in [
+            (agent(), all, (vec![2, 3, 4, 1], false)),
+            (agent(), Pressing { limit: 3, ..all }, (vec![2, 3, 4], true)),
+            (agent(), Pressing { limit: 2, ..all }, (vec![2, 3], true)),
+            (agent(), Pressing { priority: Some(Priority::Low), ..all }, (vec![1], false)),
+            (agent(), Pressing { status: Status::Closed, ..all }, (vec![5], false)),
+            (requester("bob"), all, (vec![2, 4, 1], false)),
+        ] {
+            let (tickets, more) = lists::list_pressing(&opened.store, &sight, wanted).await.unwrap();
+            let numbers: Vec<i64> = tickets.iter().map(|ticket| ticket.id.number()).collect();
+            assert_eq!((numbers, more), expected, "{wanted:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ids_are_found_by_their_beginning_newest_first_and_only_in_sight() {
+    for opened in open().await {
+        assert_eq!(
+            lists::list_ids(&opened.store, &agent(), &IdPrefix::parse("").unwrap(), 9).await.unwrap(),
+            [],
+            "there are none yet"
+        );
+        let mut tx = opened.store.write().await.unwrap();
+        for number in 1..=25 {
+            let (title, body) = (Title::parse("t").unwrap(), Body::parse("b").unwrap());
+            let reporter_id = &id(if number % 2 == 0 { "bob" } else { "carol" });
+            let new = NewTicket { reporter_id, title: &title, body: &body, priority: Priority::Low };
+            store::record(&mut tx, new, NOW).await.unwrap();
+        }
+        commit(tx).await.unwrap();
+        for (sight, typed, expected) in [
+            (agent(), "T-2", vec![25, 24, 23, 22]),
+            (requester("bob"), "T-2", vec![24, 22, 20, 2]),
+            (requester("carol"), "1", vec![19, 17, 15, 13]),
+            (agent(), "", vec![25, 24, 23, 22]),
+            (agent(), "9", vec![9]),
+            (requester("alice"), "", vec![]),
+        ] {
+            let prefix = IdPrefix::parse(typed).unwrap();
+            let found = lists::list_ids(&opened.store, &sight, &prefix, 4).await.unwrap();
+            assert_eq!(found.iter().map(|id| id.number()).collect::<Vec<_>>(), expected, "{typed}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn comments_come_in_order_counted_and_cut() {
     for opened in open().await {
         let ticket = opened.add("bob", "VPN drops", "Every hour.").await;
@@ -146,10 +221,19 @@ async fn comments_come_in_order_counted_and_cut() {
             assert_eq!(opened.comment(&requester("bob"), ticket, text).await, Some(Status::Open));
         }
         let ticket = store::find(&opened.store, &agent(), ticket).await.unwrap().unwrap();
-        let (count, comments) = store::list_comments(&opened.store, &ticket, 3, 2).await.unwrap();
+        let (count, comments) = store::list_comments(
+            &opened.store,
+            &ticket,
+            store::Comments { before: None, limit: 2, excerpt: 3 },
+        )
+        .await
+        .unwrap();
         let texts: Vec<_> = comments.iter().map(|c| (c.body.text.as_str(), c.body.is_cut)).collect();
         assert_eq!((count, texts), (3, vec![("2 s", true), ("3 t", true)]));
         assert_eq!(comments[0].author, "bob");
+        let before = store::Comments { before: Some(comments[0].id), limit: 9, excerpt: 9 };
+        let (count, earlier) = store::list_comments(&opened.store, &ticket, before).await.unwrap();
+        assert_eq!((count, earlier.len(), earlier[0].body.text.as_str()), (3, 1, "1 first"));
     }
 }
 

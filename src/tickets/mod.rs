@@ -21,6 +21,7 @@ macro_rules! ticket_columns {
 }
 
 pub mod demo;
+pub mod lists;
 pub mod query;
 pub mod search;
 mod search_postgres;
@@ -36,7 +37,9 @@ mod figures;
 #[cfg(test)]
 mod postgres_figures;
 
-pub use ticket::{Body, Comment, Excerpt, Flaw, Priority, Resolution, Status, Ticket, TicketId, Title};
+pub use ticket::{
+    Body, Comment, CommentId, Excerpt, Flaw, IdPrefix, Priority, Resolution, Status, Ticket, TicketId, Title,
+};
 
 use crate::oauth::UserId;
 use crate::storage::users::Role;

@@ -96,7 +96,13 @@ async fn one_ticket(figures: &Figures) {
         figures
             .show(name, async |store| {
                 let ticket = store::find(store, &all, TicketId::of(number)).await.unwrap().unwrap();
-                store::list_comments(store, &ticket, 2000, 50).await.unwrap();
+                store::list_comments(
+                    store,
+                    &ticket,
+                    store::Comments { before: None, limit: 50, excerpt: 2000 },
+                )
+                .await
+                .unwrap();
             })
             .await;
     }

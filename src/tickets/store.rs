@@ -6,7 +6,9 @@ use sqlx::any::AnyRow;
 
 use super::Sight;
 use super::search;
-use super::ticket::{Body, Comment, Excerpt, Priority, Resolution, Status, Ticket, TicketId, Title};
+use super::ticket::{
+    Body, Comment, CommentId, Excerpt, Priority, Resolution, Status, Ticket, TicketId, Title,
+};
 use crate::clock::Timestamp;
 use crate::oauth::UserId;
 use crate::storage::{Result, StorageError, Store, Tx, next_number};
@@ -38,8 +40,8 @@ pub struct NewComment<'a> {
 /// What became of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commented {
-    /// The comment's number.
-    pub number: i64,
+    /// The comment's id.
+    pub id: CommentId,
     /// Where its ticket stands: as before.
     pub status: Status,
 }
@@ -88,7 +90,7 @@ pub(super) fn ticket(row: &AnyRow) -> Result<Ticket> {
 
 fn comment(row: &AnyRow) -> Result<Comment> {
     Ok(Comment {
-        number: row.try_get("number")?,
+        id: CommentId::of(row.try_get("number")?),
         author: row.try_get("username")?,
         body: excerpt(row)?,
         created_at: Timestamp(row.try_get("created_at")?),
@@ -152,7 +154,7 @@ pub async fn add_comment(
     .execute(&mut **tx)
     .await?;
     search::index(tx, new.ticket).await?;
-    Ok(Some(Commented { number, status }))
+    Ok(Some(Commented { id: CommentId::of(number), status }))
 }
 
 /// Closes a ticket. The first resolution stands: closing it again changes nothing.
@@ -219,14 +221,20 @@ pub async fn find(store: &Store, sight: &Sight, id: TicketId) -> Result<Option<T
     row.as_ref().map(ticket).transpose()
 }
 
-/// How many comments a ticket has, and the last `limit` of them in the order in which they were written, each
-/// with its first `excerpt` characters. Whoever asks has found the ticket in sight.
-pub async fn list_comments(
-    store: &Store,
-    ticket: &Ticket,
-    excerpt: usize,
-    limit: u32,
-) -> Result<(u64, Vec<Comment>)> {
+/// Which comments of a ticket, and how much of them to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comments {
+    /// Only those written before this one.
+    pub before: Option<CommentId>,
+    /// How many at most: the last ones.
+    pub limit: u32,
+    /// How many characters of each.
+    pub excerpt: usize,
+}
+
+/// How many comments a ticket has, and those that are wanted, in the order in which they were written. Whoever asks
+/// has found the ticket in sight.
+pub async fn list_comments(store: &Store, ticket: &Ticket, wanted: Comments) -> Result<(u64, Vec<Comment>)> {
     let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM comments WHERE ticket_number = $1")
         .bind(ticket.id.number())
         .fetch_one(store.read())
@@ -234,12 +242,13 @@ pub async fn list_comments(
     let rows = sqlx::query(
         "SELECT comments.number, users.username, substr(comments.body, 1, $1) AS excerpt, \
          length(comments.body) AS body_length, comments.created_at \
-         FROM comments JOIN users ON users.user_id = comments.author_id WHERE comments.ticket_number = $2 \
-         ORDER BY comments.number DESC LIMIT $3",
+         FROM comments JOIN users ON users.user_id = comments.author_id \
+         WHERE comments.ticket_number = $2 AND comments.number < $3 ORDER BY comments.number DESC LIMIT $4",
     )
-    .bind(characters(excerpt))
+    .bind(characters(wanted.excerpt))
     .bind(ticket.id.number())
-    .bind(i64::from(limit))
+    .bind(wanted.before.map_or(i64::MAX, CommentId::number))
+    .bind(i64::from(wanted.limit))
     .fetch_all(store.read())
     .await?;
     let mut comments: Vec<Comment> = rows.iter().map(comment).collect::<Result<_>>()?;

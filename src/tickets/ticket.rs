@@ -1,6 +1,7 @@
 //! A ticket and its parts, each made by parsing, with the limits of the contract.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::clock::Timestamp;
 
@@ -19,6 +20,9 @@ pub enum Flaw {
     /// Not the id of a ticket.
     #[error("must be a ticket id: T- and a number, such as T-42")]
     NotATicketId,
+    /// Not the id of a comment.
+    #[error("must be a comment id: C- and a number, such as C-17")]
+    NotACommentId,
     /// Only punctuation: nothing to look for.
     #[error("must contain a letter or a digit, or be * for every ticket")]
     Wordless,
@@ -76,37 +80,83 @@ text! {
     Resolution, 1_000
 }
 
-/// A ticket's number, written `T-42`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TicketId(i64);
+macro_rules! numbered {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $pattern:literal, $flaw:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(i64);
 
-impl TicketId {
-    /// The pattern, for schemas.
-    pub const PATTERN: &'static str = r"^T-\d+$";
+        impl $name {
+            /// The pattern, for schemas.
+            pub const PATTERN: &'static str = $pattern;
 
-    /// The id of a stored number.
-    pub fn of(number: i64) -> Self {
-        Self(number)
-    }
+            /// The id of a stored number.
+            pub fn of(number: i64) -> Self {
+                Self(number)
+            }
 
-    /// Parses `^T-\d+$`, ASCII digits. A number beyond all tickets is an id of none of them, not an error.
-    pub fn parse(text: &str) -> Result<Self, Flaw> {
-        let digits = text.strip_prefix("T-").ok_or(Flaw::NotATicketId)?;
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Flaw::NotATicketId);
+            /// Parses the pattern, with ASCII digits. A number beyond all others is an id of nothing, not an error.
+            pub fn parse(text: &str) -> Result<Self, Flaw> {
+                let digits = text.strip_prefix($prefix).ok_or($flaw)?;
+                if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                    return Err($flaw);
+                }
+                Ok(Self(digits.parse().unwrap_or(i64::MAX)))
+            }
+
+            /// The number.
+            pub fn number(self) -> i64 {
+                self.0
+            }
         }
-        Ok(Self(digits.parse().unwrap_or(i64::MAX)))
-    }
 
-    /// The number.
-    pub fn number(self) -> i64 {
-        self.0
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    };
 }
 
-impl fmt::Display for TicketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "T-{}", self.0)
+numbered! {
+    /// A ticket's number, written `T-42`.
+    TicketId, "T-", r"^T-\d+$", Flaw::NotATicketId
+}
+numbered! {
+    /// A comment's number, written `C-17`; greater than that of every earlier comment.
+    CommentId, "C-", r"^C-\d+$", Flaw::NotACommentId
+}
+
+/// The beginning of a ticket's id, as somebody types it: nothing, `T`, `T-4`, or only digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdPrefix(Option<i64>);
+
+impl IdPrefix {
+    /// Parses the beginning of an id. `None` when no id begins so.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let digits = match text.get(..1) {
+            Some("T" | "t") => text.get(1..)?.strip_prefix('-').or((text.len() == 1).then_some(""))?,
+            _ => text,
+        };
+        if digits.is_empty() {
+            return Some(Self(None));
+        }
+        let is_number = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+        is_number.then(|| digits.parse().ok()).flatten().map(|number| Self(Some(number)))
+    }
+
+    /// The ranges of numbers up to `newest` that begin so, from the highest.
+    pub fn ranges(&self, newest: i64) -> Vec<RangeInclusive<i64>> {
+        let Some(prefix) = self.0 else { return vec![1..=newest] };
+        let with_more_digits = |more: u32| {
+            let tail = 10_i64.checked_pow(more)?;
+            let first = prefix.checked_mul(tail)?;
+            (first <= newest).then(|| first..=first.saturating_add(tail - 1).min(newest))
+        };
+        let mut ranges: Vec<_> = (0..).map_while(with_more_digits).collect();
+        ranges.reverse();
+        ranges
     }
 }
 
@@ -197,8 +247,8 @@ pub struct Ticket {
 /// A comment on a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
-    /// Its number, unique to it and greater than that of every earlier comment.
-    pub number: i64,
+    /// Its id.
+    pub id: CommentId,
     /// The username of whoever wrote it.
     pub author: String,
     /// The text, or its beginning.
@@ -236,8 +286,25 @@ mod tests {
         assert_eq!(TicketId::parse("T-42").unwrap().to_string(), "T-42");
         assert_eq!(TicketId::parse("T-0042"), TicketId::parse("T-42"));
         assert_eq!(TicketId::parse("T-99999999999999999999").unwrap().number(), i64::MAX);
+        assert_eq!(CommentId::parse("C-17").unwrap().to_string(), "C-17");
+        assert_eq!(CommentId::parse("T-17"), Err(Flaw::NotACommentId));
         for bad in ["", "T-", "42", "t-42", "T-4x", "T--4", "T-٤٢", " T-4", "T-4\n", "T-+4"] {
             assert_eq!(TicketId::parse(bad), Err(Flaw::NotATicketId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_an_id_stands_for_all_numbers_that_begin_so() {
+        let ranges = |text: &str, newest| IdPrefix::parse(text).map(|prefix| prefix.ranges(newest));
+        for all in ["", "T", "t", "T-", " t-"] {
+            assert_eq!(ranges(all, 205), Some(vec![1..=205]), "{all:?}");
+        }
+        assert_eq!(ranges("T-2", 205), Some(vec![200..=205, 20..=29, 2..=2]));
+        assert_eq!(ranges("20", 205), Some(vec![200..=205, 20..=20]));
+        assert_eq!(ranges("t-9", 8), Some(vec![]));
+        assert_eq!(ranges("9223372036854775807", i64::MAX), Some(vec![i64::MAX..=i64::MAX]));
+        for bad in ["0", "T-0", "T4", "TT", "x", "T-x", "T--4", "99999999999999999999", "vpn", "ü"] {
+            assert_eq!(ranges(bad, 205), None, "{bad:?}");
         }
     }
 

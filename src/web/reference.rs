@@ -9,6 +9,7 @@ use http::HeaderValue;
 use tracing::Instrument;
 
 use crate::app::App;
+use crate::telemetry::WatchedRequest;
 
 tokio::task_local! {
     static REFERENCE: String;
@@ -19,24 +20,23 @@ pub fn current() -> String {
     REFERENCE.try_with(Clone::clone).unwrap_or_else(|_| "-".to_owned())
 }
 
-/// Gives each request its reference and a span that carries it. Only the path is recorded: queries hold codes.
+/// Answers a request that has this reference.
+pub async fn scope<F: Future>(reference: String, answer: F) -> F::Output {
+    REFERENCE.scope(reference, answer).await
+}
+
+/// Gives each request its reference and watches it; its log lines and its trace carry the reference.
 pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let reference = app.random.id();
-    let span = tracing::info_span!(
-        "http",
-        method = %request.method(),
-        path = request.uri().path(),
-        reference = %reference,
-        status = tracing::field::Empty,
-    );
+    let watched = WatchedRequest::begin(&app.metrics, app.config.public_url.origin(), &request, &reference);
     let header = HeaderValue::from_str(&reference).ok();
     let answer = REFERENCE.scope(reference, async move {
         let response = next.run(request).await;
-        tracing::Span::current().record("status", response.status().as_u16());
-        tracing::debug!("answered");
+        tracing::debug!(status = response.status().as_u16(), "answered");
         response
     });
-    let mut response = answer.instrument(span).await;
+    let mut response = answer.instrument(watched.span()).await;
+    watched.end(&response);
     if let Some(header) = header {
         response.headers_mut().insert("x-reference-id", header);
     }

@@ -40,6 +40,17 @@ pub enum LoginProblem {
 }
 
 impl LoginProblem {
+    /// The problem in one word, for whoever watches the server.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::WrongCredentials => "wrong_credentials",
+            Self::TooManyTries { .. } => "too_many_tries",
+            Self::AccountDisabled => "account_disabled",
+            Self::SessionEnded => "session_ended",
+        }
+    }
+
     /// The sentence for the person.
     #[must_use]
     pub fn words(self) -> String {

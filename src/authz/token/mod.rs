@@ -24,6 +24,7 @@ use crate::oauth::error::{Error, invalid_request, unsupported_grant_type};
 use crate::oauth::scope::RESOURCE_SCOPES;
 use crate::oauth::{ClientId, Scopes};
 use crate::storage::grants::Grant;
+use crate::telemetry;
 use crate::web::address::ClientAddress;
 use crate::web::params::Params;
 
@@ -91,11 +92,20 @@ async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Iss
         scope: params.get("scope")?,
     };
     // 4. Run the grant type's machine.
-    match grant_type {
-        "authorization_code" => engine::redeem_code(app, &presented).await,
-        "refresh_token" => engine::rotate(app, &presented).await,
-        _ => Err(unsupported_grant_type("grant_type must be authorization_code or refresh_token")),
+    let (known, issued) = match grant_type {
+        "authorization_code" => ("authorization_code", engine::redeem_code(app, &presented).await),
+        "refresh_token" => ("refresh_token", engine::rotate(app, &presented).await),
+        _ => {
+            let refusal = unsupported_grant_type("grant_type must be authorization_code or refresh_token");
+            ("other", Err(refusal))
+        }
+    };
+    telemetry::note("oauth.grant_type", known);
+    if issued.is_ok() {
+        app.metrics.tokens_issued(known);
+        telemetry::note("mandate.outcome", "issued");
     }
+    issued
 }
 
 /// Makes the answer: a signed access token (RFC 9068) beside its refresh token.

@@ -100,6 +100,7 @@ impl<'a> RefreshRotation<'a> {
         let head = match rotation {
             Rotation::Rotated(head) => head,
             Rotation::SameSuccessor(head) => {
+                self.app.metrics.refresh_forgiven();
                 tracing::info!(grant.id = %grant.grant_id, "a refresh token came again and got its successor");
                 head
             }
@@ -160,6 +161,7 @@ impl<'a> RefreshRotation<'a> {
         grants::revoke(&mut tx, &grant.grant_id, "a rotated refresh token was used again", now).await?;
         audit::record(&mut tx, now, &event);
         self.app.commit_ending(tx, &[grant.key()]).await?;
+        self.app.metrics.refresh_reused();
         Ok(invalid_grant("the refresh token was used before; the grant is revoked").detail(detail))
     }
 }

@@ -1,13 +1,14 @@
 //! Perishable state in process: the default for one machine.
 //!
-//! One mutex around four shelves: every operation is a few map steps without waiting, so a lock held for them
+//! One mutex around five shelves: every operation is a few map steps without waiting, so a lock held for them
 //! costs less than any sharing scheme. Each shelf is bounded on its own, so that a flood of one kind never pushes
-//! another out. Values, meters and claims make room by dropping what would expire soonest; what must be seen once is
+//! another out. Values, meters, places and claims make room by dropping what would expire soonest; what must be seen once is
 //! never dropped early, because that would let it be replayed: that shelf, when full, refuses instead.
 
 mod gcra;
 mod shelf;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,8 @@ use super::admission::{
     Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, GrantKey, Limit, RESULT_REMEMBERED, Record, Settled,
     Standing,
 };
-use super::{Ephemeral, EphemeralError, Key, Meter, Quota, Rate, Result};
+use super::bus::{Bus, Heard, Listener, Notice};
+use super::{Ephemeral, EphemeralError, Key, Meter, Place, Quota, Rate, Result};
 use crate::clock::{Clock, Timestamp};
 use crate::oauth::secret::SecretHash;
 use gcra::{end_of, judge, micros, standing};
@@ -33,12 +35,14 @@ const VALUE_BYTES: usize = 64 * 1024 * 1024;
 pub struct Memory {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    bus: Bus,
 }
 
 struct State {
     values: Shelf<String>,
     seen: Shelf<()>,
     claims: Shelf<Record>,
+    places: Shelf<BTreeMap<String, Timestamp>>,
     // GCRA: the theoretical arrival time of the next event, in unix microseconds.
     arrivals: Shelf<i64>,
 }
@@ -55,9 +59,10 @@ impl Memory {
             values: Shelf::new(entries, VALUE_BYTES),
             seen: Shelf::new(entries, usize::MAX),
             claims: Shelf::new(entries, VALUE_BYTES),
+            places: Shelf::new(entries, VALUE_BYTES),
             arrivals: Shelf::new(entries, usize::MAX),
         };
-        Self { clock, state: Mutex::new(state) }
+        Self { clock, state: Mutex::new(state), bus: Bus::default() }
     }
 
     // A panic while the lock was held cannot leave a shelf half changed in a way that matters here.
@@ -107,6 +112,28 @@ impl State {
         claims.make_room(size);
         claims.insert(name, Record::Held(key.attempt.to_owned()), now.plus(CLAIM_HELD), size);
         Claim::Run
+    }
+}
+
+impl State {
+    /// Who holds a place, changed by `change`; kept for as long as somebody does.
+    fn change_place<T>(
+        &mut self,
+        place: Place<'_>,
+        now: Timestamp,
+        change: impl FnOnce(&mut BTreeMap<String, Timestamp>) -> T,
+    ) -> T {
+        let (name, places) = (place.to_string(), &mut self.places);
+        places.sweep(now);
+        let mut holders = places.remove(&name).map(|(holders, _)| holders).unwrap_or_default();
+        holders.retain(|_, until| *until > now);
+        let done = change(&mut holders);
+        if let Some(until) = holders.values().max().copied() {
+            let size = name.len() + holders.keys().map(String::len).sum::<usize>();
+            places.make_room(size);
+            places.insert(name, holders, until, size);
+        }
+        done
     }
 }
 
@@ -261,6 +288,37 @@ impl Ephemeral for Memory {
 
     async fn unmark_grant(&self, _: &GrantKey, _: &str) -> Result<()> {
         Ok(())
+    }
+
+    async fn hold(&self, place: Place<'_>, holder: &str, most: usize, lifetime: Duration) -> Result<bool> {
+        let now = self.clock.now();
+        Ok(self.lock().change_place(place, now, |holders| {
+            let has_room = holders.contains_key(holder) || holders.len() < most;
+            if has_room {
+                holders.insert(holder.to_owned(), now.plus(lifetime));
+            }
+            has_room
+        }))
+    }
+
+    async fn leave(&self, place: Place<'_>, holder: &str) -> Result<()> {
+        let now = self.clock.now();
+        self.lock().change_place(place, now, |holders| holders.remove(holder));
+        Ok(())
+    }
+
+    async fn holders(&self, place: Place<'_>) -> Result<Vec<String>> {
+        let now = self.clock.now();
+        Ok(self.lock().change_place(place, now, |holders| holders.keys().cloned().collect()))
+    }
+
+    async fn publish(&self, notice: &Notice) -> Result<()> {
+        self.bus.tell(Heard::Notice(notice.clone()));
+        Ok(())
+    }
+
+    fn listen(&self) -> Listener {
+        self.bus.listen()
     }
 
     async fn ping(&self) -> Result<()> {

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation};
+use ::redis::{Arg, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::RedisUrl;
 use super::connection::Connection;
 use crate::ephemeral::{EphemeralError, Result};
+use crate::telemetry::StoreWatch;
 
 /// How long an operation may take.
 const ANSWER_WITHIN: Duration = Duration::from_millis(900);
@@ -26,7 +27,7 @@ const DEAD_AFTER: u32 = 3;
 
 /// A line; clones share it.
 #[derive(Clone)]
-pub(super) struct Line(Arc<Inner>);
+pub(super) struct Line(Arc<Inner>, StoreWatch);
 
 struct Inner {
     url: RedisUrl,
@@ -40,26 +41,38 @@ struct Inner {
 impl Line {
     /// Connects. At most `room` operations are under way at once.
     pub(super) async fn open(url: &RedisUrl, room: usize) -> Result<Self> {
-        Ok(Self(Arc::new(Inner {
-            url: url.clone(),
-            connection: RwLock::new(connect(url).await?),
-            room: Semaphore::new(room),
-            unanswered: AtomicU32::new(0),
-            is_reopening: AtomicBool::new(false),
-            tasks: TaskTracker::new(),
-        })))
+        Ok(Self(
+            Arc::new(Inner {
+                url: url.clone(),
+                connection: RwLock::new(connect(url).await?),
+                room: Semaphore::new(room),
+                unanswered: AtomicU32::new(0),
+                is_reopening: AtomicBool::new(false),
+                tasks: TaskTracker::new(),
+            }),
+            StoreWatch::default(),
+        ))
+    }
+
+    /// The same line, watched from now on.
+    pub(super) fn watched(self, watch: StoreWatch) -> Self {
+        Self(self.0, watch)
     }
 
     /// Sends a command.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
         let mut connection = self.connection();
-        self.within(command.query_async(&mut connection)).await
+        let name = match command.args_iter().next() {
+            Some(Arg::Simple(name)) => name,
+            _ => b"",
+        };
+        self.1.command(name, self.within(command.query_async(&mut connection))).await
     }
 
     /// Runs a script; loads it where it is not known yet.
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
         let mut connection = self.connection();
-        self.within(script.invoke_async(&mut connection)).await
+        self.1.command(b"EVALSHA", self.within(script.invoke_async(&mut connection))).await
     }
 
     async fn within<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Result<T> {

@@ -11,6 +11,7 @@ mod line;
 #[cfg(test)]
 mod tests;
 mod url;
+mod wire;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -23,10 +24,13 @@ use super::admission::{
     Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, END_MARKED, GRANT_REMEMBERED, GrantKey, Limit,
     READ_WITHIN, RESULT_REMEMBERED, Settled, Standing,
 };
-use super::{Ephemeral, EphemeralError, Key, Meter, Quota, Rate, Result};
+use super::bus::{Listener, Notice};
+use super::{Ephemeral, EphemeralError, Key, Meter, Place, Quota, Rate, Result};
 use crate::oauth::secret::SecretHash;
+use crate::telemetry::{Metrics, StoreWatch};
 use line::Line;
 pub use url::RedisUrl;
+use wire::Wire;
 
 /// What the mark of an ended grant begins with. What is remembered of a living one is JSON and never this.
 const ENDED: &str = "ended:";
@@ -38,20 +42,31 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("clai
 static STANDINGS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("standings.lua")));
 static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle.lua")));
 static UNMARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unmark.lua")));
+static HOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hold.lua")));
+static HOLDERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("holders.lua")));
 static QUOTA: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("quota.lua")));
 
 /// The shared store.
 pub struct Redis {
     url: RedisUrl,
     line: Line,
+    wire: Wire,
 }
 
 impl Redis {
     /// Connects. At most `room` operations are under way at once; the next one fails.
     pub async fn open(url: &RedisUrl, room: usize) -> Result<Self> {
-        let redis = Self { url: url.clone(), line: Line::open(url, room).await? };
+        let line = Line::open(url, room).await?;
+        let redis = Self { url: url.clone(), wire: Wire::open(url, line.clone()), line };
         redis.ping().await?;
         Ok(redis)
+    }
+
+    /// The same store, watched from now on.
+    #[must_use]
+    pub fn watched(self, metrics: &Metrics) -> Self {
+        let watch = StoreWatch::new(metrics, "redis", "redis");
+        Self { line: self.line.watched(watch), ..self }
     }
 
     fn key(&self, key: &Key<'_>) -> String {
@@ -60,6 +75,10 @@ impl Redis {
 
     fn meter(&self, meter: &Meter<'_>) -> String {
         format!("{}:rate:{meter}", self.url.prefix())
+    }
+
+    fn place(&self, place: Place<'_>) -> String {
+        format!("{}:{place}", self.url.prefix())
     }
 
     /// A key of a call: the user is its hash tag. Ids of users hold no braces.
@@ -248,6 +267,28 @@ impl Ephemeral for Redis {
         let mut script = UNMARK.key(self.grant(grant));
         script.arg(format!("{ENDED}{mark}"));
         self.line.run::<i64>(&script).await.map(|_| ())
+    }
+
+    async fn hold(&self, place: Place<'_>, holder: &str, most: usize, lifetime: Duration) -> Result<bool> {
+        let mut script = HOLD.key(self.place(place));
+        script.arg(holder).arg(most).arg(millis(lifetime));
+        self.line.run::<bool>(&script).await
+    }
+
+    async fn leave(&self, place: Place<'_>, holder: &str) -> Result<()> {
+        self.line.ask(cmd("ZREM").arg(self.place(place)).arg(holder)).await
+    }
+
+    async fn holders(&self, place: Place<'_>) -> Result<Vec<String>> {
+        self.line.run(&HOLDERS.key(self.place(place))).await
+    }
+
+    async fn publish(&self, notice: &Notice) -> Result<()> {
+        self.wire.publish(notice).await
+    }
+
+    fn listen(&self) -> Listener {
+        self.wire.listen()
     }
 
     async fn ping(&self) -> Result<()> {

@@ -29,6 +29,7 @@ impl fmt::Display for Problems {
 /// Arguments that are being parsed. Null counts as left out.
 #[derive(Debug)]
 pub(in crate::mcp) struct Arguments {
+    of: &'static str,
     given: JsonObject,
     known: Vec<&'static str>,
     problems: Vec<String>,
@@ -37,7 +38,14 @@ pub(in crate::mcp) struct Arguments {
 impl Arguments {
     /// The arguments of a call.
     pub(in crate::mcp) fn new(given: Option<JsonObject>) -> Self {
-        Self { given: given.unwrap_or_default(), known: Vec::new(), problems: Vec::new() }
+        Self { of: "tool", given: given.unwrap_or_default(), known: Vec::new(), problems: Vec::new() }
+    }
+
+    /// The arguments of a prompt, which people type into forms: what they left blank, they left out.
+    pub(in crate::mcp) fn of_prompt(given: Option<JsonObject>) -> Self {
+        let mut given = given.unwrap_or_default();
+        given.retain(|_, value| value.as_str().is_none_or(|text| !text.trim().is_empty()));
+        Self { of: "prompt", given, known: Vec::new(), problems: Vec::new() }
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -50,7 +58,7 @@ impl Arguments {
     }
 
     /// A text that may be left out.
-    pub(super) fn text<T>(
+    pub(in crate::mcp) fn text<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Flaw>,
@@ -63,7 +71,7 @@ impl Arguments {
     }
 
     /// A text that must be there.
-    pub(super) fn required<T>(
+    pub(in crate::mcp) fn required<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Flaw>,
@@ -77,7 +85,7 @@ impl Arguments {
     }
 
     /// One of several words, which may be left out.
-    pub(super) fn choice<T: Copy>(
+    pub(in crate::mcp) fn choice<T: Copy>(
         &mut self,
         name: &'static str,
         all: &[T],
@@ -93,7 +101,7 @@ impl Arguments {
     }
 
     /// A whole number, which may be left out. As in JSON Schema, `10.0` is one.
-    pub(super) fn integer(&mut self, name: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(in crate::mcp) fn integer(&mut self, name: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
         let given = self.take(name)?;
         let number = given.as_u64().and_then(|number| u32::try_from(number).ok()).or_else(|| {
             let number = given.as_f64()?;
@@ -103,6 +111,18 @@ impl Arguments {
         if number.is_none() {
             let (least, most) = (range.start(), range.end());
             self.problem(name, format_args!("must be a whole number from {least} to {most}"));
+        }
+        number
+    }
+
+    /// A whole number that is written as a text, which may be left out.
+    pub(in crate::mcp) fn number(&mut self, name: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
+        let given = self.take(name)?;
+        let number = given.as_str().and_then(|text| text.trim().parse().ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let (least, most) = (range.start(), range.end());
+            self.problem(name, format_args!("must be a whole number from {least} to {most}, as a string"));
         }
         number
     }
@@ -124,12 +144,12 @@ impl Arguments {
     }
 
     /// What was parsed, if nothing was wrong and nothing is left over.
-    pub(super) fn finish<T>(mut self, parsed: Option<T>) -> Result<T, Problems> {
-        let takes = self.known.join(", ");
+    pub(in crate::mcp) fn finish<T>(mut self, parsed: Option<T>) -> Result<T, Problems> {
+        let (of, takes) = (self.of, self.known.join(", "));
         let unknown: Vec<String> = self.given.keys().take(NAMED).cloned().collect();
         for name in unknown {
             let name: String = name.chars().filter(|c| !c.is_control()).take(REPEATED).collect();
-            self.problem(&name, format_args!("is no argument of this tool, which takes {takes}"));
+            self.problem(&name, format_args!("is no argument of this {of}, which takes {takes}"));
         }
         match parsed {
             Some(parsed) if self.problems.is_empty() => Ok(parsed),
@@ -138,7 +158,7 @@ impl Arguments {
     }
 
     /// Names a problem that only the caller's own rules can see.
-    pub(super) fn refuse(&mut self, name: &'static str, rule: &'static str) {
+    pub(in crate::mcp) fn refuse(&mut self, name: &'static str, rule: &'static str) {
         self.problem(name, rule);
     }
 }
@@ -194,6 +214,24 @@ mod tests {
             assert_eq!(arguments.integer("limit", 1..=50), expected, "{value}");
             assert_eq!(arguments.finish(Some(())).is_ok(), expected.is_some() || value.is_null(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_form_gives_texts_and_what_is_blank_is_left_out() {
+        let mut arguments = Arguments::of_prompt(
+            json!({ "id": " ", "limit": "7", "most": "51", "count": 7, "other": "x" }).as_object().cloned(),
+        );
+        assert_eq!(arguments.text("id", |text| Title::parse(text)), None);
+        assert_eq!(arguments.number("limit", 1..=50), Some(7));
+        assert_eq!(arguments.number("most", 1..=50), None);
+        assert_eq!(arguments.number("count", 1..=50), None);
+        let problems = arguments.finish(Some(())).unwrap_err().to_string();
+        assert_eq!(
+            problems,
+            "- most: must be a whole number from 1 to 50, as a string\n\
+             - count: must be a whole number from 1 to 50, as a string\n\
+             - other: is no argument of this prompt, which takes id, limit, most, count"
+        );
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Deed for AddComment {
         }
         let structured = json!({
             "id": self.id.to_string(),
-            "comment_id": view::comment_id(commented.number),
+            "comment_id": commented.id.to_string(),
             "status": commented.status.as_str(),
             "created_at": scene.now.rfc3339(),
         });

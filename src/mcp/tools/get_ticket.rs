@@ -2,66 +2,64 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
 
-use super::view::{self, COMMENTS, LISTED_COMMENT};
-use super::{Answer, Arguments, Outcome, Run, Tool, object, ticket_id_schema, with};
+use super::page::{self, Page, Which};
+use super::{Answer, Arguments, Outcome, Problems, Run, Tool};
 use crate::app::App;
 use crate::mcp::principal::Principal;
 use crate::oauth::scope::TICKETS_READ;
 use crate::storage::StorageError;
-use crate::tickets::{Sight, TicketId, store};
+use crate::tickets::{CommentId, Sight, TicketId, store};
 
 /// The tool.
 pub(super) static TOOL: Tool = Tool {
     name: "get_ticket",
     title: "Read a ticket",
-    description: "Returns one ticket in full with its last 50 comments, each cut to 2000 characters. The \
-                  resource ticket://{id} has the comments in full.",
+    description: "Returns one ticket in full with its last comments, at most 50 and each cut to 2000 characters. \
+                  comments_before reads earlier comments, comment reads a long one in full.",
     scopes: &[TICKETS_READ],
-    input,
-    output,
+    input: page::input,
+    output: Page::schema,
     run: Run::Read(run),
 };
 
-fn input() -> Value {
-    object(&json!({ "id": ticket_id_schema("The ticket's id, such as T-42.") }), &["id"])
-}
-
-fn output() -> Value {
-    let comments = json!({
-        "comment_count": { "type": "integer", "minimum": 0, "description": "All of them." },
-        "comments": {
-            "type": "array",
-            "maxItems": COMMENTS,
-            "items": view::comment_schema(),
-            "description": "The last ones, oldest first.",
-        },
-    });
-    let properties = with(view::ticket_properties("The whole body."), comments);
-    let mut required = view::TICKET_MEMBERS.to_vec();
-    required.extend(["comment_count", "comments"]);
-    object(&properties, &required)
+fn parse(mut arguments: Arguments) -> Result<(TicketId, Which), Problems> {
+    let id = arguments.required("id", TicketId::parse);
+    let before = arguments.text("comments_before", CommentId::parse);
+    let comment = arguments.text("comment", CommentId::parse);
+    let which = match (before, comment) {
+        (Some(_), Some(_)) => {
+            arguments.refuse("comment", "must be left out where comments_before is given");
+            None
+        }
+        (Some(before), None) => Some(Which::Before(before)),
+        (None, Some(comment)) => Some(Which::Only(comment)),
+        (None, None) => Some(Which::Last),
+    };
+    arguments.finish(id.zip(which))
 }
 
 fn run<'a>(
     app: &'a App,
     principal: &'a Principal,
-    mut arguments: Arguments,
+    arguments: Arguments,
 ) -> BoxFuture<'a, Result<Outcome, StorageError>> {
     async move {
-        let id = arguments.required("id", TicketId::parse);
-        let id = match arguments.finish(id) {
-            Ok(id) => id,
+        let (id, which) = match parse(arguments) {
+            Ok(wanted) => wanted,
             Err(problems) => return Ok(Outcome::Problems(problems)),
         };
         let sight = Sight::of(principal.role, &principal.user_id);
         let Some(ticket) = store::find(&app.store, &sight, id).await? else { return Ok(not_found(id)) };
-        let (count, comments) = store::list_comments(&app.store, &ticket, LISTED_COMMENT, COMMENTS).await?;
-        Ok(Outcome::Answer(Answer {
-            structured: view::ticket_with_comments(&ticket, count, &comments),
-            text: view::page(&ticket, count, &comments),
-        }))
+        let page = Page::read(&app.store, ticket, which).await?;
+        if let Which::Only(comment) = which
+            && !page.shows(comment)
+        {
+            return Ok(Outcome::Unable(format!(
+                "{id} has no comment {comment}. Leave it out to read the last ones."
+            )));
+        }
+        Ok(Outcome::Answer(Answer { structured: page.data(), text: page.text() }))
     }
     .boxed()
 }

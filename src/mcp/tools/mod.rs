@@ -5,6 +5,7 @@ mod close_ticket;
 mod comment_ticket;
 mod create_ticket;
 mod get_ticket;
+pub(super) mod page;
 mod search_tickets;
 pub(super) mod view;
 
@@ -13,6 +14,7 @@ use futures::future::BoxFuture;
 use rmcp::model::{JsonObject, ToolAnnotations};
 use serde_json::{Value, json};
 
+use super::context::scopes_meta;
 use super::principal::Principal;
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -76,6 +78,13 @@ pub(super) struct Answer {
     pub(super) structured: Value,
     /// For the model.
     pub(super) text: String,
+}
+
+impl Answer {
+    /// The id of the ticket that it is about.
+    pub(super) fn ticket(&self) -> Option<String> {
+        self.structured.get("id").and_then(Value::as_str).map(str::to_owned)
+    }
 }
 
 /// An effect with its arguments, ready to be done.
@@ -144,6 +153,7 @@ impl Tool {
             .with_title(self.title)
             .with_raw_output_schema(members((self.output)()).into())
             .with_annotations(annotations)
+            .with_meta(scopes_meta(self.scopes))
     }
 }
 

@@ -57,9 +57,12 @@ fn input() -> Value {
 }
 
 fn output() -> Value {
+    let resolution = json!({
+        "resolution": { "type": ["string", "null"], "description": "The first 200 characters, once it is closed." },
+    });
     let listed = json!({
         "type": "object",
-        "properties": view::ticket_properties("The first 300 characters."),
+        "properties": with(view::ticket_properties("The first 300 characters."), resolution),
         "required": view::TICKET_MEMBERS,
         "additionalProperties": false,
     });
@@ -118,7 +121,7 @@ fn run<'a>(
         };
         let page = search(&app.store, asked).await?;
         let next_cursor = page.next.map(|position| position.cursor(&wanted.query, wanted.status));
-        let tickets: Vec<Value> = page.tickets.iter().map(view::ticket).collect();
+        let tickets: Vec<Value> = page.tickets.iter().map(view::listed).collect();
         let mut lines: Vec<String> = page.tickets.iter().map(view::line).collect();
         if lines.is_empty() {
             lines.push("No tickets found. Every word must occur: try fewer or other words.".to_owned());

@@ -7,10 +7,8 @@ use crate::tickets::{Comment, Excerpt, Priority, Status, Ticket};
 
 /// How many characters of a body stand in a list.
 pub(in crate::mcp) const LISTED_BODY: usize = 300;
-/// How many comments come with a ticket: the last ones.
-pub(in crate::mcp) const COMMENTS: u32 = 50;
-/// How many characters of a comment come with a ticket from `get_ticket`. The resource has them in full.
-pub(in crate::mcp) const LISTED_COMMENT: usize = 2_000;
+/// How many characters of a resolution stand in a list.
+const LISTED_RESOLUTION: usize = 200;
 
 /// A ticket as data.
 pub(in crate::mcp) fn ticket(ticket: &Ticket) -> Value {
@@ -29,31 +27,24 @@ pub(in crate::mcp) fn ticket(ticket: &Ticket) -> Value {
     })
 }
 
-/// A ticket with its comments as data.
-pub(in crate::mcp) fn ticket_with_comments(found: &Ticket, count: u64, comments: &[Comment]) -> Value {
-    let mut value = ticket(found);
-    let comments: Vec<Value> = comments
-        .iter()
-        .map(|comment| {
-            json!({
-                "id": comment_id(comment.number),
-                "author": comment.author,
-                "body": comment.body.text,
-                "body_truncated": comment.body.is_cut,
-                "created_at": comment.created_at.rfc3339(),
-            })
-        })
-        .collect();
-    if let Value::Object(members) = &mut value {
-        members.insert("comment_count".into(), json!(count));
-        members.insert("comments".into(), json!(comments));
-    }
-    value
+/// A ticket in a list as data: long resolutions are cut.
+pub(super) fn listed(found: &Ticket) -> Value {
+    let resolution = found.resolution.as_ref().map(|text| match text.char_indices().nth(LISTED_RESOLUTION) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.clone(),
+    });
+    super::with(ticket(found), json!({ "resolution": resolution }))
 }
 
-/// A comment's id.
-pub(super) fn comment_id(number: i64) -> String {
-    format!("C-{number}")
+/// A comment as data.
+pub(super) fn comment(comment: &Comment) -> Value {
+    json!({
+        "id": comment.id.to_string(),
+        "author": comment.author,
+        "body": comment.body.text,
+        "body_truncated": comment.body.is_cut,
+        "created_at": comment.created_at.rfc3339(),
+    })
 }
 
 /// The properties of [`ticket`].
@@ -88,22 +79,6 @@ pub(super) const TICKET_MEMBERS: [&str; 11] = [
     "closed_at",
 ];
 
-/// The schema of a comment.
-pub(super) fn comment_schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "id": { "type": "string" },
-            "author": { "type": "string", "description": "The username of whoever wrote it." },
-            "body": { "type": "string", "description": format!("At most {LISTED_COMMENT} characters.") },
-            "body_truncated": { "type": "boolean", "description": "Whether the text goes on." },
-            "created_at": time_schema(),
-        },
-        "required": ["id", "author", "body", "body_truncated", "created_at"],
-        "additionalProperties": false,
-    })
-}
-
 /// The schema of a status.
 pub(super) fn status_schema() -> Value {
     let names: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
@@ -134,23 +109,12 @@ pub(super) fn line(ticket: &Ticket) -> String {
     )
 }
 
-/// A ticket and its comments, to be read.
-pub(super) fn page(ticket: &Ticket, count: u64, comments: &[Comment]) -> String {
-    let mut parts = vec![line(ticket), cut(&ticket.body)];
-    parts.extend(ticket.resolution.iter().map(|resolution| format!("Resolution: {resolution}")));
-    let left_out = count.saturating_sub(u64::try_from(comments.len()).unwrap_or(u64::MAX));
-    if left_out > 0 {
-        parts.push(format!("({left_out} earlier comments are left out.)"));
-    }
-    let comment = |one: &Comment| format!("{}, {}:\n{}", one.author, day(one.created_at), cut(&one.body));
-    parts.extend(comments.iter().map(comment));
-    parts.join("\n\n")
-}
-
-fn cut(excerpt: &Excerpt) -> String {
+/// A text that may be cut, to be read.
+pub(super) fn cut(excerpt: &Excerpt) -> String {
     if excerpt.is_cut { format!("{}…", excerpt.text) } else { excerpt.text.clone() }
 }
 
-fn day(moment: Timestamp) -> String {
+/// The day of a moment.
+pub(super) fn day(moment: Timestamp) -> String {
     moment.rfc3339().chars().take(10).collect()
 }

@@ -1,0 +1,88 @@
+//! `mandate stdio`.
+
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, demo};
+use crate::app::App;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::mcp::stdio::{self, LocalGrant};
+use crate::oauth::Scopes;
+use crate::oauth::scope::{self, TICKETS_READ, TICKETS_WRITE};
+use crate::random::Random;
+use crate::{mcp, telemetry};
+
+/// Serve the MCP tools over standard input and output, on behalf of one user.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mandate stdio --user alice --write")]
+pub(super) struct Stdio {
+    /// On whose behalf. There is no sign-in: whoever may read the database may act for anybody in it.
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// A scope to allow; repeat it for several. Without any: tickets:read.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// Allow reading and writing: tickets:read and tickets:write.
+    #[arg(long, conflicts_with = "scopes")]
+    write: bool,
+    /// Fill an empty database with two users and 200 tickets to play with.
+    #[arg(long)]
+    demo: bool,
+}
+
+pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> {
+    telemetry::init(&config.log)?;
+    mcp::check(&config.mcp)?;
+    let scopes = scopes(command, config.mcp.writes)?;
+    let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await?);
+    if command.demo {
+        demo::prepare(&app).await?;
+    }
+    app.tasks.spawn(stop_on_signal(app.clone())?);
+    let grant = LocalGrant::begin(app.clone(), &command.user, scopes).await;
+    let grant = Arc::new(grant.map_err(|error| Failure::Said(error.to_string()))?);
+    tracing::info!(user = command.user, "serving on standard input and output");
+    let (input, output) = rmcp::transport::stdio_pipes();
+    stdio::serve(&app, grant.clone(), input, output).await;
+    let ended = grant.end().await;
+    app.tasks.close();
+    app.tasks.wait().await;
+    app.store.close().await;
+    tracing::info!("stopped");
+    Ok(ended?)
+}
+
+fn scopes(command: &Stdio, writes: bool) -> Result<Scopes, Failure> {
+    let wanted = match command.scopes.as_slice() {
+        [] if command.write => Scopes::of([TICKETS_READ, TICKETS_WRITE]),
+        [] => Scopes::of([TICKETS_READ]),
+        some => Scopes::of(some.iter().map(String::as_str)),
+    };
+    let known = scope::offered(writes);
+    let unknown = wanted.difference(&known);
+    if unknown.is_empty() {
+        return Ok(wanted);
+    }
+    Err(Failure::Said(if writes || !unknown.contains(TICKETS_WRITE) {
+        format!("--scope: there is no scope {unknown}; write one of {known}")
+    } else {
+        "--scope: the tools that write are switched off (mcp.writes), so there is no tickets:write".to_owned()
+    }))
+}
+
+fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let hear =
+        |kind| signal(kind).map_err(|error| Failure::Said(format!("signals cannot be heard: {error}")));
+    let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = app.stopping.cancelled() => {}
+        }
+        app.stopping.cancel();
+    })
+}

@@ -1,0 +1,85 @@
+//! What whoever watches the server is told of an MCP message: who was refused, which tool, and what came of it.
+
+use rmcp::model::ProtocolVersion;
+use url::Url;
+
+use super::message::Message;
+use super::operation::Operation;
+use super::permit::Permit;
+use super::principal::Verified;
+use super::refusal::Refusal;
+use super::server;
+use super::tools::Outcome;
+use crate::app::App;
+use crate::oauth::ClientId;
+use crate::oauth::client::ClientKind;
+use crate::telemetry;
+use crate::telemetry::metrics::{ClientName, Credential};
+
+/// Begins to watch a message.
+pub(super) fn begin(app: &App, message: &Message, operation: Operation) -> telemetry::Operation {
+    let named = message.version().and_then(|version| version.as_str());
+    let version = server::VERSIONS.iter().map(ProtocolVersion::as_str).find(|known| Some(*known) == named);
+    let asked = telemetry::Asked {
+        method: &message.method,
+        target: operation.tool(),
+        params: &message.params,
+        id: message.id.as_ref(),
+        version,
+    };
+    telemetry::Operation::begin(&app.metrics, asked)
+}
+
+/// Tells that a message was refused.
+pub(super) async fn refused(app: &App, token: &Verified, watched: &telemetry::Operation, refusal: &Refusal) {
+    watched.fail(refusal.kind());
+    match refusal {
+        Refusal::Limited { name, .. } => {
+            app.metrics.rate_limited(client_name(app, &token.client_id).await.as_name(), name);
+        }
+        Refusal::Challenge(_) => app.metrics.authentication_failed(Credential::AccessToken, "grant_ended"),
+        _ => {}
+    }
+}
+
+/// Tells what came of a tool.
+pub(super) fn outcome(permit: &Permit, outcome: &Outcome) {
+    match outcome {
+        Outcome::Answer(_) => {}
+        Outcome::Problems(_) => permit.watched().refuse_arguments(),
+        Outcome::Unable(_) => permit.watched().fail_as_result("unable"),
+    }
+}
+
+enum Known {
+    Registered(String),
+    Host(String),
+    Dynamic,
+    Unknown,
+}
+
+impl Known {
+    fn as_name(&self) -> ClientName<'_> {
+        match self {
+            Self::Registered(id) => ClientName::Registered(id),
+            Self::Host(host) => ClientName::Document(host),
+            Self::Dynamic => ClientName::Dynamic,
+            Self::Unknown => ClientName::Unknown,
+        }
+    }
+}
+
+/// Who is over a limit. What cannot be found out right now is not worth a failure.
+async fn client_name(app: &App, client_id: &ClientId) -> Known {
+    if let Some(host) = Url::parse(client_id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned))
+    {
+        return Known::Host(host);
+    }
+    match app.store.find_client(client_id).await {
+        Ok(Some(row)) if row.client.kind == ClientKind::Registered => {
+            Known::Registered(client_id.as_str().to_owned())
+        }
+        Ok(Some(_)) => Known::Dynamic,
+        Ok(None) | Err(_) => Known::Unknown,
+    }
+}

@@ -1,0 +1,205 @@
+//! Watching over tickets for one principal: what an open stream tells, and when it has to end.
+//!
+//! The bus says that something changed; whether the principal may know is asked of the database each time, and so
+//! is whether they may still ask at all. Where something may have been missed, whatever is watched counts as changed:
+//! once too often does no harm.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::permit::Permit;
+use super::principal::Principal;
+use crate::app::App;
+use crate::ephemeral::bus::{Heard, Listener, Notice};
+use crate::ephemeral::{Place, Result as Answered};
+use crate::oauth::Error;
+use crate::oauth::scope::TICKETS_READ;
+use crate::storage;
+use crate::telemetry::metrics::OpenStream;
+use crate::tickets::{Sight, TicketId, store};
+
+/// How often an open stream looks whether it may stay: the bus says so sooner, unless it is broken.
+const LOOKS_EVERY: Duration = Duration::from_secs(10);
+/// How long an open stream has its place without keeping it.
+const PLACE_HELD: Duration = Duration::from_secs(45);
+/// How long to wait for a database that is away.
+const DATABASE_AWAY: Duration = Duration::from_secs(1);
+/// How many tickets one stream watches.
+pub(super) const MOST_WATCHED: usize = 100;
+
+/// What is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// A ticket changed that the principal may see.
+    Changed(TicketId),
+    /// What this session is subscribed to may have changed.
+    Resubscribed,
+    /// It is over: the token expired, or the grant ended.
+    Ended,
+}
+
+/// One principal who watches, in one of the places for streams of the grant.
+pub(super) struct Watch {
+    app: Arc<App>,
+    principal: Principal,
+    session: Option<String>,
+    listener: Listener,
+    changed: BTreeSet<TicketId>,
+    place: Held,
+    _open: OpenStream,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+/// Whether a watch could begin.
+pub(super) enum Opening {
+    /// It begins.
+    Open(Box<Watch>),
+    /// Too many streams of the grant are open.
+    Full,
+}
+
+impl Watch {
+    /// Begins to watch, for a session where there is one.
+    pub(super) async fn open(
+        app: &Arc<App>,
+        principal: &Principal,
+        session: Option<String>,
+    ) -> Result<Opening, Error> {
+        let holder = app.random.id();
+        let most = app.config.mcp.streams_per_grant;
+        if !hold(app, principal, &holder, most).await? {
+            return Ok(Opening::Full);
+        }
+        let open = app.metrics.stream_opened(if session.is_some() { "session" } else { "listen" });
+        let place = Held { app: app.clone(), grant_id: principal.grant_id.as_str().to_owned(), holder };
+        Ok(Opening::Open(Box::new(Self {
+            app: app.clone(),
+            principal: principal.clone(),
+            session,
+            listener: app.ephemeral.listen(),
+            changed: BTreeSet::new(),
+            place,
+            _open: open,
+        })))
+    }
+
+    /// What happens next, of what is wanted.
+    pub(super) async fn next(&mut self, wanted: &BTreeSet<TicketId>) -> Seen {
+        loop {
+            if let Some(id) = self.changed.pop_first() {
+                match self.sees(id).await {
+                    Ok(Sees::It) => return Seen::Changed(id),
+                    Ok(Sees::Nothing) => continue,
+                    Ok(Sees::NoMore) => return Seen::Ended,
+                    Err(_) => {
+                        self.changed.insert(id);
+                        tokio::time::sleep(DATABASE_AWAY).await;
+                        continue;
+                    }
+                }
+            }
+            let left = self.principal.expires_at.since(self.app.now());
+            let heard = tokio::time::timeout(LOOKS_EVERY.min(left), self.listener.next()).await;
+            if self.principal.expires_at <= self.app.now() {
+                return Seen::Ended;
+            }
+            match heard {
+                Ok(Heard::Notice(Notice::TicketChanged { id })) => {
+                    self.changed.extend(TicketId::parse(&id).ok().filter(|id| wanted.contains(id)));
+                }
+                Ok(Heard::Notice(Notice::GrantsEnded { grant_ids })) => {
+                    if grant_ids.iter().any(|id| id == self.principal.grant_id.as_str()) {
+                        return Seen::Ended;
+                    }
+                }
+                Ok(Heard::Notice(Notice::Subscribed { session })) => {
+                    if self.session.as_ref() == Some(&session) {
+                        return Seen::Resubscribed;
+                    }
+                }
+                Ok(Heard::Notice(_)) => {}
+                Ok(Heard::Gap) => {
+                    self.changed.extend(wanted);
+                    if self.session.is_some() {
+                        return Seen::Resubscribed;
+                    }
+                }
+                Err(_) => {
+                    if !self.may_stay().await {
+                        return Seen::Ended;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the grant lives and the place is kept. Who cannot be asked has not said no: nothing is told without
+    /// asking again.
+    async fn may_stay(&mut self) -> bool {
+        let most = self.app.config.mcp.streams_per_grant;
+        let place = hold(&self.app, &self.principal, &self.place.holder, most).await;
+        let alive = refresh(&self.app, &mut self.principal).await;
+        !matches!(place, Ok(false)) && !matches!(alive, Ok(false))
+    }
+
+    async fn sees(&mut self, id: TicketId) -> storage::Result<Sees> {
+        if !refresh(&self.app, &mut self.principal).await? {
+            return Ok(Sees::NoMore);
+        }
+        if !self.principal.scopes.contains(TICKETS_READ) {
+            return Ok(Sees::Nothing);
+        }
+        let sight = Sight::of(self.principal.role, &self.principal.user_id);
+        let found = store::find(&self.app.store, &sight, id).await?;
+        Ok(if found.is_some() { Sees::It } else { Sees::Nothing })
+    }
+}
+
+enum Sees {
+    It,
+    Nothing,
+    NoMore,
+}
+
+/// Whether the principal's grant lives; what the user may do is brought up to date.
+pub(super) async fn refresh(app: &App, principal: &mut Principal) -> storage::Result<bool> {
+    let now = app.now();
+    let grant = app.store.find_live_grant(&principal.grant_id, now).await?;
+    let Some(grant) = grant.filter(|grant| grant.user_id == principal.user_id) else { return Ok(false) };
+    principal.role = grant.role;
+    principal.expires_at = grant.expires_at.min(principal.token_ends_at);
+    Ok(principal.expires_at > now)
+}
+
+async fn hold(app: &App, principal: &Principal, holder: &str, most: usize) -> Answered<bool> {
+    app.ephemeral.hold(Place::Streams(principal.grant_id.as_str()), holder, most, PLACE_HELD).await
+}
+
+/// A place among the streams of a grant, given back when it is dropped.
+struct Held {
+    app: Arc<App>,
+    grant_id: String,
+    holder: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let (app, grant_id, holder) =
+            (self.app.clone(), std::mem::take(&mut self.grant_id), std::mem::take(&mut self.holder));
+        self.app.tasks.spawn(async move {
+            // If this fails, the place is free when its time runs out.
+            let _ = app.ephemeral.leave(Place::Streams(&grant_id), &holder).await;
+        });
+    }
+}
+
+/// Whether a grant still lets a call do what it began: for calls that waited for a person.
+pub(super) async fn still_permitted(app: &App, permit: &Permit) -> storage::Result<bool> {
+    refresh(app, &mut permit.principal().clone()).await
+}
