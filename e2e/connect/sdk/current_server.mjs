@@ -1,6 +1,7 @@
 // A server of the SDK's current line: both eras, no sessions, everybody may come in.
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { McpServer, createMcpHandler, fromJsonSchema } from '@modelcontextprotocol/server';
 
@@ -11,8 +12,9 @@ const SCHEMA = {
 };
 
 export class CurrentServer {
-  static async start() {
+  static async start(tls) {
     const server = new CurrentServer();
+    server.tls = tls;
     server.handler = createMcpHandler((context) => {
       const mcp = new McpServer({ name: 'current', version: '1.0.0' });
       const said = (text) => ({ content: [{ type: 'text', text }] });
@@ -25,7 +27,7 @@ export class CurrentServer {
   }
 
   get url() {
-    return `http://localhost:${this.port}/mcp`;
+    return `${this.tls ? 'https' : 'http'}://localhost:${this.port}/mcp`;
   }
 
   /** The headers of every request. */
@@ -33,10 +35,11 @@ export class CurrentServer {
 
   async listen(port) {
     const handle = toNodeHandler(this.handler);
-    this.http = http.createServer((request, response) => {
+    const serve = (request, response) => {
       this.seen.push(request.headers);
       return handle(request, response);
-    });
+    };
+    this.http = this.tls ? https.createServer(this.tls, serve) : http.createServer(serve);
     this.http.listen(port, 'localhost');
     await once(this.http, 'listening');
     this.port = this.http.address().port;

@@ -29,15 +29,15 @@ export class Machine {
   }
 
   /** How a client is told to start the bridge. */
-  command(url) {
+  command(url, options = []) {
     const env = { HOME: this.home, BROWSER: this.browser, PATH: process.env.PATH };
-    return { command: BINARY, args: ['connect', '--token-store', 'file', url], env, stderr: 'inherit' };
+    return { command: BINARY, args: ['connect', '--token-store', 'file', ...options, url], env, stderr: 'inherit' };
   }
 
   /** A client of the SDK's first line, which opens with `initialize`. */
-  async first(url, capabilities = {}) {
+  async first(url, capabilities = {}, options = []) {
     const client = new FirstClient(ABOUT, { capabilities });
-    client.open = () => client.connect(new FirstTransport(this.command(url)));
+    client.open = () => client.connect(new FirstTransport(this.command(url, options)));
     return client;
   }
 

@@ -1,7 +1,8 @@
 // The bridge between the official SDKs' clients, which run it as a program, and their own servers.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
@@ -87,6 +88,22 @@ test('a_server_of_the_typescript_sdk_of_the_stateless_era', async (t) => {
   t.after(() => old.close());
   await old.open();
   assert.equal(text(await call(old, 'where', { region: 'north' })), 'legacy north');
+});
+
+test('a_server_whose_certificate_only_its_own_people_trust', async (t) => {
+  const [key, certificate] = ['key.pem', 'certificate.pem'].map((name) => path.join(machine.home, name));
+  const about = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-addext', 'basicConstraints=CA:FALSE'];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  execFileSync('openssl', ['req', '-x509', ...curve, ...about, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+  const server = await CurrentServer.start({ key: readFileSync(key), cert: readFileSync(certificate) });
+  t.after(() => server.stop());
+  const stranger = await machine.first(server.url);
+  t.after(() => stranger.close());
+  await assert.rejects(stranger.open(), /certificate is not trusted/);
+  const client = await machine.first(server.url, {}, ['--ca-file', certificate]);
+  t.after(() => client.close());
+  await client.open();
+  assert.equal(text(await call(client, 'where', { region: 'north' })), 'legacy north');
 });
 
 test('a_server_of_the_python_sdk_with_sessions', { skip: !PYTHON && 'MANDATE_PYTHON names no Python' }, async (t) => {
