@@ -139,7 +139,7 @@ async fn an_answer_goes_on_where_its_stream_broke() {
     stub.wait_for("GET /mcp", 1).await;
     let progress =
         json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progress": 1 } });
-    let first = [format!("id: a-1\nretry: 10\ndata:\n\n"), event("a-2", &progress)];
+    let first = ["id: a-1\nretry: 10\ndata:\n\n".to_owned(), event("a-2", &progress)];
     stub.next_by("POST /mcp", move |_| events(&first));
     stub.next_by("GET /mcp", |_| events(&["id: a-3\ndata:\n\n".to_owned()]));
     let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "done": true } });

@@ -91,8 +91,9 @@ impl Bridge {
                 let bridge = self.clone();
                 self.requests.spawn(async move {
                     bridge.tell_server(&text, version.as_deref()).await;
-                    drop(held);
                     bridge.open_stream();
+                    bridge.session.stream_known().await;
+                    drop(held);
                 });
             }
             Some(Kind::Notification { version, .. }) => self.send_on(text, version),

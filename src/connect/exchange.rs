@@ -73,6 +73,7 @@ impl Bridge {
             if version.is_none() && mark.has_id() && !is_initialize && !reopened && refusal.is_about_session()
             {
                 self.reopen(&mark, stop).await?;
+                self.session.stream_known().await;
                 reopened = true;
             } else if version.is_some()
                 && refusal.code() == Some(-32020)

@@ -35,6 +35,11 @@ pub(super) enum HttpError {
     /// Somebody far away sends us to this machine.
     #[error("{0} is not asked: a server elsewhere has no business on this machine")]
     Local(String),
+    /// Whoever is there cannot prove to be the server.
+    #[error(
+        "the server's certificate is not trusted ({0}); if it should be, name its authority with --ca-file"
+    )]
+    Untrusted(String),
     /// Nothing was sent.
     #[error("{0}")]
     Unreachable(String),
@@ -174,7 +179,12 @@ impl HttpError {
         if error.is_timeout() {
             "it took too long".clone_into(&mut text);
         }
-        if error.is_connect() { Self::Unreachable(text) } else { Self::Broken(text) }
+        match error.is_connect() {
+            // To wait would not help.
+            true if text.contains("certificate") => Self::Untrusted(text),
+            true => Self::Unreachable(text),
+            false => Self::Broken(text),
+        }
     }
 }
 

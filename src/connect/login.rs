@@ -61,7 +61,9 @@ pub(super) enum LoginError {
 impl From<HttpError> for LoginError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::Insecure(_) | HttpError::Local(_) => Self::Refused(error.to_string()),
+            HttpError::Insecure(_) | HttpError::Local(_) | HttpError::Untrusted(_) => {
+                Self::Refused(error.to_string())
+            }
             other => Self::Away(other.to_string()),
         }
     }

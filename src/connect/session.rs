@@ -2,10 +2,13 @@
 //! open another when the server has lost it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, watch};
 
+/// How long requests wait for it: a server may say nothing at all until it has something to say.
+const STREAM: Duration = Duration::from_secs(1);
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
@@ -51,6 +54,10 @@ pub(super) struct Session {
     /// Held by whoever opens another one.
     pub(super) reopening: tokio::sync::Mutex<()>,
     ready: Arc<RwLock<()>>,
+    /// The generation of the newest session.
+    begun: watch::Sender<u64>,
+    /// The newest generation of which it is known whether the server speaks on a stream of its own.
+    streaming: watch::Sender<u64>,
 }
 
 impl Session {
@@ -68,7 +75,31 @@ impl Session {
                 version: version.and_then(|version| HeaderValue::from_str(version).ok()),
             };
             state.initialize = Some(initialize.to_owned());
+            self.begun.send_replace(state.mark.generation);
         });
+    }
+
+    /// Wakes when another session has begun.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.begun.subscribe()
+    }
+
+    /// The server's own stream in this session is open, or there is none for now.
+    pub(super) fn note_stream(&self, mark: &Mark) {
+        self.streaming
+            .send_if_modified(|newest| std::mem::replace(newest, mark.generation.max(*newest)) != *newest);
+    }
+
+    /// There will be none in any session.
+    pub(super) fn note_no_streams(&self) {
+        self.streaming.send_replace(u64::MAX);
+    }
+
+    /// Waits until it is known. What a server asks before its stream is open, some servers drop.
+    pub(super) async fn stream_known(&self) {
+        let generation = self.mark().generation;
+        let mut streaming = self.streaming.subscribe();
+        let _ = tokio::time::timeout(STREAM, streaming.wait_for(|newest| *newest >= generation)).await;
     }
 
     /// Keeps the notification that follows.

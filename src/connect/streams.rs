@@ -1,6 +1,8 @@
 //! What has no end of its own: the stream of the server's own messages in a session, and subscriptions in the
 //! stateless era. Both are opened again when they break, and never ask a person to sign in: nobody waits for them.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -12,52 +14,86 @@ use super::mcp_headers;
 use super::message::Request;
 use super::patience::Patience;
 use super::receive::{End, Refusal, Waiting, continued, is_stream};
+use super::session::Mark;
+
+/// Whether to open the stream again, and when.
+enum Next {
+    /// After the wait that the server asked for, if it did.
+    Again(Option<Duration>),
+    /// The server has none.
+    Never,
+}
 
 impl Bridge {
     /// The server's own messages in a session (Streamable HTTP, "Listening for Messages from the Server").
     pub(super) async fn stream(&self, stop: &CancellationToken) {
         let mut patience = Patience::endless();
         let mut last_id: Option<String> = None;
-        let mut login = self.login.watch();
+        let mut begun = self.session.watch();
         let mut before = self.session.mark();
         loop {
+            begun.mark_unchanged();
             let mark = self.session.mark();
             if !mark.is(&before) {
                 last_id = None;
             }
-            let mut asked = None;
-            match self.deliver(&Call::get(continued(&mark, last_id.as_deref())), stop).await {
-                Ok(response) if is_stream(&response) => {
-                    let read = self.read(response, &mut Waiting::all(Vec::new()), stop).await;
-                    if let Ok(End::Broken { last_id: id, retry, was_alive }) = read {
-                        last_id = id.or(last_id);
-                        asked = retry;
-                        if was_alive {
-                            patience.renew();
-                        }
-                    }
-                }
-                Ok(response) if response.status().is_server_error() => {}
-                Ok(response) => {
-                    let is_refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
-                    let refusal = Refusal::read(response).await;
-                    if is_refused || !mark.has_id() || !refusal.is_about_session() {
-                        return;
-                    }
-                    // What the server says when nobody asks must not be missed: a new session, and its stream.
-                    let _ = self.reopen(&mark, stop).await;
-                }
-                Err(Trouble::Login(LoginError::Needed)) => {
-                    if !matches!(stop.run_until_cancelled(login.changed()).await, Some(Ok(()))) {
-                        return;
-                    }
-                }
-                Err(_) => {}
-            }
+            let next = tokio::select! {
+                next = self.listen(&mark, &mut last_id, &mut patience, stop) => next,
+                // Another session: its stream is wanted at once.
+                _ = begun.changed() => Next::Again(None),
+            };
             before = mark;
-            if !matches!(self.pause(&mut patience, asked, stop).await, Ok(true)) {
+            let Next::Again(asked) = next else { return self.session.note_no_streams() };
+            self.session.note_stream(&before);
+            let waited = tokio::select! {
+                waited = self.pause(&mut patience, asked, stop) => waited,
+                _ = begun.changed() => Ok(true),
+            };
+            if !matches!(waited, Ok(true)) {
                 return;
             }
+        }
+    }
+
+    /// Opens the stream once and reads it to its end.
+    async fn listen(
+        &self,
+        mark: &Mark,
+        last_id: &mut Option<String>,
+        patience: &mut Patience,
+        stop: &CancellationToken,
+    ) -> Next {
+        let mut login = self.login.watch();
+        match self.deliver(&Call::get(continued(mark, last_id.as_deref())), stop).await {
+            Ok(response) if is_stream(&response) => {
+                self.session.note_stream(mark);
+                let read = self.read(response, &mut Waiting::all(Vec::new()), stop).await;
+                let Ok(End::Broken { last_id: id, retry, was_alive }) = read else {
+                    return Next::Again(None);
+                };
+                *last_id = id.or(last_id.take());
+                if was_alive {
+                    patience.renew();
+                }
+                Next::Again(retry)
+            }
+            Ok(response) if response.status().is_server_error() => Next::Again(None),
+            Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => Next::Never,
+            Ok(response) => {
+                let refusal = Refusal::read(response).await;
+                if !mark.has_id() || !refusal.is_about_session() {
+                    return Next::Never;
+                }
+                // What the server says when nobody asks must not be missed: a new session, and its stream.
+                let _ = self.reopen(mark, stop).await;
+                Next::Again(None)
+            }
+            Err(Trouble::Login(LoginError::Needed)) => {
+                self.session.note_stream(mark);
+                let _ = stop.run_until_cancelled(login.changed()).await;
+                Next::Again(None)
+            }
+            Err(_) => Next::Again(None),
         }
     }
 
