@@ -92,15 +92,12 @@ async fn allow(server: &Server, url: &str, scopes: &[&str]) -> Loaded {
 
 async fn connect(server: &Server, client: Option<Auth>, era: ClientLifecycleMode) -> Result<Running, String> {
     let config = StreamableHttpClientTransportConfig::with_uri(server.at("/mcp"));
-    let connected = match client {
-        Some(client) => {
-            let transport = StreamableHttpClientTransport::with_client(client, config);
-            ().serve_with_lifecycle(transport, era).await
-        }
-        None => {
-            let transport = StreamableHttpClientTransport::with_client(http(), config);
-            ().serve_with_lifecycle(transport, era).await
-        }
+    let connected = if let Some(client) = client {
+        let transport = StreamableHttpClientTransport::with_client(client, config);
+        ().serve_with_lifecycle(transport, era).await
+    } else {
+        let transport = StreamableHttpClientTransport::with_client(http(), config);
+        ().serve_with_lifecycle(transport, era).await
     };
     connected.map_err(|error| error.auth_challenge().unwrap_or_else(|| panic!("{error:?}")).to_owned())
 }
