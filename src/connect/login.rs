@@ -10,30 +10,19 @@ use url::Url;
 
 use super::challenge::Challenge;
 use super::client::Identity;
-use super::dance::{self, Asking};
-use super::device;
-use super::discovery::{Site, discover};
 use super::http::{Http, HttpError};
-use super::patience::Patience;
-use super::record::{Client, Record, Secret};
+use super::record::{Record, Secret};
 use super::stdio::tell;
 use super::store::{Store, StoreError, Wanted};
-use super::token_endpoint::{self, TokenError, Tokens};
+use super::token_endpoint::TokenError;
 use crate::clock::{Clock, Timestamp};
 use crate::oauth::Scopes;
-use crate::oauth::scope::OFFLINE_ACCESS;
 use crate::random::Random;
 
-/// How long before its end a token is replaced; of short-lived ones a tenth of their life.
-const AHEAD: Duration = Duration::from_mins(1);
 /// How long a token endpoint that is away is waited for.
-const AWAY: Duration = Duration::from_secs(30);
-/// After a try to refresh ahead of time that failed: how long the token in hand is used without another.
-const PAUSE: Duration = Duration::from_secs(10);
+pub(super) const AWAY: Duration = Duration::from_secs(30);
 /// How long a sign-in that came to nothing is not asked for again: a model tries a refused call several times.
 const NOT_AGAIN: Duration = Duration::from_mins(1);
-/// How long a replaced token may take to be given back.
-const GIVE_BACK: Duration = Duration::from_secs(5);
 
 /// Why there is no token that would do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -99,24 +88,24 @@ pub struct Manner {
 
 /// What became of the last tries; seen only by whoever has the turn.
 #[derive(Debug, Default)]
-struct Memory {
+pub(super) struct Memory {
     /// A sign-in that came to nothing: for which scopes, when, and why.
     failed: Option<(Scopes, Timestamp, LoginError)>,
     /// Until when not to refresh ahead of time.
-    paused_until: Option<Timestamp>,
+    pub(super) paused_until: Option<Timestamp>,
 }
 
 /// The sign-in at one endpoint.
 #[derive(Debug)]
 pub(super) struct Login {
-    http: Arc<Http>,
-    url: Url,
-    manner: Manner,
-    store: Store,
-    clock: Arc<dyn Clock>,
-    random: Arc<Random>,
+    pub(super) http: Arc<Http>,
+    pub(super) url: Url,
+    pub(super) manner: Manner,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<Random>,
     record: Mutex<Option<Arc<Record>>>,
-    turn: tokio::sync::Mutex<Memory>,
+    pub(super) turn: tokio::sync::Mutex<Memory>,
     changed: watch::Sender<()>,
 }
 
@@ -236,179 +225,26 @@ impl Login {
         self.store.describe()
     }
 
-    fn current(&self) -> Option<Arc<Record>> {
+    pub(super) fn current(&self) -> Option<Arc<Record>> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, record: Record) {
+    pub(super) fn set(&self, record: Record) {
         *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(record));
         self.changed.send_replace(());
     }
 
-    fn is_newer_than(&self, stale: Option<&Secret>) -> bool {
+    pub(super) fn is_newer_than(&self, stale: Option<&Secret>) -> bool {
         self.current().is_some_and(|record| Some(&record.access_token) != stale)
     }
 
     /// Takes over what another process has kept meanwhile, if it is another token and still good.
-    async fn adopt(&self, stale: Option<&Secret>) -> Result<bool, LoginError> {
+    pub(super) async fn adopt(&self, stale: Option<&Secret>) -> Result<bool, LoginError> {
         let Some(kept) = self.store.load().await? else { return Ok(false) };
         let is_new = Some(&kept.access_token) != stale && kept.is_live(self.clock.now());
         // A token that has ended comes with the refresh token that counts now.
         self.set(kept);
         Ok(is_new)
-    }
-
-    /// Replaces the token before a request meets its end. `is_live` tokens wait for nobody.
-    async fn refresh(&self, stale: &Secret, is_live: bool) -> Result<(), LoginError> {
-        let mut memory = if is_live {
-            let Ok(memory) = self.turn.try_lock() else { return Ok(()) };
-            memory
-        } else {
-            self.turn.lock().await
-        };
-        let is_paused = memory.paused_until.is_some_and(|until| self.clock.now() < until);
-        if self.is_newer_than(Some(stale)) || is_live && is_paused {
-            return Ok(());
-        }
-        let _turn = if is_live {
-            let Some(turn) = self.store.try_turn()? else { return Ok(()) };
-            turn
-        } else {
-            self.store.turn().await?
-        };
-        if self.adopt(Some(stale)).await? {
-            return Ok(());
-        }
-        let Some(record) = self.current() else { return Ok(()) };
-        let done = self.exchange(&record, (!is_live).then_some(AWAY)).await;
-        if done.is_err() {
-            memory.paused_until = Some(self.clock.now().plus(PAUSE));
-        }
-        done
-    }
-
-    /// Uses the refresh token (OAuth 2.1 §4.3). `Needed` when there is none, or it has ended: only the server's own
-    /// word ends it, never a fault.
-    async fn exchange(&self, record: &Record, patience: Option<Duration>) -> Result<(), LoginError> {
-        let refresh_token = record.refresh_token.as_ref().ok_or(LoginError::Needed)?;
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh_token.reveal()),
-            ("resource", record.resource.as_str()),
-        ];
-        let mut patience = Patience::of(patience.unwrap_or_default());
-        let tokens = loop {
-            match token_endpoint::ask(&self.http, &record.token_endpoint, &record.client, &form).await {
-                Ok(tokens) => break tokens,
-                Err(TokenError::Away(why, asked)) => {
-                    if !patience.wait(asked, &self.random).await {
-                        return Err(LoginError::Away(why));
-                    }
-                }
-                Err(TokenError::Refused { code, .. }) => {
-                    self.end(record, &code).await?;
-                    return Err(LoginError::Needed);
-                }
-            }
-        };
-        let mut next = record.clone();
-        next.scope = tokens.scope.clone().or(next.scope);
-        // A server that rotates sends a new one; one that does not lets the old one stand.
-        next.refresh_token = tokens.refresh_token.clone().or(next.refresh_token);
-        self.keep(next, tokens).await
-    }
-
-    /// The refresh token has ended. The registration goes with it when it is the client that is not known any more.
-    async fn end(&self, record: &Record, code: &str) -> Result<(), LoginError> {
-        let mut ended = record.clone();
-        ended.refresh_token = None;
-        if matches!(code, "invalid_client" | "unauthorized_client") {
-            ended.client.registered = None;
-        }
-        self.store.save(&ended, &self.random).await?;
-        self.set(ended);
-        Ok(())
-    }
-
-    async fn keep(&self, mut record: Record, tokens: Tokens) -> Result<(), LoginError> {
-        let now = self.clock.now();
-        record.access_token = tokens.access_token;
-        record.expires_at = tokens.lifetime.map(|lifetime| now.plus(lifetime));
-        record.refresh_at =
-            tokens.lifetime.map(|lifetime| now.plus(lifetime.saturating_sub(AHEAD.min(lifetime / 10))));
-        self.store.save(&record, &self.random).await?;
-        self.set(record);
-        Ok(())
-    }
-
-    /// Asks the person.
-    async fn sign_in(&self, challenge: &Challenge, wanted: Option<Scopes>) -> Result<(), LoginError> {
-        let site = discover(&self.http, &self.url, challenge).await?;
-        let before = self.current();
-        let same = before.as_ref().filter(|record| record.issuer == site.server.issuer);
-        let scopes = self.scopes(&site, challenge, wanted);
-        let asking = Asking {
-            http: &self.http,
-            random: &self.random,
-            identity: &self.manner.identity,
-            site: &site,
-            scopes: scopes.as_ref(),
-            remembered: same.map(|record| &record.client),
-        };
-        let (client, tokens) = if self.manner.device {
-            device::elsewhere(&asking).await?
-        } else {
-            dance::in_browser(&asking, self.manner.callback_port).await?
-        };
-        self.keep(self.begun(&site, client, scopes.as_ref(), &tokens), tokens).await?;
-        tell(&format!(
-            "Signed in at {}. The tokens are kept in {}.",
-            site.server.issuer,
-            self.store.describe()
-        ));
-        if let Some(replaced) = before {
-            self.give_back(&replaced).await;
-        }
-        Ok(())
-    }
-
-    fn begun(&self, site: &Site, client: Client, scopes: Option<&Scopes>, tokens: &Tokens) -> Record {
-        Record {
-            url: self.url.to_string(),
-            issuer: site.server.issuer.clone(),
-            resource: site.resource.clone(),
-            client,
-            token_endpoint: site.server.token_endpoint.clone(),
-            revocation_endpoint: site.server.revocation_endpoint.clone(),
-            access_token: tokens.access_token.clone(),
-            refresh_token: tokens.refresh_token.clone(),
-            // OAuth 2.1 §3.2.3: left out when it is what was asked for.
-            scope: tokens.scope.clone().or_else(|| scopes.map(ToString::to_string)),
-            expires_at: None,
-            refresh_at: None,
-        }
-    }
-
-    /// What to ask for (MCP authorization, "Scope Selection Strategy").
-    fn scopes(&self, site: &Site, challenge: &Challenge, wanted: Option<Scopes>) -> Option<Scopes> {
-        let named =
-            || self.manner.scope.clone().or_else(|| challenge.scope.clone()).or_else(|| site.scopes.clone());
-        let scopes = wanted.or_else(named)?;
-        let offline = site.server.scopes.as_ref().is_some_and(|known| known.contains(OFFLINE_ACCESS));
-        Some(if offline { scopes.union(&Scopes::of([OFFLINE_ACCESS])) } else { scopes })
-    }
-
-    /// A grant that nobody uses any more should not stay. Whether the server hears of it changes nothing here.
-    async fn give_back(&self, record: &Record) {
-        let Some(endpoint) = &record.revocation_endpoint else { return };
-        let (token, hint) = match &record.refresh_token {
-            Some(token) => (token, "refresh_token"),
-            None => (&record.access_token, "access_token"),
-        };
-        let revoking = token_endpoint::revoke(&self.http, endpoint, &record.client, token, hint);
-        if let Ok(Err(error)) = tokio::time::timeout(GIVE_BACK, revoking).await {
-            tell(&format!("The old tokens could not be given back: {error}"));
-        }
     }
 
     /// Whether the same, or less, came to nothing a moment ago.

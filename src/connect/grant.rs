@@ -1,0 +1,185 @@
+//! Where tokens come from: the refresh token, or the person. Called by whoever has the turn.
+
+use std::time::Duration;
+
+use super::challenge::Challenge;
+use super::dance::{self, Asking};
+use super::device;
+use super::discovery::{Site, discover};
+use super::login::{AWAY, Login, LoginError};
+use super::patience::Patience;
+use super::record::{Client, Record, Secret};
+use super::stdio::tell;
+use super::token_endpoint::{self, TokenError, Tokens};
+use crate::oauth::Scopes;
+use crate::oauth::scope::OFFLINE_ACCESS;
+
+/// How long before its end a token is replaced; of short-lived ones a tenth of their life.
+const AHEAD: Duration = Duration::from_mins(1);
+/// After a try to refresh ahead of time that failed: how long the token in hand is used without another.
+const PAUSE: Duration = Duration::from_secs(10);
+/// How long a replaced token may take to be given back.
+const GIVE_BACK: Duration = Duration::from_secs(5);
+
+impl Login {
+    /// Replaces the token before a request meets its end. `is_live` tokens wait for nobody.
+    pub(super) async fn refresh(&self, stale: &Secret, is_live: bool) -> Result<(), LoginError> {
+        let mut memory = if is_live {
+            let Ok(memory) = self.turn.try_lock() else { return Ok(()) };
+            memory
+        } else {
+            self.turn.lock().await
+        };
+        let is_paused = memory.paused_until.is_some_and(|until| self.clock.now() < until);
+        if self.is_newer_than(Some(stale)) || is_live && is_paused {
+            return Ok(());
+        }
+        let _turn = if is_live {
+            let Some(turn) = self.store.try_turn()? else { return Ok(()) };
+            turn
+        } else {
+            self.store.turn().await?
+        };
+        if self.adopt(Some(stale)).await? {
+            return Ok(());
+        }
+        let Some(record) = self.current() else { return Ok(()) };
+        let done = self.exchange(&record, (!is_live).then_some(AWAY)).await;
+        if done.is_err() {
+            memory.paused_until = Some(self.clock.now().plus(PAUSE));
+        }
+        done
+    }
+
+    /// Uses the refresh token (OAuth 2.1 §4.3). `Needed` when there is none, or it has ended: only the server's own
+    /// word ends it, never a fault.
+    pub(super) async fn exchange(
+        &self,
+        record: &Record,
+        patience: Option<Duration>,
+    ) -> Result<(), LoginError> {
+        let refresh_token = record.refresh_token.as_ref().ok_or(LoginError::Needed)?;
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.reveal()),
+            ("resource", record.resource.as_str()),
+        ];
+        let mut patience = Patience::of(patience.unwrap_or_default());
+        let tokens = loop {
+            match token_endpoint::ask(&self.http, &record.token_endpoint, &record.client, &form).await {
+                Ok(tokens) => break tokens,
+                Err(TokenError::Away(why, asked)) => {
+                    if !patience.wait(asked, &self.random).await {
+                        return Err(LoginError::Away(why));
+                    }
+                }
+                Err(TokenError::Refused { code, .. }) => {
+                    self.end(record, &code).await?;
+                    return Err(LoginError::Needed);
+                }
+            }
+        };
+        let mut next = record.clone();
+        next.scope = tokens.scope.clone().or(next.scope);
+        // A server that rotates sends a new one; one that does not lets the old one stand.
+        next.refresh_token = tokens.refresh_token.clone().or(next.refresh_token);
+        self.keep(next, tokens).await
+    }
+
+    /// The refresh token has ended. The registration goes with it when it is the client that is not known any more.
+    async fn end(&self, record: &Record, code: &str) -> Result<(), LoginError> {
+        let mut ended = record.clone();
+        ended.refresh_token = None;
+        if matches!(code, "invalid_client" | "unauthorized_client") {
+            ended.client.registered = None;
+        }
+        self.store.save(&ended, &self.random).await?;
+        self.set(ended);
+        Ok(())
+    }
+
+    async fn keep(&self, mut record: Record, tokens: Tokens) -> Result<(), LoginError> {
+        let now = self.clock.now();
+        record.access_token = tokens.access_token;
+        record.expires_at = tokens.lifetime.map(|lifetime| now.plus(lifetime));
+        record.refresh_at =
+            tokens.lifetime.map(|lifetime| now.plus(lifetime.saturating_sub(AHEAD.min(lifetime / 10))));
+        self.store.save(&record, &self.random).await?;
+        self.set(record);
+        Ok(())
+    }
+
+    /// Asks the person.
+    pub(super) async fn sign_in(
+        &self,
+        challenge: &Challenge,
+        wanted: Option<Scopes>,
+    ) -> Result<(), LoginError> {
+        let site = discover(&self.http, &self.url, challenge).await?;
+        let before = self.current();
+        let same = before.as_ref().filter(|record| record.issuer == site.server.issuer);
+        let scopes = self.scopes(&site, challenge, wanted);
+        let asking = Asking {
+            http: &self.http,
+            random: &self.random,
+            identity: &self.manner.identity,
+            site: &site,
+            scopes: scopes.as_ref(),
+            remembered: same.map(|record| &record.client),
+        };
+        let (client, tokens) = if self.manner.device {
+            device::elsewhere(&asking).await?
+        } else {
+            dance::in_browser(&asking, self.manner.callback_port).await?
+        };
+        self.keep(self.begun(&site, client, scopes.as_ref(), &tokens), tokens).await?;
+        tell(&format!(
+            "Signed in at {}. The tokens are kept in {}.",
+            site.server.issuer,
+            self.store.describe()
+        ));
+        if let Some(replaced) = before {
+            self.give_back(&replaced).await;
+        }
+        Ok(())
+    }
+
+    fn begun(&self, site: &Site, client: Client, scopes: Option<&Scopes>, tokens: &Tokens) -> Record {
+        Record {
+            url: self.url.to_string(),
+            issuer: site.server.issuer.clone(),
+            resource: site.resource.clone(),
+            client,
+            token_endpoint: site.server.token_endpoint.clone(),
+            revocation_endpoint: site.server.revocation_endpoint.clone(),
+            access_token: tokens.access_token.clone(),
+            refresh_token: tokens.refresh_token.clone(),
+            // OAuth 2.1 §3.2.3: left out when it is what was asked for.
+            scope: tokens.scope.clone().or_else(|| scopes.map(ToString::to_string)),
+            expires_at: None,
+            refresh_at: None,
+        }
+    }
+
+    /// What to ask for (MCP authorization, "Scope Selection Strategy").
+    fn scopes(&self, site: &Site, challenge: &Challenge, wanted: Option<Scopes>) -> Option<Scopes> {
+        let named =
+            || self.manner.scope.clone().or_else(|| challenge.scope.clone()).or_else(|| site.scopes.clone());
+        let scopes = wanted.or_else(named)?;
+        let offline = site.server.scopes.as_ref().is_some_and(|known| known.contains(OFFLINE_ACCESS));
+        Some(if offline { scopes.union(&Scopes::of([OFFLINE_ACCESS])) } else { scopes })
+    }
+
+    /// A grant that nobody uses any more should not stay. Whether the server hears of it changes nothing here.
+    pub(super) async fn give_back(&self, record: &Record) {
+        let Some(endpoint) = &record.revocation_endpoint else { return };
+        let (token, hint) = match &record.refresh_token {
+            Some(token) => (token, "refresh_token"),
+            None => (&record.access_token, "access_token"),
+        };
+        let revoking = token_endpoint::revoke(&self.http, endpoint, &record.client, token, hint);
+        if let Ok(Err(error)) = tokio::time::timeout(GIVE_BACK, revoking).await {
+            tell(&format!("The old tokens could not be given back: {error}"));
+        }
+    }
+}
