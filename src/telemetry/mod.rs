@@ -134,14 +134,14 @@ fn subscribe(log: &Log, providers: &Providers) -> Result<(), InitError> {
     let started = match providers.tracer() {
         None => Registry::default().with(filter).with(lines).try_init(),
         Some(tracer) => {
-            let traces = tracing_opentelemetry::layer()
+            let spans = tracing_opentelemetry::layer()
                 .with_tracer(tracer)
                 .with_location(false)
                 .with_threads(false)
                 .with_target(false)
                 .with_tracked_inactivity(false)
                 .with_filter(OurSpans);
-            Registry::default().with(traces).with(lines.with_filter(filter)).try_init()
+            Registry::default().with(spans).with(lines.with_filter(filter)).try_init()
         }
     };
     started.map_err(|error| InitError::new("log", error))
