@@ -81,6 +81,33 @@ async fn no_answer_is_larger_than_256_kib_whatever_is_in_the_tickets() {
 }
 
 #[tokio::test]
+async fn what_a_caller_sent_does_not_come_back_at_length() {
+    let server = Server::start().await;
+    let alice = server.add_user("alice", Role::Agent).await.user_id;
+    let token = mint(&server, &alice, "client_1", BOTH).await.token;
+    let client = Mcp::legacy(&server, &token);
+    let long = "x".repeat(500_000);
+    let reference = json!({ "type": "ref/prompt", "name": long });
+    let unknown: serde_json::Map<String, Value> =
+        (0..9_000).map(|n| (format!("argument {n}"), json!(n))).collect();
+    for (method, params) in [
+        ("tools/call", json!({ "name": long })),
+        ("tools/call", json!({ "name": "get_ticket", "arguments": { "id": long, long.as_str(): 1 } })),
+        ("tools/call", json!({ "name": "get_ticket", "arguments": unknown })),
+        ("resources/read", json!({ "uri": format!("ticket://{long}") })),
+        ("prompts/get", json!({ "name": long })),
+        ("prompts/get", json!({ "name": "summarize_ticket", "arguments": { "id": long } })),
+        ("prompts/get", json!({ "name": "summarize_ticket", "arguments": unknown })),
+        ("completion/complete", json!({ "ref": reference, "argument": { "name": long, "value": long } })),
+        ("tools/list", json!({ "cursor": long })),
+        (&long, json!({})),
+    ] {
+        let size = client.ask(method, params).await.body.to_string().len();
+        assert!(size < 4_000, "{} has {size} bytes", &method[..method.len().min(40)]);
+    }
+}
+
+#[tokio::test]
 async fn every_comment_can_be_read_in_full_page_by_page_or_alone() {
     let server = Server::start().await;
     let alice = server.add_user("alice", Role::Agent).await.user_id;

@@ -28,6 +28,8 @@ use crate::tickets::search::Progress;
 const REPLAYED: &str = "mandate/replayed";
 /// Says, in seconds, when a call is worth another try.
 const RETRY_AFTER: &str = "mandate/retryAfterSeconds";
+/// How many characters of the name of no tool are repeated: as many as a name may have.
+const REPEATED: usize = 128;
 /// How long to stay away from a call that is in progress, in seconds.
 const IN_FLIGHT_WAIT: u64 = 2;
 
@@ -42,10 +44,8 @@ pub(super) async fn call(
 ) -> Result<CallToolResponse, ErrorData> {
     let Some((principal, tool)) = permit.for_tool(&request.name) else {
         permit.watched().fail("unknown_tool");
-        return Err(ErrorData::invalid_params(
-            "Unknown tool",
-            Some(json!({ "name": request.name.chars().take(64).collect::<String>() })),
-        ));
+        let name: String = request.name.chars().take(REPEATED).collect();
+        return Err(ErrorData::invalid_params("Unknown tool", Some(json!({ "name": name }))));
     };
     let arguments = Arguments::new(request.arguments);
     let asking = Asking { context, responses: request.input_responses, state: request.request_state };

@@ -32,6 +32,9 @@ pub(super) const VERSIONS: [ProtocolVersion; 3] =
     [ProtocolVersion::V_2026_07_28, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2025_06_18];
 /// How long a client may keep what only a new release changes, in milliseconds.
 const RELEASE_TTL: u64 = 300_000;
+/// How long a client may keep tickets and lists of them: somebody may change them at any moment, and only who listens
+/// is told. So what is kept is old already.
+const TICKETS_TTL: u64 = 0;
 /// Methods that exist here; with these an unreadable request is about its parameters.
 const METHODS: [&str; 12] = [
     "initialize",
@@ -138,7 +141,7 @@ impl ServerHandler for Server {
         let principal = permit.for_resources().ok_or_else(unpermitted)?;
         let listed = resources::list(&self.app, principal).await.map_err(|error| fault(permit, error))?;
         let mut result = ListResourcesResult::with_all_items(listed);
-        (result.ttl_ms, result.cache_scope) = cached(&context, 0);
+        (result.ttl_ms, result.cache_scope) = cached(&context, TICKETS_TTL);
         sign(&mut result.meta, &context);
         Ok(result)
     }
@@ -166,7 +169,7 @@ impl ServerHandler for Server {
         let found = found.map_err(|error| fault(permit, error))?;
         let contents = found.ok_or_else(|| resources::not_found(&request.uri))?;
         let mut result = ReadResourceResult::new(vec![contents]);
-        (result.ttl_ms, result.cache_scope) = cached(&context, 0);
+        (result.ttl_ms, result.cache_scope) = cached(&context, TICKETS_TTL);
         sign(&mut result.meta, &context);
         Ok(result.into())
     }
