@@ -183,7 +183,7 @@ async fn an_idempotency_key_outlives_the_question() {
 }
 
 async fn ask(session: &Session<'_>) -> (Events, Value) {
-    let request = session.message(7, "tools/call", json!({ "name": "close_ticket", "arguments": t1() }));
+    let request = session.message(7, "tools/call", &json!({ "name": "close_ticket", "arguments": t1() }));
     let mut events = Events::open(request).await.unwrap_or_else(|answer| panic!("{answer:?}"));
     let question = events.next().await.unwrap();
     assert_eq!(question["method"], "elicitation/create");

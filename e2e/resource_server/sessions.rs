@@ -115,9 +115,9 @@ async fn b5_7_a_call_of_a_session_can_be_cancelled_by_its_client() {
         json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 41 } });
     let calling = async {
         tokio::join!(
-            send(session.message(41, "tools/call", create("cancelled"))),
-            send(session.message(42, "tools/call", create("kept"))),
-            send(other.message(41, "tools/call", create("another session's"))),
+            send(session.message(41, "tools/call", &create("cancelled"))),
+            send(session.message(42, "tools/call", &create("kept"))),
+            send(other.message(41, "tools/call", &create("another session's"))),
         )
     };
     let cancelling = async {

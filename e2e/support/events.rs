@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
     }
 
     /// A message of this session, not sent yet.
-    pub(crate) fn message(&self, id: u64, method: &str, params: Value) -> RequestBuilder {
+    pub(crate) fn message(&self, id: u64, method: &str, params: &Value) -> RequestBuilder {
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         self.request(http::Method::POST).json(&message)
     }
@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
 
     /// Sends a request.
     pub(crate) async fn ask(&self, method: &str, params: Value) -> Answer {
-        send(self.message(7, method, params)).await
+        send(self.message(7, method, &params)).await
     }
 
     /// Calls a tool.

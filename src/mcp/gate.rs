@@ -174,9 +174,8 @@ impl<H: ServerHandler + Clone> Gate<H> {
         intake::check_accept(parts, &["text/event-stream"])?;
         let (permit, standings) = self.admission.admit(token, &message, None).await?;
         let opened = legacy::open_stream(&self.app, permit.principal(), session).await;
-        let mut response = match opened.map_err(|error| Refusal::Fault(None, error))? {
-            Some(response) => response,
-            None => return Err(Refusal::TooManyStreams(None, self.app.config.mcp.streams_per_grant)),
+        let Some(mut response) = opened.map_err(|error| Refusal::Fault(None, error))? else {
+            return Err(Refusal::TooManyStreams(None, self.app.config.mcp.streams_per_grant));
         };
         standings.tell(&mut response);
         Ok(response)
