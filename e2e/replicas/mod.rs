@@ -7,4 +7,5 @@ mod races;
 mod revocation;
 mod rolling;
 mod skew;
+mod streams;
 mod support;

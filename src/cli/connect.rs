@@ -48,6 +48,9 @@ pub(super) struct Connect {
     /// A file whose first line is that client's secret.
     #[arg(long, value_name = "FILE", requires = "client_id")]
     client_secret_file: Option<PathBuf>,
+    /// Whom that secret is for, when it is not the server's own origin.
+    #[arg(long, value_name = "URL", requires = "client_secret_file")]
+    issuer: Option<String>,
     /// The port of 127.0.0.1 that the browser comes back to, for servers that insist on one.
     #[arg(long, value_name = "PORT")]
     callback_port: Option<u16>,
@@ -89,6 +92,7 @@ pub(super) async fn run(command: Connect) -> Result<(), Failure> {
         metadata_url: command.client_metadata_url,
         client_id: command.client_id,
         client_secret: command.client_secret_file.as_deref().map(read_secret).transpose()?,
+        issuer: command.issuer,
     };
     let options = Options {
         url: command.url,

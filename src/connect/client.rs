@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::discovery::Site;
+use super::discovery::{Site, same_issuer};
 use super::http::{Http, shown};
 use super::login::LoginError;
 use super::record::{AuthMethod, Client, Registered, Secret};
@@ -21,6 +21,8 @@ pub struct Identity {
     pub client_id: Option<String>,
     /// Its secret, if it has one.
     pub client_secret: Option<Secret>,
+    /// Whom the secret is for; nobody but the server's own origin, unless this says so.
+    pub issuer: Option<String>,
 }
 
 impl Identity {
@@ -61,6 +63,12 @@ pub(super) async fn settle(
     }
     if let Some(client_id) = &identity.client_id {
         let Some(secret) = identity.client_secret.clone() else { return Ok(public(client_id.clone())) };
+        if !may_have(identity, site) {
+            return Err(LoginError::Refused(format!(
+                "the secret of {client_id} is not given to {}: if that is whom it is for, say so with --issuer",
+                server.issuer
+            )));
+        }
         let takes = |method: &str| match &server.auth_methods {
             // RFC 8414 §2: the default.
             None => method == "client_secret_basic",
@@ -81,6 +89,17 @@ pub(super) async fn settle(
             "{} lets no program register itself; get a client id from its operator and use --client-id",
             server.issuer
         ))),
+    }
+}
+
+/// Whether the secret is for who signs people in here. Which server that is, is said by the one that is connected to,
+/// and that may be hostile, or become so.
+fn may_have(identity: &Identity, site: &Site) -> bool {
+    let issuer = &site.server.issuer;
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    match &identity.issuer {
+        Some(meant) => same_issuer(meant, issuer),
+        None => origin(issuer).is_some() && origin(issuer) == origin(&site.resource),
     }
 }
 

@@ -116,7 +116,10 @@ impl Bridge {
                 }
             };
             let status = response.status();
-            if status == StatusCode::UNAUTHORIZED && unauthorized < 2 {
+            if status == StatusCode::UNAUTHORIZED && unauthorized == 2 {
+                self.login.note_refused().await;
+                return Ok(response);
+            } else if status == StatusCode::UNAUTHORIZED {
                 let challenge = Challenge::of(response.headers());
                 self.login.renew(token.as_ref(), &challenge, unauthorized == 0, call.may_ask).await?;
                 unauthorized += 1;

@@ -94,8 +94,10 @@ fn names(resource: &str, url: &Url) -> bool {
 
 /// The server's metadata, from the first place that has it (RFC 8414 §3.1, MCP authorization server discovery).
 async fn server_metadata(http: &Http, issuer: &str) -> Result<Option<AuthorizationServer>, LoginError> {
-    let url =
-        Url::parse(issuer).map_err(|_| refused(format!("{issuer} is no URL of an authorization server")))?;
+    // It is repeated to the person and compared as text, so it is what it looks like.
+    let is_plain = issuer.bytes().all(|byte| byte.is_ascii_graphic());
+    let url = Url::parse(issuer).ok().filter(|_| is_plain);
+    let url = url.ok_or_else(|| refused(format!("{issuer} is no URL of an authorization server")))?;
     let path = url.path().trim_end_matches('/');
     let mut places = vec![format!("/.well-known/oauth-authorization-server{path}")];
     places.push(format!("/.well-known/openid-configuration{path}"));

@@ -211,6 +211,12 @@ impl Login {
         self.turn.lock().await.failed = Some((needed, self.clock.now(), why));
     }
 
+    /// Notes that the server refuses even a new token, so that the person is not asked over and over.
+    pub(super) async fn note_refused(&self) {
+        let why = LoginError::Denied("the server refuses the tokens that it asked for".to_owned());
+        self.turn.lock().await.failed = Some((Scopes::default(), self.clock.now(), why));
+    }
+
     /// Gives the tokens back (RFC 7009) and forgets them. Whether there were any.
     pub(super) async fn sign_out(&self) -> Result<bool, LoginError> {
         let _turn = self.store.turn().await?;

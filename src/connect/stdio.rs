@@ -104,14 +104,36 @@ pub(super) fn output() -> (Output, oneshot::Receiver<()>) {
     (Output(sender), done)
 }
 
-/// Says something to the person, on standard error.
+/// Says something to the person, on standard error. Part of it may come from a server, which must not write on the
+/// person's terminal.
 pub(super) fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "mandate connect: {line}");
+    let _ = writeln!(std::io::stderr(), "mandate connect: {}", harmless(line));
 }
+
+/// One line, of what is seen as it is: without control characters and without those that turn the reading direction.
+fn harmless(line: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let visible = |c: char| if c.is_control() || turns(c) { '\u{fffd}' } else { c };
+    line.chars().take(LONGEST_WORD).map(visible).collect()
+}
+
+/// How much is said at once, in characters.
+const LONGEST_WORD: usize = 2_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_says_cannot_write_on_the_terminal() {
+        let said = harmless("https://evil/\u{1b}]0;title\u{7}\nmandate connect: \u{202e}moc\u{9b}2J");
+        assert_eq!(
+            said,
+            "https://evil/\u{fffd}]0;title\u{fffd}\u{fffd}mandate connect: \u{fffd}moc\u{fffd}2J"
+        );
+        assert_eq!(harmless(&"x".repeat(9_000)).len(), LONGEST_WORD);
+    }
 
     #[test]
     fn lines_are_read_one_by_one_and_none_beyond_the_limit() {

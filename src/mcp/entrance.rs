@@ -16,7 +16,7 @@ use crate::ephemeral::Rate;
 use crate::ephemeral::admission::{Admission, Admitted, GrantKey, Known};
 use crate::oauth::error::server_error;
 use crate::oauth::{Error, Scopes};
-use crate::storage::grants::LiveGrant;
+use crate::storage::live_grants::LiveGrant;
 use crate::storage::users::Role;
 
 /// What was found about a request.

@@ -16,6 +16,7 @@ pub mod effects;
 mod error;
 pub mod grants;
 pub mod leases;
+pub mod live_grants;
 mod migrations;
 pub mod postgres;
 pub mod refresh_tokens;
