@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bridge::Bridge;
 use super::challenge::Challenge;
-use super::http::{HttpError, retry_after};
+use super::http::{Http, HttpError, retry_after};
 use super::login::LoginError;
 use super::message::{Id, refusal};
 use super::patience::Patience;
@@ -148,7 +148,8 @@ impl Bridge {
     }
 
     async fn send(&self, call: &Call, token: Option<&Secret>) -> Result<Response, HttpError> {
-        let mut request = self.http.request(call.method.clone(), &self.url)?.headers(call.headers.clone());
+        let request = if call.is_repeatable { Http::request } else { Http::request_anew };
+        let mut request = request(&self.http, call.method.clone(), &self.url)?.headers(call.headers.clone());
         request = match call.method {
             Method::POST => request
                 .header(header::ACCEPT, "application/json, text/event-stream")

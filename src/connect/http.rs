@@ -23,6 +23,8 @@ const DOCUMENT_TIME: Duration = Duration::from_secs(30);
 pub(super) struct Http {
     near: Client,
     far: Client,
+    near_anew: Client,
+    far_anew: Client,
     is_local: bool,
 }
 
@@ -75,6 +77,8 @@ impl Http {
         Ok(Self {
             near: built(builder().no_proxy())?,
             far: built(builder().https_only(true))?,
+            near_anew: built(builder().no_proxy().pool_max_idle_per_host(0))?,
+            far_anew: built(builder().https_only(true).pool_max_idle_per_host(0))?,
             is_local: is_loopback(home),
         })
     }
@@ -83,6 +87,14 @@ impl Http {
     pub(super) fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, HttpError> {
         self.check(url)?;
         let client = if is_loopback(url) { &self.near } else { &self.far };
+        Ok(client.request(method, url.clone()))
+    }
+
+    /// The same on a connection of its own: one that lay idle may be dead, and what is sent on it is then neither
+    /// known to be done nor known not to be.
+    pub(super) fn request_anew(&self, method: Method, url: &Url) -> Result<RequestBuilder, HttpError> {
+        self.check(url)?;
+        let client = if is_loopback(url) { &self.near_anew } else { &self.far_anew };
         Ok(client.request(method, url.clone()))
     }
 
