@@ -161,8 +161,12 @@ impl Running {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Its exit code, once it has ended.
@@ -363,6 +367,32 @@ async fn a_wrong_file_ends_the_start_with_its_key_and_the_cure() {
     // A variable wins over the file.
     std::fs::write(&file, "public_url = \"nonsense\"").unwrap();
     place.done(&["--config", "mandate.toml", "user", "list"], "");
+}
+
+#[tokio::test]
+async fn sighup_switches_the_tools_that_write() {
+    let place = Place::new().await;
+    let file = place.path("mandate.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("[mcp]\nwrites = true");
+    let running =
+        Running::wait_for(place.command(&["--config", "mandate.toml", "serve"]).stderr(Stdio::null()));
+    let document = place.url("/.well-known/oauth-protected-resource");
+    let offered =
+        async || http().get(&document).send().await.unwrap().text().await.unwrap().contains("tickets:write");
+    let becomes = async |expected: bool| {
+        let waiting = async { while offered().await != expected {} };
+        tokio::time::timeout(crate::support::events::PATIENCE, waiting).await.expect("it is not switched");
+    };
+    assert!(offered().await);
+    write("[mcp]\nwrites = false");
+    running.signal("-HUP");
+    becomes(false).await;
+    write("nonsense");
+    running.signal("-HUP");
+    write("[mcp]\nwrites = true");
+    running.signal("-HUP");
+    becomes(true).await;
 }
 
 #[tokio::test]

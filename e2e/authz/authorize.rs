@@ -568,7 +568,10 @@ async fn no_secret_is_stored_as_it_is() {
 
 #[tokio::test]
 async fn without_writing_tools_nobody_is_asked_to_allow_writing() {
-    let server = Server::start_with(|config| config.mcp.writes = false).await;
+    let server = Server::start_with(|config| {
+        config.mcp.writes.set(false);
+    })
+    .await;
     server.add_user("alice", mandate::storage::users::Role::Agent).await;
     let client = Client::register(&server).await;
     for scope in ["", "tickets:read tickets:write"] {

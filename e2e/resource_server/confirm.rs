@@ -183,7 +183,13 @@ async fn an_idempotency_key_outlives_the_question() {
 }
 
 async fn ask(session: &Session<'_>) -> (Events, Value) {
-    let request = session.message(7, "tools/call", &json!({ "name": "close_ticket", "arguments": t1() }));
+    ask_about(session, 7, "T-1").await
+}
+
+/// A call with this id to close this ticket: its stream, and the id of the question.
+async fn ask_about(session: &Session<'_>, id: u64, ticket: &str) -> (Events, Value) {
+    let call = json!({ "name": "close_ticket", "arguments": { "id": ticket } });
+    let request = session.message(id, "tools/call", &call);
     let mut events = Events::open(request).await.unwrap_or_else(|answer| panic!("{answer:?}"));
     let question = events.next().await.unwrap();
     assert_eq!(question["method"], "elicitation/create");
@@ -240,4 +246,29 @@ async fn nothing_waits_for_a_client_that_went_away_when_it_was_asked() {
     let (_events, _) = ask(&session).await;
     scene.server.app.stopping.cancel();
     tokio::time::timeout(PATIENCE, scene.server.idle_holders()).await.expect("a stop waits for an answer");
+}
+
+#[tokio::test]
+async fn b5_7_a_call_of_a_session_can_be_cancelled_by_its_client() {
+    let scene = Scene::set(Unconfirmed::Proceed).await;
+    let requester = Mcp::modern(&scene.server, &scene.requester.token);
+    for _ in 0..2 {
+        let ticket = json!({ "title": "Printer on fire", "body": "again" });
+        requester.call("create_ticket", ticket).await.structured();
+    }
+    let (session, other) = (scene.session().await, scene.session().await);
+    let (cancelled, _) = ask_about(&session, 41, "T-1").await;
+    let (mut kept, kept_id) = ask_about(&session, 42, "T-2").await;
+    let (mut others, others_id) = ask_about(&other, 41, "T-3").await;
+    let params = json!({ "requestId": 41 });
+    let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+    assert_eq!(session.post(&cancel).await.status, StatusCode::ACCEPTED);
+    assert_eq!(cancelled.rest().await, Vec::<Value>::new(), "what is cancelled has no answer");
+    for (session, id, events) in [(&session, kept_id, &mut kept), (&other, others_id, &mut others)] {
+        let answer = json!({ "jsonrpc": "2.0", "id": id, "result": yes() });
+        assert_eq!(session.post(&answer).await.status, StatusCode::ACCEPTED);
+        let result = events.next().await.unwrap();
+        assert_eq!(result["result"]["structuredContent"]["outcome"], "closed", "{result}");
+    }
+    assert_eq!(scene.status().await, "open");
 }

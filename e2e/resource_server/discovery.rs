@@ -35,7 +35,10 @@ async fn b1_1_b1_2_b1_3_the_document_stands_at_the_root_and_below_the_path_and_n
 
 #[tokio::test]
 async fn b1_5_scopes_are_those_there_is_a_use_for() {
-    let server = Server::start_with(|config| config.mcp.writes = false).await;
+    let server = Server::start_with(|config| {
+        config.mcp.writes.set(false);
+    })
+    .await;
     let answer = send(http().get(server.at(ROOT))).await;
     assert_eq!(answer.body["scopes_supported"], json!(["tickets:read"]));
 }
@@ -99,7 +102,10 @@ async fn g10_g11_the_document_is_plain_kept_briefly_and_outlasts_the_database() 
 #[tokio::test]
 async fn g62_scopes_are_the_same_short_list_on_both_sides_and_never_empty() {
     for writes in [true, false] {
-        let server = Server::start_with(|config| config.mcp.writes = writes).await;
+        let server = Server::start_with(|config| {
+            config.mcp.writes.set(writes);
+        })
+        .await;
         let protected = send(http().get(server.at(ROOT))).await.body["scopes_supported"].clone();
         let issuer = send(http().get(server.at("/.well-known/oauth-authorization-server"))).await;
         let mut offered = issuer.body["scopes_supported"].as_array().unwrap().clone();

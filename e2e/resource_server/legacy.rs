@@ -37,7 +37,7 @@ async fn b5_2_initialize_answers_with_a_legacy_version_that_is_served() {
         assert_eq!(result["serverInfo"]["name"], "mandate");
         assert_eq!(
             result["capabilities"],
-            json!({ "tools": {}, "resources": { "subscribe": true }, "prompts": {}, "completions": {} }),
+            json!({ "tools": { "listChanged": true }, "resources": { "subscribe": true }, "prompts": {}, "completions": {} }),
             "nothing promised in vain"
         );
     }

@@ -21,7 +21,7 @@ async fn b4_1_discover_lists_what_is_served_and_nothing_more() {
     assert_eq!(result["supportedVersions"], json!(["2026-07-28", "2025-11-25", "2025-06-18"]));
     assert_eq!(
         result["capabilities"],
-        json!({ "tools": {}, "resources": { "subscribe": true }, "prompts": {}, "completions": {} })
+        json!({ "tools": { "listChanged": true }, "resources": { "subscribe": true }, "prompts": {}, "completions": {} })
     );
     assert_eq!(result["resultType"], "complete");
     assert_eq!(result["cacheScope"], "private");

@@ -100,39 +100,3 @@ async fn an_answer_is_taken_in_a_session_alone_and_with_an_id_that_we_could_have
     let outside = send(Mcp::legacy(&server, &token).post().json(&answer(json!(like_ours)))).await;
     assert_eq!((outside.status, outside.code()), (StatusCode::BAD_REQUEST, -32600));
 }
-
-#[tokio::test]
-async fn b5_7_a_call_of_a_session_can_be_cancelled_by_its_client() {
-    let (server, token) = with_token().await;
-    let session = Session::begin(&server, &token, json!({})).await;
-    let other = Session::begin(&server, &token, json!({})).await;
-    session.ask("ping", json!({})).await;
-    let idle = server.idle_holders().await;
-    let writing = server.hold_writes().await;
-    let create =
-        |title: &str| json!({ "name": "create_ticket", "arguments": { "title": title, "body": "b" } });
-    let cancelled =
-        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 41 } });
-    let calling = async {
-        tokio::join!(
-            send(session.message(41, "tools/call", &create("cancelled"))),
-            send(session.message(42, "tools/call", &create("kept"))),
-            send(other.message(41, "tools/call", &create("another session's"))),
-        )
-    };
-    let cancelling = async {
-        // Each call that is being done holds the application more than once.
-        server.holders(|count| count >= idle + 6).await;
-        let all = server.holders(|_| true).await;
-        assert_eq!(session.post(&cancelled).await.status, StatusCode::ACCEPTED);
-        server.holders(|count| count < all).await;
-        drop(writing);
-    };
-    let ((_, kept, others), ()) = tokio::join!(calling, cancelling);
-    kept.structured();
-    others.structured();
-    let found = session.call("search_tickets", json!({ "query": "*" })).await;
-    let titles: Vec<_> =
-        found.structured()["tickets"].as_array().unwrap().iter().map(|one| one["title"].clone()).collect();
-    assert!(!titles.contains(&json!("cancelled")) && titles.len() == 2, "{titles:?}");
-}

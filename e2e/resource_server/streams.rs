@@ -216,3 +216,26 @@ async fn before_2026_07_28_subscriptions_need_a_session() {
     assert_eq!(answer.code(), -32600);
     assert!(answer.body["error"]["message"].as_str().unwrap().contains("Mcp-Session-Id"));
 }
+
+#[tokio::test]
+async fn whoever_listens_is_told_when_tools_are_switched() {
+    let scene = Scene::set().await;
+    let wanted = json!({ "notifications": { "toolsListChanged": true } });
+    let mut modern = Events::open(scene.agent().request("subscriptions/listen", wanted)).await.ok().unwrap();
+    assert_eq!(modern.next().await.unwrap()["params"]["notifications"], json!({ "toolsListChanged": true }));
+    let session = Session::begin(&scene.server, &scene.agent.token, json!({})).await;
+    let mut legacy = session.listen().await.ok().unwrap();
+    let tools = async || {
+        let listed = scene.agent().ask("tools/list", json!({})).await;
+        listed.body["result"]["tools"].as_array().unwrap().len()
+    };
+    assert_eq!(tools().await, 5);
+    assert!(scene.server.app.config.mcp.writes.set(false));
+    scene.server.app.tell(&mandate::ephemeral::bus::Notice::ToolsChanged).await;
+    for events in [&mut modern, &mut legacy] {
+        assert_eq!(events.next().await.unwrap()["method"], "notifications/tools/list_changed");
+    }
+    assert_eq!(tools().await, 2);
+    let gone = scene.agent().call("create_ticket", json!({ "title": "t", "body": "b" })).await;
+    assert_eq!(gone.code(), -32602);
+}

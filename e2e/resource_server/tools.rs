@@ -160,7 +160,10 @@ async fn pages_follow_each_other_while_tickets_are_added() {
 
 #[tokio::test]
 async fn writes_that_are_switched_off_are_neither_listed_nor_run() {
-    let server = Server::start_with(|config| config.mcp.writes = false).await;
+    let server = Server::start_with(|config| {
+        config.mcp.writes.set(false);
+    })
+    .await;
     let alice = server.add_user("alice", Role::Agent).await.user_id;
     for scope in [BOTH, "tickets:read"] {
         let client = Mcp::of(&server, &alice, scope).await;

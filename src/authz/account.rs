@@ -160,8 +160,10 @@ async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<
 async fn limits(app: &App, grants: &[Grant]) -> std::vec::IntoIter<Vec<LimitView>> {
     let asked = grants.iter().map(async |grant| {
         let mcp = &app.config.mcp;
-        let all =
-            [(TICKETS_READ, READS, mcp.read_rate, true), (TICKETS_WRITE, WRITES, mcp.write_rate, mcp.writes)];
+        let all = [
+            (TICKETS_READ, READS, mcp.read_rate, true),
+            (TICKETS_WRITE, WRITES, mcp.write_rate, mcp.writes.is_on()),
+        ];
         let own = all.into_iter().filter(|(scope, .., exists)| *exists && grant.scopes.contains(scope));
         let own: Vec<_> = own.map(|(_, name, rate, _)| Limit { name, rate, counts: false }).collect();
         let (user_id, client_id) = (grant.user_id.as_str(), grant.client.client_id.as_str());

@@ -40,7 +40,7 @@ fn metadata(app: &App) -> Value {
     let methods: Vec<&str> = AuthMethod::ALL.into_iter().map(AuthMethod::as_str).collect();
     let algorithms: Vec<String> = ALGORITHMS.iter().map(|algorithm| format!("{algorithm:?}")).collect();
     // The same as the resource's, because some clients read only one of the two lists.
-    let scopes = offered(app.config.mcp.writes).union(&Scopes::of([OFFLINE_ACCESS]));
+    let scopes = offered(app.config.mcp.writes.is_on()).union(&Scopes::of([OFFLINE_ACCESS]));
     let scopes: Vec<&str> = scopes.iter().collect();
     let mut metadata = json!({
         "issuer": app.config.public_url.issuer(),

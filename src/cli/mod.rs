@@ -111,7 +111,7 @@ pub fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = || Config::load(arguments.config.as_deref());
     match arguments.command {
-        Command::Serve(command) => serve::run(&command, config()?).await,
+        Command::Serve(command) => serve::run(&command, config()?, arguments.config.clone()).await,
         Command::Stdio(command) => stdio::run(&command, config()?).await,
         Command::User(command) => user::run(command, &open(config()?).await?).await,
         Command::Client(command) => client::run(command, &open(config()?).await?).await,

@@ -1,6 +1,7 @@
 //! `mandate serve`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::app::App;
 use crate::authz::{client_document, housekeeping, setup};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
+use crate::ephemeral::bus::Notice;
 use crate::identity::password;
 use crate::random::Random;
 use crate::telemetry::metrics;
@@ -28,7 +30,7 @@ pub(super) struct Serve {
     demo: bool,
 }
 
-pub(super) async fn run(command: &Serve, config: Config) -> Result<(), Failure> {
+pub(super) async fn run(command: &Serve, config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     let telemetry = telemetry::start(&config.log, config.export)?;
     mcp::check(&config.mcp)?;
     let preloaded = client_document::preload(&config)?;
@@ -46,6 +48,7 @@ pub(super) async fn run(command: &Serve, config: Config) -> Result<(), Failure> 
     password::warm_up().await?;
     // Before anybody is told that the server is ready, and may tell it to stop.
     app.tasks.spawn(stop_on_signal(app.clone())?);
+    app.tasks.spawn(switch_on_signal(app.clone(), file)?);
     greet(&app, command.demo, &accounts, setup_link.as_deref());
     app.tasks.spawn(housekeeping::run(app.clone()));
     if let Some(listener) = scraped {
@@ -69,6 +72,38 @@ async fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> 
         };
         let problem = format!("cannot listen on {address} ({error}): {cure}");
         ConfigError::new(key, problem).into()
+    })
+}
+
+/// On SIGHUP the configuration is read again, and what can be switched while the server runs is. Whoever listens is
+/// told that the tools changed.
+fn switch_on_signal(
+    app: Arc<App>,
+    file: Option<PathBuf>,
+) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let hangup = signal(SignalKind::hangup());
+    let mut hangup = hangup.map_err(|error| Failure::Said(format!("signals cannot be heard: {error}")))?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {}
+                () = app.stopping.cancelled() => return,
+            }
+            match Config::load(file.as_deref()) {
+                Ok(config) => {
+                    let writes = config.mcp.writes.is_on();
+                    let changed = app.config.mcp.writes.set(writes);
+                    tracing::info!(
+                        changed,
+                        "configuration read again: mcp.writes is {writes}; all else needs a restart"
+                    );
+                    if changed {
+                        app.tell(&Notice::ToolsChanged).await;
+                    }
+                }
+                Err(error) => tracing::error!(%error, "configuration not read again; nothing is switched"),
+            }
+        }
     })
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Stdio {
 pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> {
     let telemetry = telemetry::start(&config.log, config.export)?;
     mcp::check(&config.mcp)?;
-    let scopes = scopes(command, config.mcp.writes)?;
+    let scopes = scopes(command, config.mcp.writes.is_on())?;
     let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await?);
     if command.demo {
         demo::prepare(&app).await?;

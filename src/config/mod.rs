@@ -8,6 +8,7 @@ mod export;
 pub mod folders;
 mod parse;
 mod raw;
+mod switch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub use crate::telemetry::Log;
 use crate::telemetry::{Export, Origin};
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
 use raw::Raw;
+pub use switch::Switch;
 
 /// A key that cannot be used, in one sentence with the cure.
 #[derive(Debug, thiserror::Error)]
@@ -204,7 +206,7 @@ pub enum Unconfirmed {
 #[derive(Clone, Debug)]
 pub struct Mcp {
     /// Whether write tools exist.
-    pub writes: bool,
+    pub writes: Switch,
     /// What the first 401 names.
     pub challenge_scopes: ChallengeScopes,
     /// Whether a step-up challenge repeats the scopes that the client already has, for clients that replace
@@ -340,7 +342,7 @@ fn mcp(raw: raw::Mcp) -> Result<Mcp, ConfigError> {
         }
     }
     Ok(Mcp {
-        writes: raw.writes,
+        writes: Switch::new(raw.writes),
         challenge_scopes: one_of(
             "mcp.challenge_scopes",
             &raw.challenge_scopes,
@@ -380,7 +382,7 @@ mod tests {
         assert_eq!(config.public_url.issuer(), "http://localhost:8080");
         assert_eq!(config.public_url.resource().as_str(), "http://localhost:8080/mcp");
         assert_eq!(config.secret_key_file, PathBuf::from("./data/mandate.key"));
-        assert!(config.mcp.writes);
+        assert!(config.mcp.writes.is_on());
     }
 
     #[test]

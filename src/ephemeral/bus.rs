@@ -48,6 +48,8 @@ pub enum Notice {
         /// The session.
         session: String,
     },
+    /// Tools were switched on or off.
+    ToolsChanged,
     /// The bus works.
     Beat,
 }

@@ -16,7 +16,7 @@ const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 pub(super) fn limits(operation: Operation, config: &Mcp) -> Vec<Limit<'_>> {
     let counted = operation.class();
     let mut limits = vec![of_class(Class::Read, counted, config)];
-    if config.writes {
+    if config.writes.is_on() {
         limits.push(of_class(Class::Write, counted, config));
     }
     if let Some(tool) = operation.tool()
@@ -89,13 +89,13 @@ mod tests {
 
     #[test]
     fn what_needs_no_scope_counts_against_no_limit() {
-        let mut config = Config::defaults().unwrap().mcp;
+        let config = Config::defaults().unwrap().mcp;
         let counted = |config: &Mcp| {
             let limits = limits(Operation::Protocol, config);
             limits.iter().map(|limit| (limit.name.to_owned(), limit.counts)).collect::<Vec<_>>()
         };
         assert_eq!(counted(&config), [("read".to_owned(), false), ("write".to_owned(), false)]);
-        config.writes = false;
+        config.writes.set(false);
         assert_eq!(counted(&config), [("read".to_owned(), false)]);
     }
 }

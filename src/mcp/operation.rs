@@ -126,7 +126,7 @@ impl Class {
 
 /// The scopes that there is any use for.
 pub(super) fn scopes(config: &Mcp) -> Vec<&'static str> {
-    if config.writes { vec![TICKETS_READ, TICKETS_WRITE] } else { vec![TICKETS_READ] }
+    if config.writes.is_on() { vec![TICKETS_READ, TICKETS_WRITE] } else { vec![TICKETS_READ] }
 }
 
 /// The scopes that the first challenge names.

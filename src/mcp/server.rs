@@ -81,6 +81,7 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
+            .enable_tool_list_changed()
             .enable_resources()
             .enable_resources_subscribe()
             .enable_prompts()
@@ -174,13 +175,13 @@ impl ServerHandler for Server {
         Ok(result.into())
     }
 
-    /// What is heard of: tickets by their URIs, as many as one stream watches. Whether the principal may see one is
+    /// What is heard of: tools that are switched, and tickets by their URIs, as many as one stream watches. Whether the principal may see one is
     /// asked when it changes, so nothing is told by what is accepted.
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         let uris = requested.resource_subscriptions.iter().flatten();
         let named = |uri: &&String| resources::ticket_of(uri).is_some_and(|id| resources::uri(id) == **uri);
         let tickets = uris.filter(named).take(MOST_WATCHED).cloned();
-        Some(SubscriptionFilter::builder().resource_subscriptions(tickets).build())
+        Some(SubscriptionFilter::builder().tools_list_changed().resource_subscriptions(tickets).build())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {

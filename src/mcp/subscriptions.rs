@@ -1,6 +1,7 @@
 //! Being told when a ticket changes: `subscriptions/listen` since 2026-07-28, and before that
 //! `resources/subscribe` with the stream of the session (`legacy/stream.rs`).
 
+use futures::FutureExt as _;
 use rmcp::model::ErrorData;
 use rmcp::service::SubscriptionContext;
 
@@ -16,8 +17,17 @@ use crate::oauth::Error;
 pub(super) async fn tell(mut watch: Watch, context: &SubscriptionContext) {
     let uris = context.accepted().resource_subscriptions.iter().flatten();
     let wanted = uris.filter_map(|uri| resources::ticket_of(uri)).collect();
-    while let Seen::Changed(id) = watch.next(&wanted).await {
-        let telling = context.sink().notify_resource_updated(resources::uri(id));
+    let lists = context.accepted().tools_list_changed == Some(true);
+    loop {
+        let telling = async {
+            match watch.next(&wanted).await {
+                Seen::Changed(id) => Some(context.sink().notify_resource_updated(resources::uri(id)).boxed()),
+                Seen::ToolsChanged if lists => Some(context.sink().notify_tool_list_changed().boxed()),
+                Seen::ToolsChanged | Seen::Resubscribed => Some(async { Ok(()) }.boxed()),
+                Seen::Ended => None,
+            }
+        };
+        let Some(telling) = telling.await else { return };
         // What nobody reads ends, so that nobody holds a place without being looked at.
         if !matches!(tokio::time::timeout(legacy::READ_WITHIN, telling).await, Ok(Ok(()))) {
             return;

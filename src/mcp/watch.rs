@@ -39,6 +39,8 @@ pub(super) enum Seen {
     Changed(TicketId),
     /// What this session is subscribed to may have changed.
     Resubscribed,
+    /// Tools were switched on or off.
+    ToolsChanged,
     /// It is over: the token expired, or the grant ended.
     Ended,
 }
@@ -50,6 +52,7 @@ pub(super) struct Watch {
     session: Option<String>,
     listener: Listener,
     changed: BTreeSet<TicketId>,
+    tools_changed: bool,
     looks: Interval,
     place: Held,
     _open: OpenStream,
@@ -89,6 +92,7 @@ impl Watch {
             session,
             listener: app.ephemeral.listen(),
             changed: BTreeSet::new(),
+            tools_changed: false,
             looks: interval(LOOKS_EVERY),
             place,
             _open: open,
@@ -101,6 +105,9 @@ impl Watch {
             let left = self.principal.expires_at.since(self.app.now());
             if left.is_zero() {
                 return Seen::Ended;
+            }
+            if std::mem::take(&mut self.tools_changed) {
+                return Seen::ToolsChanged;
             }
             if let Some(id) = self.changed.pop_first() {
                 if !wanted.contains(&id) {
@@ -146,11 +153,13 @@ impl Watch {
                         return Seen::Resubscribed;
                     }
                 }
+                Some(Heard::Notice(Notice::ToolsChanged)) => self.tools_changed = true,
                 Some(Heard::Notice(_)) => {}
                 Some(Heard::Gap) => {
                     // Where there is one gap there are more.
                     tokio::time::sleep(GAP_SETTLES).await;
                     self.changed.extend(wanted);
+                    self.tools_changed = true;
                     if self.session.is_some() {
                         return Seen::Resubscribed;
                     }

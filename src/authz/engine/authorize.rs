@@ -95,9 +95,10 @@ impl Registrar for Authorize<'_> {
         client: BoundClient<'c>,
         scope: Option<Scope>,
     ) -> Result<PreGrant, RegistrarError> {
-        let negotiated = self
-            .asked
-            .negotiate(scope.map(|scope| Scopes::of(scope.iter())), offered(self.app.config.mcp.writes));
+        let negotiated = self.asked.negotiate(
+            scope.map(|scope| Scopes::of(scope.iter())),
+            offered(self.app.config.mcp.writes.is_on()),
+        );
         let negotiated = negotiated.map_err(|error| refuse(&self.fault, error))?;
         let scope = to_scope(&negotiated.scopes).map_err(|error| refuse(&self.fault, error))?;
         // A second negotiation cannot happen: the machine asks once.

@@ -1,5 +1,5 @@
 //! The stream that a client opens with GET (MCP 2025-11-25 transports, "Listening for Messages from the Server"): it
-//! tells of the tickets that the session is subscribed to.
+//! tells of the tickets that the session is subscribed to, and when tools are switched.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use axum::response::Response;
 use futures::Stream;
 use rmcp::model::{
     ResourceUpdatedNotification, ResourceUpdatedNotificationParam, ServerJsonRpcMessage, ServerNotification,
+    ToolListChangedNotification,
 };
 
 use tokio::sync::mpsc;
@@ -92,6 +93,12 @@ impl Open {
             match seen {
                 Seen::Ended => return None,
                 Seen::Resubscribed => self.read_wanted().await,
+                Seen::ToolsChanged => {
+                    let changed = ToolListChangedNotification::default();
+                    return Some(ServerJsonRpcMessage::notification(
+                        ServerNotification::ToolListChangedNotification(changed),
+                    ));
+                }
                 Seen::Changed(id) => {
                     let params = ResourceUpdatedNotificationParam::new(resources::uri(id));
                     let updated = ResourceUpdatedNotification::new(params);

@@ -140,7 +140,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 /// The tools that are offered. Those that a token does not reach are among them, because a client must know a
 /// tool to ask for its scope.
 pub(super) fn offered(config: &Mcp) -> impl Iterator<Item = &'static Tool> {
-    let writes = config.writes;
+    let writes = config.writes.is_on();
     ALL.into_iter().filter(move |tool| writes || !tool.is_write())
 }
 

@@ -3,13 +3,13 @@ use crate::config::Config;
 
 #[test]
 fn write_tools_are_offered_only_where_writes_are_on() {
-    let mut config = Config::defaults().unwrap().mcp;
+    let config = Config::defaults().unwrap().mcp;
     let names = |config: &Mcp| offered(config).map(|tool| tool.name).collect::<Vec<_>>();
     assert_eq!(
         names(&config),
         ["search_tickets", "get_ticket", "create_ticket", "comment_ticket", "close_ticket"]
     );
-    config.writes = false;
+    config.writes.set(false);
     assert_eq!(names(&config), ["search_tickets", "get_ticket"]);
     assert!(find("create_ticket", &config).is_none());
 }
