@@ -7,8 +7,8 @@
 
 mod gcra;
 mod shelf;
+mod state;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,15 +16,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::admission::{
-    Admission, Admitted, CLAIM_HELD, Claim, ClaimKey, GrantKey, Limit, RESULT_REMEMBERED, Record, Settled,
-    Standing,
+    Admission, Admitted, Claim, ClaimKey, GrantKey, Limit, RESULT_REMEMBERED, Record, Settled, Standing,
 };
 use super::bus::{Bus, Heard, Listener, Notice};
 use super::{Ephemeral, EphemeralError, Key, Meter, Place, Quota, Rate, Result};
-use crate::clock::{Clock, Timestamp};
-use crate::oauth::secret::SecretHash;
-use gcra::{end_of, judge, micros, standing};
+use crate::clock::Clock;
+use gcra::{end_of, judge, micros};
 use shelf::Shelf;
+use state::{State, claimed, meters};
 
 /// How many entries a shelf holds.
 const ENTRIES: usize = 100_000;
@@ -36,15 +35,6 @@ pub struct Memory {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     bus: Bus,
-}
-
-struct State {
-    values: Shelf<String>,
-    seen: Shelf<()>,
-    claims: Shelf<Record>,
-    places: Shelf<BTreeMap<String, Timestamp>>,
-    // GCRA: the theoretical arrival time of the next event, in unix microseconds.
-    arrivals: Shelf<i64>,
 }
 
 impl Memory {
@@ -69,83 +59,6 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    /// The place of the limit that is exceeded by most, and the wait.
-    fn exceeded(&self, meters: &[(String, &Limit<'_>)], now: Timestamp) -> Option<(usize, Duration)> {
-        let waits = meters.iter().enumerate().filter(|(_, (_, limit))| limit.counts).filter_map(
-            |(place, (meter, limit))| {
-                let arrival = self.arrivals.get(meter, now).copied();
-                match judge(arrival, micros(now), limit.rate).0 {
-                    Quota::Within { .. } => None,
-                    Quota::Exceeded { retry_after } => Some((place, retry_after)),
-                }
-            },
-        );
-        waits.max_by_key(|(_, wait)| *wait)
-    }
-
-    fn count(&mut self, meter: &str, rate: Rate, now: Timestamp) {
-        let arrivals = &mut self.arrivals;
-        if let (_, Some(next)) = judge(arrivals.get(meter, now).copied(), micros(now), rate) {
-            arrivals.sweep(now);
-            arrivals.make_room(0);
-            arrivals.insert(meter.to_owned(), next, end_of(next), 0);
-        }
-    }
-
-    fn standings(&self, meters: &[(String, &Limit<'_>)], now: Timestamp) -> Vec<Standing> {
-        let standing = |(meter, limit): &(String, &Limit<'_>)| {
-            standing(self.arrivals.get(meter, now).copied(), micros(now), limit.rate)
-        };
-        meters.iter().map(standing).collect()
-    }
-
-    fn claim(&mut self, key: &ClaimKey<'_>, now: Timestamp) -> Claim {
-        let (name, claims) = (claimed(key), &mut self.claims);
-        claims.sweep(now);
-        if let Some(record) = claims.get(&name, now) {
-            return record.judge(key);
-        }
-        let size = name.len() + key.attempt.len();
-        claims.make_room(size);
-        claims.insert(name, Record::Held(key.attempt.to_owned()), now.plus(CLAIM_HELD), size);
-        Claim::Run
-    }
-}
-
-impl State {
-    /// Who holds a place, changed by `change`; kept for as long as somebody does.
-    fn change_place<T>(
-        &mut self,
-        place: Place<'_>,
-        now: Timestamp,
-        change: impl FnOnce(&mut BTreeMap<String, Timestamp>) -> T,
-    ) -> T {
-        let (name, places) = (place.to_string(), &mut self.places);
-        places.sweep(now);
-        let mut holders = places.remove(&name).map(|(holders, _)| holders).unwrap_or_default();
-        holders.retain(|_, until| *until > now);
-        let done = change(&mut holders);
-        if let Some(until) = holders.values().max().copied() {
-            let size = name.len() + holders.keys().map(String::len).sum::<usize>();
-            places.make_room(size);
-            places.insert(name, holders, until, size);
-        }
-        done
-    }
-}
-
-/// The limits of a user's client, each with its meter.
-fn meters<'a>(user_id: &str, client_id: &str, limits: &'a [Limit<'a>]) -> Vec<(String, &'a Limit<'a>)> {
-    let meter = |limit: &Limit<'_>| format!("calls:{}:{user_id}:{client_id}", limit.name);
-    limits.iter().map(|limit| (meter(limit), limit)).collect()
-}
-
-fn claimed(key: &ClaimKey<'_>) -> String {
-    // A digest, because both may hold colons: two pairs must never have one name.
-    format!("{}:{}:{}", key.user_id, SecretHash::of(key.client_id).as_str(), key.key)
 }
 
 #[async_trait]
@@ -340,7 +253,7 @@ impl fmt::Debug for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{ManualClock, Timestamp};
     use crate::ephemeral::contract;
 
     #[tokio::test]
