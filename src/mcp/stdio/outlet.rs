@@ -110,21 +110,18 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
             JsonRpcMessage::Notification(_) => None,
         };
         let Some(id) = id else { return self.write(&message).await };
-        let fault = {
-            let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            under_way.get(&id).and_then(|request| {
-                request.permit.fault().map(|error| fault_words(error, request.permit.reference()))
-            })
-        };
+        // Free before the answer is out: whoever has read it may use the id again at once.
+        let answered = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let fault = answered.as_ref().and_then(|request| {
+            request.permit.fault().map(|error| fault_words(error, request.permit.reference()))
+        });
         let message = match fault {
             Some((text, data)) => {
-                JsonRpcMessage::error(ErrorData::internal_error(text, Some(data)), Some(id.clone()))
+                JsonRpcMessage::error(ErrorData::internal_error(text, Some(data)), Some(id))
             }
             None => message,
         };
-        let written = self.write(&message).await;
-        self.forget(&id);
-        written
+        self.write(&message).await
     }
 
     /// Writes a line. Nothing is served to a reader who is gone.
