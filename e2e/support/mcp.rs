@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use mandate::ephemeral::admission::GrantKey;
 use mandate::oauth::claims::AccessTokenClaims;
 use mandate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
-use mandate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
+use mandate::oauth::{Authentication, ClientId, GrantId, RedirectUri, Scopes, UserId};
 use mandate::storage::audit::AuditRow;
 use mandate::storage::commit;
 use mandate::storage::grants::{self, Grant};
@@ -97,7 +97,7 @@ pub(crate) async fn mint(server: &Server, user_id: &UserId, client_id: &str, sco
         redirect_uri: RedirectUri::stored("http://127.0.0.1/callback"),
         resource: app.config.public_url.resource().as_str().to_owned(),
         scopes: Scopes::parse(scope).unwrap(),
-        auth_time: now,
+        authentication: Authentication::at(now),
         created_at: now,
         expires_at: now.plus(Duration::from_hours(24 * 365)),
         activated_at: None,
@@ -118,6 +118,8 @@ pub(crate) async fn mint(server: &Server, user_id: &UserId, client_id: &str, sco
         iat: now.unix_seconds(),
         exp: now.unix_seconds() + 3600,
         auth_time: now.unix_seconds(),
+        acr: None,
+        amr: Vec::new(),
         grant_id: grant.grant_id.as_str().to_owned(),
     };
     Minted { token: app.keys.sign(&claims, now).unwrap(), claims }

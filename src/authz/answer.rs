@@ -57,7 +57,7 @@ pub async fn issue_code(
         redirect_uri: callback.redirect_uri().clone(),
         resource: app.config.public_url.resource().as_str().to_owned(),
         scopes: scopes.clone(),
-        auth_time: session.auth_time,
+        authentication: session.authentication.clone(),
         created_at: now,
         expires_at: now.plus(app.config.tokens.grant_lifetime),
         activated_at: None,

@@ -76,7 +76,7 @@ pub async fn get(
 
 /// Whether the person need not sign in (again) before going on with a request that began at `begun_at`.
 pub fn signed_in(session: Option<&Session>, prompt: Prompt, begun_at: Timestamp) -> bool {
-    session.is_some_and(|session| !prompt.login || session.auth_time >= begun_at)
+    session.is_some_and(|session| !prompt.login || session.authentication.auth_time >= begun_at)
 }
 
 /// Checks everything after client and redirect URI.

@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::clients::Lookup;
-use super::fetched::{self, Purpose};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::ephemeral::Meter;
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
 use crate::oauth::error::Error;
+use crate::web::fetched::{self, Purpose};
 use crate::web::outbound::cached::{CacheBounds, Freshness};
 use crate::web::outbound::{FetchError, Wanted};
 

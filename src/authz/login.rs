@@ -165,7 +165,8 @@ async fn welcome(
         undo(tx).await?;
         return Ok(None);
     }
-    let cookie = session::begin(app, &mut tx, jar, user, purpose.begun_at).await?;
+    let cookie =
+        session::begin(app, &mut tx, jar, user, session::just_now(app, purpose.begun_at), None).await?;
     let event = Event::new(Kind::SignIn, Outcome::Done).user(&user.user_id);
     audit::record(&mut tx, app.now(), &event);
     commit(tx).await?;

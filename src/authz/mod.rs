@@ -32,7 +32,6 @@ pub mod clients;
 pub mod consent;
 pub mod engine;
 pub mod error;
-pub mod fetched;
 pub mod flow;
 pub mod home;
 pub mod housekeeping;

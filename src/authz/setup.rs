@@ -72,7 +72,7 @@ pub async fn post(
     if users::exists(&mut tx).await? || account::record(&app, &mut tx, &user).await? == Recorded::Taken {
         return Err(used_up().into());
     }
-    let cookie = session::begin(&app, &mut tx, &jar, &user, None).await?;
+    let cookie = session::begin(&app, &mut tx, &jar, &user, session::just_now(&app, None), None).await?;
     commit(tx).await?;
     Ok((CookieJar::new().add(cookie), redirect("/account?welcome=1")).into_response())
 }

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::app::App;
 use crate::identity::account::{self, Username};
-use crate::identity::password::Password;
+use crate::identity::password::{NO_PASSWORD, Password};
 use crate::oauth::UserId;
 use crate::storage::leases::{self, Work};
 use crate::storage::users::{self, Role, User};
@@ -52,13 +52,13 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<bool, Failure> {
         let password = Password::chosen(&account.password).map_err(|_| unusable())?;
         people.push(account::prepare(app, &name(username)?, password, role).await?);
     }
-    // Colleagues whose tickets fill the demo. Nobody can sign in as them: their hash matches no password.
+    // Colleagues whose tickets fill the demo. Nobody can sign in as them: they have no password.
     for username in tickets::demo::COLLEAGUES {
         people.push(User {
             user_id: UserId::issue(&app.random),
             username: username.to_owned(),
             role: Role::Requester,
-            password_hash: NOBODY.to_owned(),
+            password_hash: NO_PASSWORD.to_owned(),
             created_at: app.now(),
             disabled_at: Some(app.now()),
         });
@@ -77,10 +77,6 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<bool, Failure> {
     commit(tx).await?;
     Ok(true)
 }
-
-/// Well-formed, and the hash of nothing.
-const NOBODY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn password(app: &App, username: &str) -> Result<String, Failure> {
     let tag = app.keys.sealing.tag("demo password", username).map_err(crate::oauth::Error::from)?;

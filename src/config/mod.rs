@@ -4,6 +4,7 @@
 //! names its key and the cure. The environment variable of a key is `MANDATE_` and the key in capitals, tables
 //! joined by two underscores: `MANDATE_PUBLIC_URL`, `MANDATE_MCP__WRITES`.
 
+pub mod accounts;
 mod export;
 pub mod folders;
 mod parse;

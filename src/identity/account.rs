@@ -7,7 +7,7 @@ use crate::oauth::error::Error;
 use crate::storage::users::{Recorded, Role, User};
 use crate::storage::{Tx, audit, users};
 
-use super::password::Password;
+use super::password::{NO_PASSWORD, Password};
 
 /// A username as somebody may choose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,18 @@ pub async fn prepare(app: &App, name: &Username, password: Password, role: Role)
         created_at: app.now(),
         disabled_at: None,
     })
+}
+
+/// An account that nobody can sign in to by a password: somebody else says who they are.
+pub fn without_password(app: &App, name: &Username, role: Role) -> User {
+    User {
+        user_id: UserId::issue(&app.random),
+        username: name.as_str().to_owned(),
+        role,
+        password_hash: NO_PASSWORD.to_owned(),
+        created_at: app.now(),
+        disabled_at: None,
+    }
 }
 
 /// Records a prepared account with its audit event.

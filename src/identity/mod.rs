@@ -1,9 +1,10 @@
-//! Who the user is: passwords, browser sessions, and what slows guessing down.
+//! Who the user is: passwords, browser sessions, whom others vouch for, and what slows guessing down.
 //!
 //! Owns accounts' secrets and the cookies that stand for a signed-in person. Knows nothing of grants or tokens.
 
 pub mod account;
 pub mod csrf;
+pub mod linking;
 pub mod password;
 pub mod session;
 pub mod throttle;

@@ -18,6 +18,11 @@ const AT_ONCE: usize = 2;
 /// How many may wait for their turn, about two seconds' worth; whoever comes then is told to come back.
 const WAITING: usize = 64;
 
+/// Well-formed, and the hash of nothing: stands where an account has no password, so that trying one takes as long as
+/// for any other.
+pub const NO_PASSWORD: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 static TURNS: OnceLock<Arc<Semaphore>> = OnceLock::new();
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE + WAITING);
 static DUMMY: OnceLock<String> = OnceLock::new();

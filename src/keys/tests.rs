@@ -31,6 +31,8 @@ fn claims() -> AccessTokenClaims {
         iat: NOW.unix_seconds(),
         exp: NOW.unix_seconds() + 3600,
         auth_time: NOW.unix_seconds(),
+        acr: None,
+        amr: Vec::new(),
         grant_id: "grant_1".into(),
     }
 }

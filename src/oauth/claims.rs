@@ -26,6 +26,12 @@ pub struct AccessTokenClaims {
     pub exp: i64,
     /// When the user signed in, unix seconds (RFC 9068 §2.2.1).
     pub auth_time: i64,
+    /// The class of that authentication, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// Its methods (RFC 8176), where they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
     /// The grant under which it was issued: what revocation ends.
     pub grant_id: String,
 }

@@ -3,6 +3,7 @@
 //! What lives here are words (ids, secrets, scopes, redirect URIs) and the rules that need nothing but their
 //! arguments. Each type is made by parsing, so that a value of it is already right.
 
+pub mod authentication;
 pub mod claims;
 pub mod client;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod resource;
 pub mod scope;
 pub mod secret;
 
+pub use authentication::Authentication;
 pub use error::{Error, ErrorCode};
 pub use id::{ClientId, GrantId, UserId};
 pub use redirect_uri::RedirectUri;

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use super::everywhere::{self, Opened};
+use super::identities::Identity;
 use super::postgres::PostgresUrl;
+use super::sessions::{SessionRow, Vouched};
 use super::users::{Recorded, Role, User};
 use super::{
-    Database, OpenError, StorageError, Store, codes, commit, effects, grants, leases, refresh_tokens,
-    setup_links, undo, users,
+    Database, OpenError, StorageError, Store, codes, commit, disabled_clients, effects, grants, identities,
+    leases, refresh_tokens, sessions, setup_links, undo, users,
 };
 use crate::clock::Timestamp;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
 use crate::oauth::pkce::CodeChallenge;
 use crate::oauth::secret::SecretHash;
-use crate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
+use crate::oauth::{Authentication, ClientId, GrantId, RedirectUri, Scopes, UserId};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -53,7 +55,7 @@ fn grant(id: &str) -> grants::Grant {
         redirect_uri: RedirectUri::stored("https://c.example/cb"),
         resource: "https://t.example/mcp".into(),
         scopes: Scopes::known(),
-        auth_time: NOW,
+        authentication: Authentication::at(NOW),
         created_at: NOW,
         expires_at: NOW.plus(Duration::from_secs(60)),
         activated_at: None,
@@ -353,4 +355,95 @@ async fn more_than_there_is_room_for_is_refused_at_once_as_away() {
     assert!(matches!(second, Err(StorageError::Away(_))), "the writer did not become free");
     undo(first).await.unwrap();
     store.ping().await.unwrap();
+}
+
+fn identity(subject: &str) -> Identity {
+    Identity { issuer: "https://idp.example".into(), subject: subject.into() }
+}
+
+#[tokio::test]
+async fn an_identity_is_linked_to_one_account() {
+    for Opened { store, _folder } in everywhere::open().await {
+        let (alice, bob) = (UserId::new("user_alice"), UserId::new("user_bob"));
+        let mut tx = store.write().await.unwrap();
+        for name in ["alice", "bob"] {
+            users::record(&mut tx, &user(name)).await.unwrap();
+        }
+        assert!(identities::record(&mut tx, &identity("a"), &alice, NOW).await.unwrap());
+        assert!(!identities::record(&mut tx, &identity("a"), &bob, NOW).await.unwrap());
+        assert!(identities::record(&mut tx, &identity("A"), &bob, NOW).await.unwrap(), "case matters");
+        commit(tx).await.unwrap();
+        assert_eq!(store.find_identity(&identity("a")).await.unwrap(), Some(alice.clone()));
+        assert_eq!(store.find_identity(&identity("A")).await.unwrap(), Some(bob));
+        assert_eq!(store.find_identity(&identity("b")).await.unwrap(), None);
+        assert_eq!(store.list_identities(&alice).await.unwrap(), [identity("a")]);
+    }
+}
+
+#[tokio::test]
+async fn a_logout_elsewhere_ends_the_sessions_that_rest_on_it() {
+    for Opened { store, _folder } in with_grant().await {
+        let mut tx = store.write().await.unwrap();
+        let vouched = |subject: &str, sid: Option<&str>| {
+            let (issuer, subject) = ("https://idp.example".into(), subject.into());
+            Some(Vouched { issuer, subject, sid: sid.map(str::to_owned) })
+        };
+        let all = [
+            ("own", None),
+            ("one", vouched("a", Some("s1"))),
+            ("two", vouched("a", Some("s2"))),
+            ("three", vouched("b", Some("s1"))),
+            ("four", vouched("c", None)),
+        ];
+        let authentication = Authentication {
+            auth_time: NOW,
+            acr: Some("urn:x:gold".into()),
+            amr: vec!["pwd".into(), "otp".into()],
+        };
+        for (name, vouched) in all {
+            let row = SessionRow {
+                user_id: UserId::new("user_alice"),
+                authentication: authentication.clone(),
+                vouched,
+                expires_at: NOW.plus(Duration::from_secs(60)),
+            };
+            sessions::record(&mut tx, &SecretHash::of(name), &row, NOW).await.unwrap();
+        }
+        let issuer = "https://idp.example";
+        for (other, subject, sid) in [("https://other.example", Some("a"), None), (issuer, None, None)] {
+            assert!(sessions::revoke_vouched(&mut tx, other, subject, sid).await.unwrap().is_empty());
+        }
+        let ended = sessions::revoke_vouched(&mut tx, issuer, Some("a"), Some("s1")).await.unwrap();
+        assert_eq!(ended.len(), 1);
+        assert_eq!(sessions::revoke_vouched(&mut tx, issuer, Some("a"), None).await.unwrap().len(), 1);
+        assert_eq!(sessions::revoke_vouched(&mut tx, issuer, None, Some("s1")).await.unwrap().len(), 1);
+        commit(tx).await.unwrap();
+        let found = store.find_session(&SecretHash::of("four"), NOW).await.unwrap().unwrap();
+        assert_eq!((found.authentication, found.vouched), (authentication, vouched("c", None)));
+        assert!(store.find_session(&SecretHash::of("own"), NOW).await.unwrap().unwrap().vouched.is_none());
+        for ended in ["one", "two", "three"] {
+            assert!(store.find_session(&SecretHash::of(ended), NOW).await.unwrap().is_none(), "{ended}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_disabled_until_it_is_let_in_again() {
+    for Opened { store, _folder } in everywhere::open().await {
+        let client_id = ClientId::new("acme:client");
+        let mut tx = store.write().await.unwrap();
+        assert!(disabled_clients::record(&mut tx, &client_id, NOW).await.unwrap());
+        assert!(
+            !disabled_clients::record(&mut tx, &client_id, NOW.plus(Duration::from_secs(1))).await.unwrap()
+        );
+        assert!(disabled_clients::exists(&mut tx, &client_id).await.unwrap());
+        commit(tx).await.unwrap();
+        assert!(store.is_client_disabled(&client_id).await.unwrap());
+        assert_eq!(store.list_disabled_clients().await.unwrap(), [(client_id.clone(), NOW)]);
+        let mut tx = store.write().await.unwrap();
+        assert!(disabled_clients::remove(&mut tx, &client_id).await.unwrap());
+        assert!(!disabled_clients::remove(&mut tx, &client_id).await.unwrap());
+        commit(tx).await.unwrap();
+        assert!(!store.is_client_disabled(&client_id).await.unwrap());
+    }
 }

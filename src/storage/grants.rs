@@ -7,7 +7,7 @@ use super::{Result, StorageError, Store, Tx};
 use crate::clock::Timestamp;
 use crate::ephemeral::admission::GrantKey;
 use crate::oauth::client::Client;
-use crate::oauth::{ClientId, GrantId, RedirectUri, Scopes, UserId};
+use crate::oauth::{Authentication, ClientId, GrantId, RedirectUri, Scopes, UserId};
 
 /// A grant as recorded at consent.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ pub struct Grant {
     pub resource: String,
     /// What was allowed.
     pub scopes: Scopes,
-    /// When the user had signed in.
-    pub auth_time: Timestamp,
+    /// How the user had signed in.
+    pub authentication: Authentication,
     /// When it was granted.
     pub created_at: Timestamp,
     /// When it ends by itself.
@@ -60,6 +60,8 @@ struct Row {
     resource: String,
     scope: String,
     auth_time: i64,
+    acr: Option<String>,
+    amr: Option<String>,
     created_at: i64,
     expires_at: i64,
     activated_at: Option<i64>,
@@ -79,6 +81,8 @@ impl<'r> sqlx::FromRow<'r, sqlx::any::AnyRow> for Row {
             resource: row.try_get("resource")?,
             scope: row.try_get("scope")?,
             auth_time: row.try_get("auth_time")?,
+            acr: row.try_get("acr")?,
+            amr: row.try_get("amr")?,
             created_at: row.try_get("created_at")?,
             expires_at: row.try_get("expires_at")?,
             activated_at: row.try_get("activated_at")?,
@@ -106,7 +110,11 @@ fn parse(row: Row) -> Result<Grant> {
         redirect_uri: RedirectUri::stored(row.redirect_uri),
         resource: row.resource,
         scopes: parse_scope(&row.scope)?,
-        auth_time: Timestamp(row.auth_time),
+        authentication: Authentication {
+            auth_time: Timestamp(row.auth_time),
+            acr: row.acr,
+            amr: Authentication::parse_amr(row.amr.as_deref()),
+        },
         created_at: Timestamp(row.created_at),
         expires_at: Timestamp(row.expires_at),
         activated_at: row.activated_at.map(Timestamp),
@@ -121,8 +129,8 @@ pub async fn record(tx: &mut Tx, grant: &Grant) -> Result<()> {
         .map_err(|error| StorageError::corrupt("grants.client_metadata", error))?;
     sqlx::query(
         "INSERT INTO grants (grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, \
-         resource, scope, auth_time, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         resource, scope, auth_time, created_at, expires_at, acr, amr) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(grant.grant_id.as_str())
     .bind(grant.user_id.as_str())
@@ -132,9 +140,11 @@ pub async fn record(tx: &mut Tx, grant: &Grant) -> Result<()> {
     .bind(grant.redirect_uri.as_str())
     .bind(&grant.resource)
     .bind(grant.scopes.to_string())
-    .bind(grant.auth_time.0)
+    .bind(grant.authentication.auth_time.0)
     .bind(grant.created_at.0)
     .bind(grant.expires_at.0)
+    .bind(grant.authentication.acr.as_deref())
+    .bind(grant.authentication.amr_text())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -264,7 +274,7 @@ impl Store {
     pub async fn find_grant(&self, grant_id: &GrantId) -> Result<Option<Grant>> {
         let row: Option<Row> = sqlx::query_as(
             "SELECT grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, resource, \
-             scope, auth_time, created_at, expires_at, activated_at, last_used_at, revoked_at \
+             scope, auth_time, acr, amr, created_at, expires_at, activated_at, last_used_at, revoked_at \
              FROM grants WHERE grant_id = $1",
         )
         .bind(grant_id.as_str())
@@ -277,7 +287,7 @@ impl Store {
     pub async fn list_live_grants(&self, user_id: &UserId, now: Timestamp) -> Result<Vec<Grant>> {
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, resource, \
-             scope, auth_time, created_at, expires_at, activated_at, last_used_at, revoked_at \
+             scope, auth_time, acr, amr, created_at, expires_at, activated_at, last_used_at, revoked_at \
              FROM grants WHERE user_id = $1 AND revoked_at IS NULL AND activated_at IS NOT NULL \
              AND expires_at > $2 ORDER BY created_at DESC, grant_id LIMIT 500",
         )

@@ -126,6 +126,16 @@ pub async fn set_password(tx: &mut Tx, user_id: &UserId, password_hash: &str) ->
     Ok(done.rows_affected() == 1)
 }
 
+/// Gives the account another role. Calls under its grants are judged by it within seconds.
+pub async fn set_role(tx: &mut Tx, user_id: &UserId, role: Role) -> Result<()> {
+    sqlx::query("UPDATE users SET role = $2 WHERE user_id = $1")
+        .bind(user_id.as_str())
+        .bind(role.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Disables the account and ends its sessions. Keeps the first moment when called again.
 pub async fn disable(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<()> {
     sqlx::query("UPDATE users SET disabled_at = $2 WHERE user_id = $1 AND disabled_at IS NULL")

@@ -6,6 +6,8 @@ pub mod cookies;
 pub mod cors;
 pub mod document;
 pub mod draining;
+pub mod fetched;
+pub mod key_set;
 pub mod moment;
 pub mod not_found;
 pub mod outbound;

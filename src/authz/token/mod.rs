@@ -127,7 +127,9 @@ fn issue(
         jti: app.random.id(),
         iat: now.unix_seconds(),
         exp: now.plus(lifetime).unix_seconds(),
-        auth_time: grant.auth_time.unix_seconds(),
+        auth_time: grant.authentication.auth_time.unix_seconds(),
+        acr: grant.authentication.acr.clone(),
+        amr: grant.authentication.amr.clone(),
         grant_id: grant.grant_id.as_str().to_owned(),
     };
     Ok(Issued {

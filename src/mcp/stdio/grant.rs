@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::clock::Timestamp;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
-use crate::oauth::{ClientId, Error, GrantId, RedirectUri, Scopes, UserId};
+use crate::oauth::{Authentication, ClientId, Error, GrantId, RedirectUri, Scopes, UserId};
 use crate::storage::grants::Grant;
 use crate::storage::{self, audit, commit, grants};
 
@@ -129,7 +129,7 @@ async fn record(app: &App, user_id: &UserId, scopes: &Scopes) -> storage::Result
         redirect_uri: RedirectUri::stored(REDIRECT_URI),
         resource: app.config.public_url.resource().as_str().to_owned(),
         scopes: scopes.clone(),
-        auth_time: now,
+        authentication: Authentication::at(now),
         created_at: now,
         expires_at: now.plus(LEASE),
         activated_at: Some(now),

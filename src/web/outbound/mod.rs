@@ -152,6 +152,19 @@ impl Outbound {
         self.fetch(wanted, validators.clone()).await
     }
 
+    /// Sends a request of ours to a host that the operator named, such as the token endpoint of a provider, and hands
+    /// over its answer whatever the status. The same guards as for every fetch; nothing is shared or kept.
+    ///
+    /// # Errors
+    /// As [`Outbound::get`].
+    pub async fn exchange(
+        &self,
+        request: http::Request<Vec<u8>>,
+        limit_bytes: usize,
+    ) -> Result<http::Response<Vec<u8>>, FetchError> {
+        self.transport.send(request, limit_bytes).await
+    }
+
     async fn fetch(&self, wanted: Wanted<'_>, validators: Validators) -> Result<Answer, FetchError> {
         let order = Order {
             url: wanted.url.clone(),

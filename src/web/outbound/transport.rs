@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use reqwest::{Certificate, Client, redirect, retry};
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::error::{FetchError, OutboundSetupError};
 use super::policy::OutboundPolicy;
@@ -67,13 +68,48 @@ impl Transport {
         in_time.unwrap_or(Err(FetchError::Timeout))
     }
 
-    /// Asks without judging the URL; the address is still judged where it is dialled.
-    pub(super) async fn exchange(&self, reach: Reach, order: &Order) -> Result<Answer, FetchError> {
-        let client = match reach {
+    /// Judges the URL of a request, waits for a turn and sends it; all in the time allowed.
+    pub(super) async fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+        limit_bytes: usize,
+    ) -> Result<http::Response<Vec<u8>>, FetchError> {
+        let (parts, body) = request.into_parts();
+        let url = Url::parse(&parts.uri.to_string())
+            .map_err(|error| FetchError::Broken(format!("it is no URL: {error}")))?;
+        let reach = judge(&self.policy, &url).map_err(FetchError::Refused)?;
+        let asked = async {
+            let _turn = self.turns.acquire().await;
+            let request = self
+                .client(reach)
+                .request(parts.method, url)
+                .headers(parts.headers)
+                .header(header::ACCEPT_ENCODING, "identity")
+                .body(body);
+            let sent = request.send().await;
+            let response = sent.map_err(|error| FetchError::from_reqwest(error, FetchError::Unreachable))?;
+            let mut answer = http::Response::builder().status(response.status());
+            if let Some(headers) = answer.headers_mut() {
+                *headers = kept(response.headers());
+            }
+            let body = read_body(response, reach, limit_bytes).await?;
+            answer.body(body.into()).map_err(|error| FetchError::Broken(error.to_string()))
+        };
+        let in_time = tokio::time::timeout(self.policy.timeout, asked).await;
+        in_time.unwrap_or(Err(FetchError::Timeout))
+    }
+
+    fn client(&self, reach: Reach) -> &Client {
+        match reach {
             Reach::Public => &self.public,
             Reach::Listed => &self.listed,
-        };
-        let mut request = client
+        }
+    }
+
+    /// Asks without judging the URL; the address is still judged where it is dialled.
+    pub(super) async fn exchange(&self, reach: Reach, order: &Order) -> Result<Answer, FetchError> {
+        let mut request = self
+            .client(reach)
             .get(order.url.clone())
             .header(header::ACCEPT, order.accept)
             // Nothing here decompresses, so that the limit counts the bytes that are parsed.

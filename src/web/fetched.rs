@@ -1,4 +1,4 @@
-//! Documents of clients (metadata, key sets), kept in the store between fetches so that a restart or another
+//! Documents of others (client metadata, key sets, discovery), kept in the store between fetches so that a restart or another
 //! replica does not ask again, and an origin that is away for a while signs nobody out.
 
 use url::Url;
@@ -6,7 +6,8 @@ use url::Url;
 use crate::app::App;
 use crate::oauth::error::Error;
 use crate::storage::{commit, documents};
-use crate::web::outbound::cached::{CacheBounds, CachedDocument, Refresh, refresh};
+pub use crate::web::outbound::cached::CachedDocument;
+use crate::web::outbound::cached::{CacheBounds, Refresh, refresh};
 use crate::web::outbound::{FetchError, Wanted};
 
 /// Why there is no usable document.
@@ -24,8 +25,10 @@ pub enum Failure {
 pub enum Purpose {
     /// A client ID metadata document.
     ClientDocument,
-    /// A client's key set.
+    /// A key set.
     KeySet,
+    /// What an issuer says of itself.
+    Discovery,
 }
 
 impl Purpose {
@@ -33,6 +36,7 @@ impl Purpose {
         match self {
             Self::ClientDocument => format!("client {url}"),
             Self::KeySet => format!("keys {url}"),
+            Self::Discovery => format!("discovery {url}"),
         }
     }
 }

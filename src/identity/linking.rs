@@ -1,0 +1,178 @@
+//! The account of somebody whom an issuer vouches for: the one that is linked, one that is made just now, or none.
+
+use serde_json::{Map, Value};
+
+use super::account::{self, Username};
+use crate::app::App;
+use crate::audit::{Event, Kind, Outcome};
+use crate::config::accounts::{Accounts, RoleSaid, claim};
+use crate::oauth::UserId;
+use crate::oauth::error::{Error, server_error};
+use crate::storage::identities::{self, Identity};
+use crate::storage::users::{self, Recorded, Role, User};
+use crate::storage::{audit, commit, undo};
+
+/// The longest subject that is stored, in characters (OpenID Connect Core §2).
+const LONGEST_SUBJECT: usize = 255;
+/// How many names are tried for a new account.
+const NAMES: usize = 4;
+
+/// What an issuer says of somebody, its signature checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// Who.
+    pub identity: &'a Identity,
+    /// The issuer's short name here.
+    pub issuer_name: &'a str,
+    /// All that it says.
+    pub claims: &'a Map<String, Value>,
+}
+
+/// Whose account it is.
+#[derive(Clone, Debug)]
+pub enum Resolved {
+    /// This one.
+    Account(Box<User>),
+    /// Nobody's.
+    Nobody(Nobody),
+}
+
+/// Why somebody has no account to act with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// None is linked, and none is made.
+    NoAccount,
+    /// The claims give no role.
+    NoRole,
+    /// It is disabled.
+    Disabled,
+    /// The subject cannot be stored.
+    Unusable,
+}
+
+impl Nobody {
+    /// Why, in one word, for whoever watches the server.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NoAccount => "no_account",
+            Self::NoRole => "no_role",
+            Self::Disabled => "account_disabled",
+            Self::Unusable => "unusable_subject",
+        }
+    }
+}
+
+/// Finds the account, links it, or makes it. A role that follows a claim is set at once.
+pub async fn resolve(app: &App, accounts: &Accounts, said: Said<'_>) -> Result<Resolved, Error> {
+    let subject = &said.identity.subject;
+    if subject.is_empty() || subject.chars().count() > LONGEST_SUBJECT || subject.contains('\0') {
+        return Ok(Resolved::Nobody(Nobody::Unusable));
+    }
+    let role = accounts.role(said.claims);
+    // Of two first sign-ins at once one makes the link, and the other finds it.
+    for _ in 0..2 {
+        if let Some(user_id) = app.store.find_identity(said.identity).await? {
+            return known(app, &user_id, role).await;
+        }
+        let (RoleSaid::Default(first) | RoleSaid::Now(first)) = role else {
+            return Ok(Resolved::Nobody(Nobody::NoRole));
+        };
+        if let Some(user) = by_email(app, accounts, said.claims).await? {
+            if user.disabled_at.is_some() {
+                return Ok(Resolved::Nobody(Nobody::Disabled));
+            }
+            if link(app, said, &user.user_id).await? {
+                return known(app, &user.user_id, role).await;
+            }
+        } else if !accounts.create {
+            return Ok(Resolved::Nobody(Nobody::NoAccount));
+        } else if let Some(user) = make(app, accounts, said, first).await? {
+            return Ok(Resolved::Account(Box::new(user)));
+        }
+    }
+    Err(server_error("the server made an error").detail("an identity is neither linked nor free"))
+}
+
+async fn known(app: &App, user_id: &UserId, role: RoleSaid) -> Result<Resolved, Error> {
+    let user = app.store.find_user(user_id).await?;
+    let mut user =
+        user.ok_or_else(|| server_error("the server made an error").detail("an identity leads to nobody"))?;
+    if user.disabled_at.is_some() {
+        return Ok(Resolved::Nobody(Nobody::Disabled));
+    }
+    match role {
+        RoleSaid::None => Ok(Resolved::Nobody(Nobody::NoRole)),
+        RoleSaid::Now(role) if role != user.role => {
+            let what = format!("now {} as the issuer says", role.as_str());
+            let event = Event::new(Kind::AccountChanged, Outcome::Done).user(&user.user_id).detail(what);
+            let mut tx = app.store.write().await?;
+            users::set_role(&mut tx, &user.user_id, role).await?;
+            audit::record(&mut tx, app.now(), &event);
+            commit(tx).await?;
+            user.role = role;
+            Ok(Resolved::Account(Box::new(user)))
+        }
+        RoleSaid::Now(_) | RoleSaid::Default(_) => Ok(Resolved::Account(Box::new(user))),
+    }
+}
+
+/// The account whose name is the e-mail address that the issuer has verified, where that is wanted.
+async fn by_email(
+    app: &App,
+    accounts: &Accounts,
+    claims: &Map<String, Value>,
+) -> Result<Option<User>, Error> {
+    let is_verified = claims.get("email_verified") == Some(&Value::Bool(true));
+    let email = claims.get("email").and_then(Value::as_str).filter(|email| email.contains('@'));
+    let Some(email) = email.filter(|_| accounts.link_by_email && is_verified) else { return Ok(None) };
+    Ok(app.store.find_user_by_name(email).await?)
+}
+
+async fn link(app: &App, said: Said<'_>, user_id: &UserId) -> Result<bool, Error> {
+    let mut tx = app.store.write().await?;
+    if !identities::record(&mut tx, said.identity, user_id, app.now()).await? {
+        undo(tx).await?;
+        return Ok(false);
+    }
+    let what = format!("linked to {} by its verified e-mail address", said.issuer_name);
+    let event = Event::new(Kind::AccountChanged, Outcome::Done).user(user_id).detail(what);
+    audit::record(&mut tx, app.now(), &event);
+    commit(tx).await?;
+    Ok(true)
+}
+
+/// Makes an account that nobody can sign in to by a password. `None` when the identity was linked meanwhile.
+async fn make(app: &App, accounts: &Accounts, said: Said<'_>, role: Role) -> Result<Option<User>, Error> {
+    let wanted = wanted_name(accounts, said);
+    for attempt in 0..NAMES {
+        let username = match attempt {
+            0 => wanted.clone(),
+            1 => format!("{wanted}.{}", said.issuer_name),
+            _ => format!("{wanted}.{}", app.random.id().chars().take(6).collect::<String>()),
+        };
+        let Ok(name) = Username::parse(&username) else { continue };
+        let user = account::without_password(app, &name, role);
+        let mut tx = app.store.write().await?;
+        if account::record(app, &mut tx, &user).await? == Recorded::Taken {
+            undo(tx).await?;
+            continue;
+        }
+        if !identities::record(&mut tx, said.identity, &user.user_id, app.now()).await? {
+            undo(tx).await?;
+            return Ok(None);
+        }
+        commit(tx).await?;
+        return Ok(Some(user));
+    }
+    Err(server_error("the server made an error").detail("no name is free for a new account"))
+}
+
+/// The name that the claims give, as far as a username may have it.
+fn wanted_name(accounts: &Accounts, said: Said<'_>) -> String {
+    let claimed = claim(said.claims, &accounts.username_claim).and_then(Value::as_str);
+    let claimed = claimed.or_else(|| said.claims.get("email").and_then(Value::as_str)).unwrap_or_default();
+    let fits = |c: &char| c.is_alphanumeric() || ".-_@".contains(*c);
+    // Room for what tells two of a name apart.
+    let name: String = claimed.chars().filter(fits).take(40).collect();
+    if name.is_empty() { format!("user.{}", said.issuer_name) } else { name }
+}
