@@ -655,3 +655,27 @@ async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argume
     }
     assert!(!place.path("data").exists(), "help opens nothing");
 }
+
+#[tokio::test]
+async fn a_healthcheck_says_whether_the_server_is_ready() {
+    let place = Place::new().await;
+    let refused = place.refused(&["healthcheck"], "");
+    assert!(refused.contains(&format!("http://127.0.0.1:{}/ready is not ready: ", place.port)), "{refused}");
+    let running = Running::start(&place, &["--demo"]);
+    assert_eq!(place.done(&["healthcheck"], ""), "");
+    assert_eq!(place.done(&["healthcheck", "--url", &place.url("/live")], ""), "");
+    let refused = place.refused(&["healthcheck", "--url", &place.url("/nowhere")], "");
+    assert!(refused.ends_with("is not ready: 404 Not Found"), "{refused}");
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_database_can_be_brought_up_to_date_before_any_server_starts() {
+    let place = Place::new().await;
+    for _ in 0..2 {
+        let said = place.done(&["migrate"], "");
+        assert!(said.starts_with("The schema of ") && said.contains(env!("CARGO_PKG_VERSION")), "{said}");
+    }
+    assert!(place.done(&["user", "list"], "").contains("USERNAME"));
+}

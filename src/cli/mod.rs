@@ -4,6 +4,8 @@ mod audit;
 mod client;
 mod connect;
 mod demo;
+mod healthcheck;
+mod migrate;
 mod output;
 mod secret;
 mod serve;
@@ -50,6 +52,10 @@ enum Command {
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Bring the database to the schema of this version, and end.
+    Migrate(migrate::Migrate),
+    /// Ask a server on this machine whether it is ready.
+    Healthcheck(healthcheck::Healthcheck),
     /// Connect an MCP client that only speaks stdio to any MCP server.
     Connect(connect::Connect),
 }
@@ -116,6 +122,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &open(config()?).await?).await,
         Command::Client(command) => client::run(command, &open(config()?).await?).await,
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
+        Command::Migrate(command) => migrate::run(&command, config()?).await,
+        Command::Healthcheck(command) => healthcheck::run(command, config()?).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,
     }

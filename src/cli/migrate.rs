@@ -1,0 +1,21 @@
+//! `mandate migrate`.
+
+use clap::Args;
+
+use super::output::say;
+use super::{Failure, open};
+use crate::config::Config;
+
+/// Bring the database to the schema of this version, and end.
+///
+/// The server does the same when it starts. This is for those who want it done once, before any replica starts.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mandate migrate")]
+pub(super) struct Migrate {}
+
+pub(super) async fn run(_: &Migrate, config: Config) -> Result<(), Failure> {
+    let app = open(config).await?;
+    say(&format!("The schema of {} is that of Mandate {}.", app.config.database, env!("CARGO_PKG_VERSION")));
+    app.store.close().await;
+    Ok(())
+}
