@@ -4,6 +4,7 @@ mod audit;
 mod client;
 mod connect;
 mod demo;
+mod keys;
 mod output;
 mod secret;
 mod serve;
@@ -47,6 +48,9 @@ enum Command {
     /// Manage clients that are registered by hand.
     #[command(subcommand)]
     Client(client::Client),
+    /// Manage the keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -115,6 +119,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Stdio(command) => stdio::run(&command, config()?).await,
         Command::User(command) => user::run(command, &open(config()?).await?).await,
         Command::Client(command) => client::run(command, &open(config()?).await?).await,
+        Command::Keys(command) => keys::run(command, &open(config()?).await?).await,
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,

@@ -5,13 +5,14 @@ use sqlx::{AnyPool, SqlSafeStr};
 
 use super::{Kind, OpenError};
 
-const SHARED: [(i64, &str, &str); 6] = [
+const SHARED: [(i64, &str, &str); 7] = [
     (1, "identity", include_str!("../../migrations/0001_identity.sql")),
     (2, "grants", include_str!("../../migrations/0002_grants.sql")),
     (3, "audit", include_str!("../../migrations/0003_audit.sql")),
     (4, "tickets", include_str!("../../migrations/0004_tickets.sql")),
     (6, "replicas", include_str!("../../migrations/0006_replicas.sql")),
     (8, "triage", include_str!("../../migrations/0008_triage.sql")),
+    (10, "keys", include_str!("../../migrations/0010_keys.sql")),
 ];
 const SQLITE: [(i64, &str, &str); 1] =
     [(5, "ticket search", include_str!("../../migrations/0005_ticket_search.sqlite.sql"))];
