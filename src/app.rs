@@ -1,6 +1,7 @@
 //! Everything that a request can reach, made once at start and shared.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,14 @@ use crate::ephemeral::bus::Notice;
 use crate::ephemeral::memory::Memory;
 use crate::ephemeral::redis::Redis;
 use crate::ephemeral::{Ephemeral, EphemeralError};
-use crate::keys::{KeyError, Keys, SealError, SealingKey, SigningKey, SigningKeyRow, generate};
+use crate::keys::given::{self, Given};
+use crate::keys::rotation::Moment;
+use crate::keys::{BadToken, KeyError, Keys, ReadError, Refused, SealError, SealingKey, name_of};
+use crate::oauth::claims::AccessTokenClaims;
 use crate::oauth::client::Client;
 use crate::oauth::{ClientId, Error, GrantId};
 use crate::random::Random;
-use crate::storage::leases::{self, Work};
-use crate::storage::{OpenError, StorageError, Store, Tx, commit, signing_keys};
+use crate::storage::{OpenError, StorageError, Store, Tx, commit};
 use crate::telemetry::Metrics;
 use crate::web::outbound::{Outbound, OutboundPolicy};
 
@@ -92,7 +95,7 @@ impl App {
         let chain_key = ChainKey::new(sealing.derived(AUDIT_LOG)?);
         let room = config.limits.requests_at_once;
         let store = Store::open_with_room(&config.database, chain_key, room).await?.watched(&metrics);
-        let keys = open_keys(&store, sealing, &config, clock.now(), &random).await?;
+        let (keys, keys_changed) = open_keys(&store, sealing, &config, clock.now(), &random).await?;
         let ephemeral: Arc<dyn Ephemeral> = match &config.redis {
             None => Arc::new(Memory::new(clock.clone())),
             Some(url) => {
@@ -100,7 +103,7 @@ impl App {
                 Arc::new(redis.watched(&metrics))
             }
         };
-        Ok(Self {
+        let app = Self {
             ephemeral,
             config,
             store,
@@ -113,7 +116,11 @@ impl App {
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
-        })
+        };
+        if keys_changed {
+            app.tell(&Notice::KeysChanged).await;
+        }
+        Ok(app)
     }
 
     /// Commits a transaction that ends grants, so that from its return no call under them comes in on any
@@ -140,6 +147,37 @@ impl App {
     pub async fn tell(&self, notice: &Notice) {
         if let Err(error) = self.ephemeral.publish(notice).await {
             tracing::warn!(detail = %error, "the other replicas are not told");
+        }
+    }
+
+    /// Reads the signing keys again for a token whose key is not known: another replica may have made it a moment
+    /// ago. At most once a second, however many tokens are forged. Whoever asked verifies the token once more, which
+    /// costs next to nothing while the key stays unknown.
+    pub async fn reload_keys(&self) -> Result<(), Error> {
+        self.keys.read_for_unknown(&self.store, self.now()).await.map_err(Error::from)
+    }
+
+    /// Verifies an access token of ours, with the keys of this very moment if need be.
+    pub async fn verify(&self, token: &str) -> Result<Result<AccessTokenClaims, Refused>, Error> {
+        let (issuer, resource) = (self.config.public_url.issuer(), self.config.public_url.resource());
+        let verify = || self.keys.verify(token, issuer, resource.as_str(), self.now());
+        match verify() {
+            Err(refused) if refused.why == BadToken::UnknownKey => {
+                self.reload_keys().await?;
+                Ok(verify())
+            }
+            judged => Ok(judged),
+        }
+    }
+
+    /// The signing keys, for whoever changes them now.
+    pub fn keys_now(&self) -> Moment<'_> {
+        Moment {
+            keys: &self.keys,
+            store: &self.store,
+            random: &self.random,
+            longest_token: self.config.tokens.longest_token(),
+            now: self.now(),
         }
     }
 
@@ -192,39 +230,50 @@ fn policy(config: &Config) -> Result<OutboundPolicy, StartError> {
     })
 }
 
-/// Opens the published keys; the first start of an algorithm makes the current key and the next one.
+/// Opens the published keys; says whether any were made or published anew.
 async fn open_keys(
     store: &Store,
     sealing: SealingKey,
     config: &Config,
     now: Timestamp,
     random: &Random,
-) -> Result<Keys, StartError> {
-    let algorithm = config.tokens.signing_algorithm;
-    let mut rows = store.list_signing_keys().await?;
-    let usable = |row: &SigningKeyRow| row.alg == format!("{algorithm:?}") && row.active_from <= now;
-    if !rows.iter().any(usable) {
-        let generate = |active_from| generate(algorithm, active_from, now, &sealing, random);
-        let made = [generate(FROM_THE_START)?, generate(NOT_YET)?];
-        // Of several replicas that start together one records its keys, and the others find them.
-        let mut tx = store.write_patiently().await?;
-        leases::hold(&mut tx, Work::SigningKeys).await?;
-        rows = signing_keys::list(&mut tx).await?;
-        if !rows.iter().any(usable) {
-            for row in made {
-                signing_keys::record(&mut tx, &row).await?;
-                rows.push(row);
-            }
+) -> Result<(Keys, bool), StartError> {
+    let given = given_keys(config)?;
+    let signing = given.as_ref().map(|given| given.signing.kid.clone());
+    let wanted = (config.tokens.signing_algorithm, given);
+    Keys::open(store, sealing, wanted, now, random).await.map_err(|error| match error {
+        ReadError::Storage(error) => error.into(),
+        ReadError::Key(error) => error.into(),
+        ReadError::Revoked(ref kid) if signing.as_ref() == Some(kid) => {
+            ConfigError::new(SIGNING_KEY_FILE, error.to_string()).into()
         }
-        commit(tx).await?;
-    }
-    let signing = rows.iter().map(|row| SigningKey::open(row, &sealing)).collect::<Result<_, _>>()?;
-    Ok(Keys::new(sealing, signing, algorithm))
+        ReadError::Revoked(_) | ReadError::Lately => {
+            ConfigError::new(NEXT_SIGNING_KEY_FILE, error.to_string()).into()
+        }
+    })
 }
 
+/// Reads the key files of the configuration.
+fn given_keys(config: &Config) -> Result<Option<Given>, ConfigError> {
+    let read = |key, path: &PathBuf| given::read(path).map_err(|problem| ConfigError::new(key, problem));
+    let Some(path) = &config.tokens.signing_key_file else { return Ok(None) };
+    let signing = read(SIGNING_KEY_FILE, path)?;
+    if signing.algorithm != config.tokens.signing_algorithm {
+        let (holds, wanted) = (name_of(signing.algorithm), name_of(config.tokens.signing_algorithm));
+        let problem =
+            format!("its key is for {holds}, but tokens.signing_algorithm is {wanted}; make them the same");
+        return Err(ConfigError::new(SIGNING_KEY_FILE, problem));
+    }
+    let next = config.tokens.next_signing_key_file.as_ref();
+    let next = next.map(|path| read(NEXT_SIGNING_KEY_FILE, path)).transpose()?;
+    if next.as_ref().is_some_and(|next| next.kid == signing.kid) {
+        let problem = "it holds the same key as tokens.signing_key_file; name another or leave it out";
+        return Err(ConfigError::new(NEXT_SIGNING_KEY_FILE, problem));
+    }
+    Ok(Some(Given { signing, next }))
+}
+
+const SIGNING_KEY_FILE: &str = "tokens.signing_key_file";
+const NEXT_SIGNING_KEY_FILE: &str = "tokens.next_signing_key_file";
 /// What the key of the audit log's seals is derived for.
 const AUDIT_LOG: &str = "audit log";
-/// When the first key begins to sign: at once, by the clock of any replica.
-const FROM_THE_START: Timestamp = Timestamp(0);
-/// When the next key begins to sign: once somebody says so.
-const NOT_YET: Timestamp = Timestamp(i64::MAX);

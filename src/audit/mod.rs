@@ -37,6 +37,12 @@ pub enum Kind {
     ClientRemoved,
     /// An account was made, disabled or given a password.
     AccountChanged,
+    /// A rotation was decided: by hand or by schedule, which key signs, and from when.
+    KeysRotated,
+    /// The last token that a signing key may have signed has expired, and the key is published no more.
+    KeyRetired,
+    /// An operator took a signing key back: no token that it signed is good.
+    KeyRevoked,
     /// A tool that writes was called, or a call was refused: for its scope, its limits, its grant or its token.
     /// Reading is no event.
     ToolCall,
@@ -44,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::SignIn,
         Self::SignOut,
         Self::Consent,
@@ -56,6 +62,9 @@ impl Kind {
         Self::ClientRegistered,
         Self::ClientRemoved,
         Self::AccountChanged,
+        Self::KeysRotated,
+        Self::KeyRetired,
+        Self::KeyRevoked,
         Self::ToolCall,
     ];
 
@@ -73,6 +82,9 @@ impl Kind {
             Self::ClientRegistered => "client_registered",
             Self::ClientRemoved => "client_removed",
             Self::AccountChanged => "account_changed",
+            Self::KeysRotated => "keys_rotated",
+            Self::KeyRetired => "key_retired",
+            Self::KeyRevoked => "key_revoked",
             Self::ToolCall => "tool_call",
         }
     }

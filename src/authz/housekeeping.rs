@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rotation;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::storage::leases::{self, Work};
@@ -70,6 +71,9 @@ pub async fn once(app: &App) -> Result<()> {
     }
     if removed_clients > 0 {
         tracing::info!(removed = removed_clients, "clients that nobody used were removed");
+    }
+    if let Err(error) = rotation::keep_house(app).await {
+        tracing::warn!(detail = %error, "signing keys are left as they are for now");
     }
     Ok(())
 }

@@ -43,6 +43,7 @@ pub mod pages;
 pub mod register;
 pub mod request;
 pub mod revoke;
+pub mod rotation;
 pub mod setup;
 pub mod token;
 pub mod views;

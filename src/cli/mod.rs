@@ -5,6 +5,7 @@ mod client;
 mod connect;
 mod demo;
 mod healthcheck;
+mod keys;
 mod migrate;
 mod output;
 mod secret;
@@ -49,6 +50,9 @@ enum Command {
     /// Manage clients that are registered by hand.
     #[command(subcommand)]
     Client(client::Client),
+    /// Manage the keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -121,6 +125,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Stdio(command) => stdio::run(&command, config()?).await,
         Command::User(command) => user::run(command, &open(config()?).await?).await,
         Command::Client(command) => client::run(command, &open(config()?).await?).await,
+        Command::Keys(command) => keys::run(command, &open(config()?).await?).await,
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
         Command::Migrate(command) => migrate::run(&command, config()?).await,
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,

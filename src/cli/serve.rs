@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::say;
 use super::{Failure, demo};
 use crate::app::App;
-use crate::authz::{client_document, housekeeping, setup};
+use crate::authz::{client_document, housekeeping, rotation, setup};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::ephemeral::bus::Notice;
@@ -50,6 +50,7 @@ pub(super) async fn run(command: &Serve, config: Config, file: Option<PathBuf>) 
     app.tasks.spawn(stop_on_signal(app.clone())?);
     app.tasks.spawn(switch_on_signal(app.clone(), file)?);
     greet(&app, command.demo, &accounts, setup_link.as_deref());
+    app.tasks.spawn(rotation::run(app.clone()));
     app.tasks.spawn(housekeeping::run(app.clone()));
     if let Some(listener) = scraped {
         let stop = app.stopping.clone().cancelled_owned();

@@ -71,6 +71,9 @@ pub(super) struct Tokens {
     pub(super) refresh_grace: String,
     pub(super) code_lifetime: String,
     pub(super) signing_algorithm: String,
+    pub(super) signing_key_rotation: String,
+    pub(super) signing_key_file: Option<PathBuf>,
+    pub(super) next_signing_key_file: Option<PathBuf>,
 }
 
 impl Default for Tokens {
@@ -82,6 +85,9 @@ impl Default for Tokens {
             refresh_grace: "30s".into(),
             code_lifetime: "60s".into(),
             signing_algorithm: "ES256".into(),
+            signing_key_rotation: "90d".into(),
+            signing_key_file: None,
+            next_signing_key_file: None,
         }
     }
 }

@@ -50,6 +50,8 @@ pub enum Notice {
     },
     /// Tools were switched on or off.
     ToolsChanged,
+    /// The signing keys changed.
+    KeysChanged,
     /// The bus works.
     Beat,
 }

@@ -1,24 +1,38 @@
 //! Keys: the one that seals what is stored, and those that sign access tokens.
 //!
 //! Two signing keys are always published: the current one and the next, so that whoever caches `/jwks` knows a
-//! key before the first token is signed with it. Private keys lie in the database sealed with the key from
-//! `secret_key_file`; the resource server of this process uses them in memory, never over HTTP.
+//! key before the first token is signed with it; the rules are in `ring`. Private keys lie in the database sealed with
+//! the key from `secret_key_file`, or outside of it in files of the operator's; the resource server of this process
+//! uses them in memory, never over HTTP. What is stored is read anew again and again (`stored`), because any replica
+//! may rotate (`rotation`).
 
+#[cfg(test)]
+mod contract;
+pub mod given;
+pub mod ring;
+pub mod rotation;
 mod sealing;
 mod signing;
+mod stored;
 
 pub use sealing::{SealError, SealingKey, derive, open_with, seal_with};
-pub use signing::{KeyError, SigningKey, SigningKeyRow, generate};
+pub use signing::{KeyError, Pair, SigningKey, SigningKeyRow, algorithm_of, name_of};
+pub use stored::ReadError;
 
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header, encode};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jsonwebtoken::{Validation, decode, decode_header, encode};
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 use crate::oauth::claims::{ACCESS_TOKEN_TYPE, AccessTokenClaims};
 use crate::oauth::error::{Error, server_error};
+use given::Given;
+use ring::{Chosen, Life};
 
-/// Tolerated between the clocks of replicas, in seconds.
-const CLOCK_SKEW: u64 = 60;
+/// Tolerated between the clocks of replicas.
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// Why a token was not accepted. For the log: the client hears one sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,31 +91,63 @@ impl From<BadToken> for Refused {
 pub struct Keys {
     /// Seals what only this server may read.
     pub sealing: SealingKey,
-    signing: Vec<SigningKey>,
-    algorithm: Algorithm,
+    chosen: Chosen,
+    given: Option<Given>,
+    ring: RwLock<Arc<Ring>>,
+    reading: stored::Reading,
+}
+
+/// The published keys at one moment.
+#[derive(Debug, Default)]
+struct Ring {
+    keys: Vec<SigningKey>,
+    edition: u64,
 }
 
 impl Keys {
     /// Brings the keys together. `signing` holds every published key.
-    pub fn new(sealing: SealingKey, signing: Vec<SigningKey>, algorithm: Algorithm) -> Self {
-        Self { sealing, signing, algorithm }
+    pub fn new(sealing: SealingKey, signing: Vec<SigningKey>, chosen: Chosen) -> Self {
+        let ring = RwLock::new(Arc::new(Ring { keys: signing, edition: 0 }));
+        Self { sealing, chosen, given: None, ring, reading: stored::Reading::default() }
     }
 
-    /// The key that signs at `now`: of the configured algorithm, the one most lately active.
-    fn current(&self, now: Timestamp) -> Option<&SigningKey> {
-        self.signing
-            .iter()
-            .filter(|key| key.algorithm == self.algorithm && key.active_from <= now)
-            .max_by_key(|key| key.active_from)
+    /// Replaces every published key. Whoever signs or verifies at this moment does so with those before.
+    pub fn replace(&self, signing: Vec<SigningKey>) {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let stays = |old: &SigningKey| signing.iter().any(|key| key.life.kid == old.life.kid);
+        let edition = ring.edition + u64::from(!ring.keys.iter().all(stays));
+        *ring = Arc::new(Ring { keys: signing, edition });
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Rises when a key is published no more: what was verified before has to be verified again.
+    pub fn edition(&self) -> u64 {
+        self.ring().edition
+    }
+
+    /// Which keys the configuration chooses.
+    pub fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
+    /// The published keys as this process knows them.
+    pub fn lives(&self) -> Vec<Life> {
+        self.ring().keys.iter().map(|key| key.life.clone()).collect()
     }
 
     /// Signs an access token (RFC 9068 §2.1).
     pub fn sign(&self, claims: &AccessTokenClaims, now: Timestamp) -> Result<String, Error> {
-        let key = self.current(now).ok_or_else(|| server_error("the server has no signing key"))?;
-        let mut header = jsonwebtoken::Header::new(key.algorithm);
+        let ring = self.ring();
+        let key = ring::signing(&ring.keys, &self.chosen, now);
+        let key = key.and_then(|key| Some((&key.life, key.encoding.as_ref()?)));
+        let (life, encoding) = key.ok_or_else(|| server_error("the server has no signing key"))?;
+        let mut header = jsonwebtoken::Header::new(life.algorithm);
         header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
-        header.kid = Some(key.kid.clone());
-        encode(&header, claims, &key.encoding)
+        header.kid = Some(life.kid.clone());
+        encode(&header, claims, encoding)
             .map_err(|error| server_error("the server made an error").detail(error))
     }
 
@@ -118,7 +164,7 @@ impl Keys {
         let VerifiedClaims { access, nbf } = self.verify_signature(token)?;
         let not_before = nbf.unwrap_or(i64::MIN);
         let seconds = now.unix_seconds();
-        let skew = i64::try_from(CLOCK_SKEW).unwrap_or(0);
+        let skew = i64::try_from(CLOCK_SKEW.as_secs()).unwrap_or(0);
         let why = if access.iss != issuer || access.aud != audience {
             BadToken::Foreign
         } else if access.exp <= seconds || not_before > seconds.saturating_add(skew) {
@@ -136,9 +182,10 @@ impl Keys {
             return Err(BadToken::WrongType);
         }
         let kid = header.kid.ok_or(BadToken::UnknownKey)?;
-        let key = self.signing.iter().find(|key| key.kid == kid && key.algorithm == header.alg);
+        let ring = self.ring();
+        let key = ring.keys.iter().find(|key| key.life.kid == kid && key.life.algorithm == header.alg);
         let key = key.ok_or(BadToken::UnknownKey)?;
-        let mut validation = Validation::new(key.algorithm);
+        let mut validation = Validation::new(key.life.algorithm);
         // Times are checked below against our own clock.
         validation.validate_exp = false;
         validation.validate_aud = false;
@@ -152,7 +199,8 @@ impl Keys {
 
     /// The JWK set (RFC 7517 §5): public members only.
     pub fn jwks(&self) -> Value {
-        let keys: Vec<&Value> = self.signing.iter().map(|key| &key.public_jwk).collect();
+        let ring = self.ring();
+        let keys: Vec<&Value> = ring.keys.iter().map(|key| &key.public_jwk).collect();
         json!({ "keys": keys })
     }
 }

@@ -2,18 +2,27 @@ use super::*;
 use crate::random::Random;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::time::Duration;
+use jsonwebtoken::Algorithm;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const ISSUER: &str = "https://t.example";
 const RESOURCE: &str = "https://t.example/mcp";
 
 fn keys(algorithm: Algorithm) -> Keys {
-    let random = Random::seeded(1);
     let sealing = SealingKey::new([1; 32]);
-    let row = generate(algorithm, NOW, NOW, &sealing, &random).unwrap();
-    let key = SigningKey::open(&row, &sealing).unwrap();
-    Keys::new(sealing, vec![key], algorithm)
+    let key = key(algorithm, NOW);
+    Keys::new(sealing, vec![key], Chosen::Made(algorithm))
+}
+
+fn key(algorithm: Algorithm, active_from: Timestamp) -> SigningKey {
+    let sealing = SealingKey::new([1; 32]);
+    let pair = Pair::generate(algorithm).unwrap();
+    let row = pair.seal(active_from, NOW, &sealing, &Random::seeded(1)).unwrap();
+    SigningKey::open(&row, &sealing, None).unwrap()
+}
+
+fn kid(keys: &Keys) -> String {
+    keys.lives()[0].kid.clone()
 }
 
 fn why(verified: Result<AccessTokenClaims, Refused>) -> Result<AccessTokenClaims, BadToken> {
@@ -70,13 +79,13 @@ fn only_a_current_key_signs() {
 /// Builds a JWT with any header, signed with the real key where `sign` says so.
 fn forged(keys: &Keys, header: Value) -> String {
     let header: jsonwebtoken::Header = serde_json::from_value(header).unwrap();
-    encode(&header, &claims(), &keys.signing[0].encoding).unwrap()
+    encode(&header, &claims(), keys.ring().keys[0].encoding.as_ref().unwrap()).unwrap()
 }
 
 #[test]
 fn other_kinds_of_jwt_are_refused() {
     let keys = keys(Algorithm::ES256);
-    let kid = keys.signing[0].kid.clone();
+    let kid = kid(&keys);
     for typ in ["JWT", "id_token+jwt", "oauth-id-jag+jwt", "client-authentication+jwt"] {
         let token = forged(&keys, json!({"alg": "ES256", "typ": typ, "kid": kid}));
         assert_eq!(why(keys.verify(&token, ISSUER, RESOURCE, NOW)), Err(BadToken::WrongType), "{typ}");
@@ -88,7 +97,7 @@ fn other_kinds_of_jwt_are_refused() {
 #[test]
 fn an_unknown_kid_another_algorithm_none_and_a_changed_claim_are_refused() {
     let keys = keys(Algorithm::ES256);
-    let kid = keys.signing[0].kid.clone();
+    let kid = kid(&keys);
     let unknown = forged(&keys, json!({"alg": "ES256", "typ": "at+jwt", "kid": "other"}));
     assert_eq!(why(keys.verify(&unknown, ISSUER, RESOURCE, NOW)), Err(BadToken::UnknownKey));
     let missing = forged(&keys, json!({"alg": "ES256", "typ": "at+jwt"}));
@@ -117,8 +126,8 @@ fn an_unknown_kid_another_algorithm_none_and_a_changed_claim_are_refused() {
 #[test]
 fn a_key_carried_in_the_header_is_not_looked_at() {
     let (ours, theirs) = (keys(Algorithm::ES256), keys(Algorithm::ES256));
-    let kid = ours.signing[0].kid.clone();
-    let jwk = theirs.signing[0].public_jwk.clone();
+    let kid = kid(&ours);
+    let jwk = theirs.ring().keys[0].public_jwk.clone();
     let token = forged(&theirs, json!({"alg": "ES256", "typ": "at+jwt", "kid": kid, "jwk": jwk}));
     assert_eq!(why(ours.verify(&token, ISSUER, RESOURCE, NOW)), Err(BadToken::Signature));
 }
@@ -139,4 +148,43 @@ fn what_a_refused_token_says_is_told_only_when_one_of_our_keys_signed_it() {
         let refused = keys.verify(token, ISSUER, RESOURCE, later).unwrap_err();
         assert_eq!(refused.claims, None, "{token}");
     }
+}
+
+#[test]
+fn whoever_holds_a_token_is_accepted_until_its_key_is_published_no_more() {
+    let keys = keys(Algorithm::ES256);
+    let (first, edition) = (keys.sign(&claims(), NOW).unwrap(), keys.edition());
+    let sealing = SealingKey::new([1; 32]);
+    let pairs = [Algorithm::ES256, Algorithm::EdDSA].map(|algorithm| Pair::generate(algorithm).unwrap());
+    let open = |pair: &Pair, active_from| {
+        let row = pair.seal(active_from, NOW, &sealing, &Random::seeded(1)).unwrap();
+        SigningKey::open(&row, &sealing, None).unwrap()
+    };
+    let later = NOW.plus(Duration::from_secs(1));
+    let both = || vec![open(&pairs[0], later), open(&pairs[1], ring::NOT_YET)];
+    keys.replace(both());
+    assert_eq!(why(keys.verify(&first, ISSUER, RESOURCE, NOW)), Err(BadToken::UnknownKey));
+    assert_eq!(keys.edition(), edition + 1, "a key has gone");
+    assert!(keys.sign(&claims(), NOW).is_err(), "its time has not come");
+    let second = keys.sign(&claims(), later).unwrap();
+    assert_eq!(decode_header(&second).unwrap().kid.unwrap(), pairs[0].kid);
+    keys.replace(vec![open(&pairs[0], later), open(&pairs[1], ring::NOT_YET), key(Algorithm::ES256, later)]);
+    assert_eq!(keys.edition(), edition + 1, "one more takes nothing away");
+    keys.verify(&second, ISSUER, RESOURCE, later).unwrap();
+}
+
+#[test]
+fn a_key_without_its_private_half_verifies_and_never_signs() {
+    let pair = Pair::generate(Algorithm::ES256).unwrap();
+    let sealing = SealingKey::new([1; 32]);
+    let row = pair.public(NOW, NOW);
+    assert!(row.sealed_private_key.is_none());
+    let with = SigningKey::open(&row, &sealing, Some(&pair)).unwrap();
+    let chosen = Chosen::Given { signing: pair.kid.clone(), next: None };
+    let token = Keys::new(SealingKey::new([1; 32]), vec![with], chosen.clone()).sign(&claims(), NOW).unwrap();
+    let without = SigningKey::open(&row, &sealing, None).unwrap();
+    let keys = Keys::new(sealing, vec![without], chosen);
+    keys.verify(&token, ISSUER, RESOURCE, NOW).unwrap();
+    assert!(keys.sign(&claims(), NOW).is_err());
+    assert!(!format!("{keys:?} {pair:?}").contains("pkcs8"));
 }

@@ -31,6 +31,7 @@ use super::refusal::Refusal;
 use super::site::Site;
 use super::{cors, intake, observe, trail};
 use crate::app::App;
+use crate::keys::BadToken;
 use crate::telemetry;
 use crate::telemetry::metrics::Credential;
 
@@ -82,7 +83,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         }
         let (parts, body) = request.into_parts();
         intake::check_length(&parts)?;
-        let token = match telemetry::step("verify").in_scope(|| self.tokens.of(&parts)) {
+        let token = match self.token(&parts).await? {
             Ok(token) => token,
             Err(why) => return Err(self.unauthenticated(&parts, why).await),
         };
@@ -95,6 +96,18 @@ impl<H: ServerHandler + Clone> Gate<H> {
             Ok(Incoming::Message(message)) => self.message(parts, &token, message, body).await,
             Ok(Incoming::Answer(id, answer)) => self.answer(&parts, &token, &id, answer).await,
             Err((why, id)) => Err(malformed(why, id)),
+        }
+    }
+
+    /// The token of a request, verified with the keys of this very moment if need be.
+    async fn token(&self, parts: &Parts) -> Result<Result<Arc<Verified>, NoToken>, Refusal> {
+        let verify = || telemetry::step("verify").in_scope(|| self.tokens.of(parts));
+        match verify() {
+            Err(NoToken::Bad(BadToken::UnknownKey, _)) => {
+                self.app.reload_keys().await.map_err(|error| Refusal::Fault(None, error))?;
+                Ok(verify())
+            }
+            judged => Ok(judged),
         }
     }
 

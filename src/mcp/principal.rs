@@ -98,10 +98,11 @@ impl Verified {
 }
 
 /// Verifies tokens. Remembers which it has verified, by their SHA-256, because a signature costs more than the
-/// rest of a call. Only the signature is remembered: expiry and the grant are looked at every time.
+/// rest of a call. Only the signature is remembered, and only until a key is published no more: expiry and the grant
+/// are looked at every time.
 pub(super) struct Tokens {
     app: Arc<App>,
-    verified: Cache<[u8; 32], Arc<Verified>>,
+    verified: Cache<([u8; 32], u64), Arc<Verified>>,
 }
 
 impl Tokens {
@@ -116,8 +117,9 @@ impl Tokens {
     }
 
     fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, NoToken> {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        let key = (hash, self.app.keys.edition());
         if let Some(verified) = self.verified.get(&key) {
             let is_good = verified.expires > now.unix_seconds();
             return if is_good { Ok(verified) } else { Err(NoToken::Bad(BadToken::Expired, Some(verified))) };

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 /// Work that is not done twice at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Making the first signing keys.
+    /// Making signing keys, and all else that is done to them.
     SigningKeys,
     /// Making the first accounts, and the links that make one.
     FirstAccount,

@@ -1,0 +1,80 @@
+//! `tokens.*`: how long what is issued lives, and what signs it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+
+use super::ConfigError;
+use super::parse::{duration, one_of};
+use super::raw;
+
+/// Lifetimes and signing.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// How long an access token lives.
+    pub access_token_lifetime: Duration,
+    /// How long a refresh token lives unused; each use starts it anew.
+    pub refresh_token_lifetime: Duration,
+    /// How long a grant lives, used or not.
+    pub grant_lifetime: Duration,
+    /// How long a rotated refresh token still yields its successor.
+    pub refresh_grace: Duration,
+    /// How long a code lives; at most ten minutes.
+    pub code_lifetime: Duration,
+    /// `ES256`, `RS256` or `EdDSA`.
+    pub signing_algorithm: Algorithm,
+    /// How long a key that the server made signs before another takes its place; for ever when there is none.
+    pub signing_key_rotation: Option<Duration>,
+    /// The file of the key that signs, where the operator gives it.
+    pub signing_key_file: Option<PathBuf>,
+    /// The file of the key that is published beside it.
+    pub next_signing_key_file: Option<PathBuf>,
+}
+
+impl Tokens {
+    /// How long any access token lives: so long the keys are kept that signed it.
+    pub fn longest_token(&self) -> Duration {
+        self.access_token_lifetime
+    }
+}
+
+pub(super) fn parse(raw: &raw::Tokens) -> Result<Tokens, ConfigError> {
+    let code_lifetime = duration("tokens.code_lifetime", &raw.code_lifetime)?;
+    if code_lifetime > Duration::from_secs(600) {
+        // OAuth 2.1 §4.1.2 caps it.
+        return Err(ConfigError::new("tokens.code_lifetime", "a code may live ten minutes at most"));
+    }
+    if raw.next_signing_key_file.is_some() && raw.signing_key_file.is_none() {
+        let cure = "name the file of the key that signs now as well, in tokens.signing_key_file";
+        return Err(ConfigError::new("tokens.next_signing_key_file", cure));
+    }
+    Ok(Tokens {
+        access_token_lifetime: duration("tokens.access_token_lifetime", &raw.access_token_lifetime)?,
+        refresh_token_lifetime: duration("tokens.refresh_token_lifetime", &raw.refresh_token_lifetime)?,
+        grant_lifetime: duration("tokens.grant_lifetime", &raw.grant_lifetime)?,
+        refresh_grace: humantime::parse_duration(&raw.refresh_grace)
+            .map_err(|error| ConfigError::new("tokens.refresh_grace", error.to_string()))?,
+        code_lifetime,
+        signing_key_rotation: rotation(&raw.signing_key_rotation)?,
+        signing_key_file: raw.signing_key_file.clone(),
+        next_signing_key_file: raw.next_signing_key_file.clone(),
+        signing_algorithm: one_of(
+            "tokens.signing_algorithm",
+            &raw.signing_algorithm,
+            &[("ES256", Algorithm::ES256), ("RS256", Algorithm::RS256), ("EdDSA", Algorithm::EdDSA)],
+        )?,
+    })
+}
+
+/// How often signing keys rotate. More often than every hour would be more keys than anybody needs.
+fn rotation(text: &str) -> Result<Option<Duration>, ConfigError> {
+    const KEY: &str = "tokens.signing_key_rotation";
+    if text == "never" {
+        return Ok(None);
+    }
+    match duration(KEY, text)? {
+        every if every >= Duration::from_hours(1) => Ok(Some(every)),
+        _ => Err(ConfigError::new(KEY, "write an hour or more, or never")),
+    }
+}
