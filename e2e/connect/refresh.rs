@@ -3,19 +3,8 @@
 use serde_json::{Value, json};
 
 use super::support::stub::{Stub, visit};
-use super::support::{Bridge, Machine, allow, parameter};
+use super::support::{Bridge, Machine, allow, parameter, signed_in};
 use crate::support::Server;
-
-/// A machine that is signed in, with its bridge.
-async fn signed_in(stub: &Stub) -> (Machine, Bridge) {
-    let machine = Machine::new();
-    let mut bridge = machine.connect(&stub.at("/mcp"));
-    bridge.send(&super::support::initialize(0));
-    let page = visit(&machine.sent_to(1).await).await;
-    assert!(page.contains("Signed in"), "{page}");
-    bridge.answer(&json!(0)).await;
-    (machine, bridge)
-}
 
 /// Changes what is kept behind the bridges' backs.
 fn change_kept(machine: &Machine, member: &str, value: Value) {

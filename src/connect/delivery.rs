@@ -104,7 +104,7 @@ impl Bridge {
         let mut patience = Patience::of(AWAY);
         let (mut unauthorized, mut stepped_up) = (0, false);
         loop {
-            let token = self.login.token().await;
+            let token = self.while_wanted(stop, self.login.token()).await?;
             let sent = self.send(call, token.as_ref());
             let sent = stop.run_until_cancelled(sent).await.ok_or(Trouble::Cancelled)?;
             let response = match sent {
@@ -117,11 +117,12 @@ impl Bridge {
             };
             let status = response.status();
             if status == StatusCode::UNAUTHORIZED && unauthorized == 2 {
-                self.login.note_refused().await;
+                self.while_wanted(stop, self.login.note_refused()).await?;
                 return Ok(response);
             } else if status == StatusCode::UNAUTHORIZED {
                 let challenge = Challenge::of(response.headers());
-                self.login.renew(token.as_ref(), &challenge, unauthorized == 0, call.may_ask).await?;
+                let renewed = self.login.renew(token.as_ref(), &challenge, unauthorized == 0, call.may_ask);
+                self.while_wanted(stop, renewed).await??;
                 unauthorized += 1;
             } else if status == StatusCode::FORBIDDEN && call.may_ask {
                 let challenge = Challenge::of(response.headers());
@@ -129,10 +130,10 @@ impl Bridge {
                     return Ok(response);
                 }
                 if stepped_up {
-                    self.login.note_fruitless(&challenge).await;
+                    self.while_wanted(stop, self.login.note_fruitless(&challenge)).await?;
                     return Ok(response);
                 }
-                self.login.step_up(token.as_ref(), &challenge).await?;
+                self.while_wanted(stop, self.login.step_up(token.as_ref(), &challenge)).await??;
                 stepped_up = true;
             } else if let Some(asked) = asked_to_wait(&response, call.is_repeatable) {
                 if !self.pause(&mut patience, Some(asked), stop).await? {
@@ -144,6 +145,21 @@ impl Bridge {
             if stop.is_cancelled() {
                 return Err(Trouble::Cancelled);
             }
+        }
+    }
+
+    /// Waits for a token as long as somebody waits for what it is for.
+    async fn while_wanted<T>(
+        &self,
+        stop: &CancellationToken,
+        waiting: impl Future<Output = T>,
+    ) -> Result<T, Trouble> {
+        let too_late = || LoginError::Away("standard input was closed before there was a token".to_owned());
+        tokio::select! {
+            biased;
+            done = waiting => Ok(done),
+            () = stop.cancelled() => Err(Trouble::Cancelled),
+            () = self.closed.cancelled() => Err(Trouble::Login(too_late())),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Where tokens come from: the refresh token, or the person. Called by whoever has the turn.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::challenge::Challenge;
 use super::dance::{self, Asking};
 use super::device;
 use super::discovery::{Site, discover};
-use super::login::{AWAY, Login, LoginError};
+use super::login::{Login, LoginError, Memory, Turn};
 use super::patience::Patience;
 use super::record::{Client, Record, Secret};
 use super::stdio::tell;
@@ -16,55 +17,65 @@ use crate::oauth::scope::OFFLINE_ACCESS;
 
 /// How long before its end a token is replaced; of short-lived ones a tenth of their life.
 const AHEAD: Duration = Duration::from_mins(1);
-/// After a try to refresh ahead of time that failed: how long the token in hand is used without another.
-const PAUSE: Duration = Duration::from_secs(10);
 /// How long a replaced token may take to be given back.
 const GIVE_BACK: Duration = Duration::from_secs(5);
 
 impl Login {
-    /// Replaces the token before a request meets its end. `is_live` tokens wait for nobody.
-    pub(super) async fn refresh(&self, stale: &Secret, is_live: bool) -> Result<(), LoginError> {
-        let mut memory = if is_live {
-            let Ok(memory) = self.turn.try_lock() else { return Ok(()) };
-            memory
-        } else {
-            self.turn.lock().await
-        };
-        let is_paused = memory.paused_until.is_some_and(|until| self.clock.now() < until);
-        if self.is_newer_than(Some(stale)) || is_live && is_paused {
-            return Ok(());
+    /// Replaces a token that has ended, or is about to, before a request meets its end. `is_live` tokens wait for
+    /// nobody.
+    pub(super) async fn refresh(self: &Arc<Self>, stale: &Secret, is_live: bool) -> Result<(), LoginError> {
+        let is_newer = |record: &Record| record.access_token != *stale;
+        let turn = if is_live { self.try_turn()? } else { self.take_turn(Some(stale), is_newer).await? };
+        let Some(mut turn) = turn else { return Ok(()) };
+        let (login, stale) = (self.clone(), stale.clone());
+        self.to_the_end(async move {
+            let done = login.replace(&mut turn.memory, &stale).await;
+            login.end_turn(turn, done)
+        })
+        .await
+    }
+
+    /// The turn, if nobody has it and there is no reason to wait.
+    fn try_turn(&self) -> Result<Option<Turn>, LoginError> {
+        let Ok(memory) = self.turn.clone().try_lock_owned() else { return Ok(None) };
+        if memory.respite.check(self.clock.now()).is_err() {
+            return Ok(None);
         }
-        let _turn = if is_live {
-            let Some(turn) = self.store.try_turn()? else { return Ok(()) };
-            turn
-        } else {
-            self.store.turn().await?
-        };
+        Ok(self.store.try_turn()?.map(|among_processes| Turn { among_processes, memory }))
+    }
+
+    async fn replace(&self, memory: &mut Memory, stale: &Secret) -> Result<(), LoginError> {
         if self.adopt(Some(stale)).await? {
             return Ok(());
         }
-        let Some(record) = self.current() else { return Ok(()) };
-        let done = self.exchange(&record, (!is_live).then_some(AWAY)).await;
-        if done.is_err() {
-            memory.paused_until = Some(self.clock.now().plus(PAUSE));
+        match self.current() {
+            Some(record) => self.use_refresh_token(&record, memory).await,
+            None => Ok(()),
         }
+    }
+
+    /// Uses the refresh token, unless that failed a moment ago.
+    pub(super) async fn use_refresh_token(
+        &self,
+        record: &Record,
+        memory: &mut Memory,
+    ) -> Result<(), LoginError> {
+        memory.respite.check(self.clock.now())?;
+        let done = self.exchange(record, memory.respite.patience()).await;
+        memory.respite.note(self.clock.now(), &done);
         done
     }
 
     /// Uses the refresh token (OAuth 2.1 §4.3). `Needed` when there is none, or it has ended: only the server's own
     /// word ends it, never a fault.
-    pub(super) async fn exchange(
-        &self,
-        record: &Record,
-        patience: Option<Duration>,
-    ) -> Result<(), LoginError> {
+    async fn exchange(&self, record: &Record, patience: Duration) -> Result<(), LoginError> {
         let refresh_token = record.refresh_token.as_ref().ok_or(LoginError::Needed)?;
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.reveal()),
             ("resource", record.resource.as_str()),
         ];
-        let mut patience = Patience::of(patience.unwrap_or_default());
+        let mut patience = Patience::of(patience);
         let tokens = loop {
             match token_endpoint::ask(&self.http, &record.token_endpoint, &record.client, &form).await {
                 Ok(tokens) => break tokens,

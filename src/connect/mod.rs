@@ -5,7 +5,7 @@
 //! - `stdio`, `message`: lines in and out, and what the bridge must understand of them;
 //! - `bridge`, `streams`: requests under way, and what has no end of its own;
 //! - `exchange`, `delivery`, `receive`, `sse`, `session`, `mcp_headers`, `tools`: streamable HTTP of either era;
-//! - `login`, `grant`: which token to use, and what to do when there is none that would do;
+//! - `login`, `grant`, `respite`: which token to use, and what to do when there is none that would do;
 //! - `challenge`, `discovery`, `client`, `dance`, `callback`, `device`, `token_endpoint`: how a sign-in is done;
 //! - `record`, `store`: what is kept of it;
 //! - `http`, `patience`: how servers are asked, and how long they may be away.
@@ -27,6 +27,7 @@ mod message;
 mod patience;
 mod receive;
 mod record;
+mod respite;
 mod session;
 mod sse;
 mod stdio;
@@ -93,12 +94,12 @@ async fn open(
     options: Options,
     clock: Arc<dyn Clock>,
     random: Arc<Random>,
-) -> Result<(Arc<Http>, Login), ConnectError> {
+) -> Result<(Arc<Http>, Arc<Login>), ConnectError> {
     let http = Arc::new(Http::new(&options.url, options.ca_file.as_deref())?);
     http.check(&options.url).map_err(|error| ConnectError::Setup(error.to_string()))?;
     let place = (options.data.as_path(), options.store);
     let login = Login::open(http.clone(), options.url, options.manner, place, (clock, random)).await?;
-    Ok((http, login))
+    Ok((http, Arc::new(login)))
 }
 
 /// Runs the bridge until standard input is closed, the client is gone, or a signal ends it.
