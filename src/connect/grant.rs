@@ -21,18 +21,22 @@ const AHEAD: Duration = Duration::from_mins(1);
 const GIVE_BACK: Duration = Duration::from_secs(5);
 
 impl Login {
-    /// Replaces a token that has ended, or is about to, before a request meets its end. `is_live` tokens wait for
-    /// nobody.
-    pub(super) async fn refresh(self: &Arc<Self>, stale: &Secret, is_live: bool) -> Result<(), LoginError> {
+    /// Replaces a token that has ended before a request meets its end.
+    pub(super) async fn refresh(self: &Arc<Self>, stale: &Secret) -> Result<(), LoginError> {
         let is_newer = |record: &Record| record.access_token != *stale;
-        let turn = if is_live { self.try_turn()? } else { self.take_turn(Some(stale), is_newer).await? };
-        let Some(mut turn) = turn else { return Ok(()) };
-        let (login, stale) = (self.clone(), stale.clone());
-        self.to_the_end(async move {
-            let done = login.replace(&mut turn.memory, &stale).await;
-            login.end_turn(turn, done)
-        })
-        .await
+        match self.take_turn(Some(stale), is_newer).await? {
+            Some(turn) => self.to_the_end(self.clone().replace(turn, stale.clone())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces a token that is about to end, beside those that use it.
+    pub(super) fn refresh_ahead(self: &Arc<Self>, stale: &Secret) {
+        match self.try_turn() {
+            Ok(Some(turn)) => drop(self.aside(self.clone().replace(turn, stale.clone()))),
+            Ok(None) => {}
+            Err(error) => tell(&error.to_string()),
+        }
     }
 
     /// The turn, if nobody has it and there is no reason to wait.
@@ -44,14 +48,16 @@ impl Login {
         Ok(self.store.try_turn()?.map(|among_processes| Turn { among_processes, memory }))
     }
 
-    async fn replace(&self, memory: &mut Memory, stale: &Secret) -> Result<(), LoginError> {
-        if self.adopt(Some(stale)).await? {
-            return Ok(());
-        }
-        match self.current() {
-            Some(record) => self.use_refresh_token(&record, memory).await,
-            None => Ok(()),
-        }
+    async fn replace(self: Arc<Self>, mut turn: Turn, stale: Secret) -> Result<(), LoginError> {
+        let done = match self.adopt(Some(&stale)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => match self.current() {
+                Some(record) => self.use_refresh_token(&record, &mut turn.memory).await,
+                None => Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        self.end_turn(turn, done)
     }
 
     /// Uses the refresh token, unless that failed a moment ago.

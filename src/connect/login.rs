@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -160,14 +161,15 @@ impl Login {
         })
     }
 
-    /// The token to use now. One that is about to end is replaced first; when that fails, it is used to its end.
+    /// The token to use now. One that has ended is replaced first; one that is about to end is used while the next one
+    /// is fetched beside.
     pub(super) async fn token(self: &Arc<Self>) -> Option<Secret> {
         let record = self.current()?;
         let now = self.clock.now();
         if record.is_due(now) {
-            let is_live = record.is_live(now);
-            let refreshed = self.refresh(&record.access_token, is_live).await;
-            if let (Err(error), false) = (refreshed, is_live) {
+            if record.is_live(now) {
+                self.refresh_ahead(&record.access_token);
+            } else if let Err(error) = self.refresh(&record.access_token).await {
                 tell(&error.to_string());
             }
         }
@@ -288,8 +290,16 @@ impl Login {
         &self,
         work: impl Future<Output = Result<(), LoginError>> + Send + 'static,
     ) -> Result<(), LoginError> {
-        let done = self.work.spawn(work).await;
+        let done = self.aside(work).await;
         done.unwrap_or_else(|broken| Err(LoginError::Away(broken.to_string())))
+    }
+
+    /// Does work that nobody need wait for.
+    pub(super) fn aside(
+        &self,
+        work: impl Future<Output = Result<(), LoginError>> + Send + 'static,
+    ) -> JoinHandle<Result<(), LoginError>> {
+        self.work.spawn(work)
     }
 
     /// Lets the next one have the turn, and everybody who waited for it know of a fault.
