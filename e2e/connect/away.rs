@@ -77,3 +77,32 @@ async fn a_server_that_is_away_is_not_asked_again_by_every_request() {
     }
     assert_eq!((stub.grants("refresh_token"), machine.visited().len()), (1, 1));
 }
+
+#[tokio::test]
+async fn tokens_that_are_on_their_way_are_kept_before_the_end() {
+    for signal in [Some("-TERM"), None] {
+        let stub = Stub::start().await;
+        let (machine, mut bridge) = signed_in(&stub).await;
+        stub.end_access();
+        let held = stub.hold_next("POST /token");
+        ping(&mut bridge, 1);
+        stub.wait_for("POST /token", 2).await;
+        let ended = async {
+            match signal {
+                Some(name) => {
+                    bridge.signal(name);
+                    bridge.ended().await
+                }
+                None => bridge.close().await,
+            }
+        };
+        let answering = async {
+            // A server that takes its time: long enough for a program that waits for nothing to be gone.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(held);
+        };
+        let (status, ()) = tokio::join!(ended, answering);
+        assert!(status.success(), "{signal:?}");
+        assert_eq!(machine.kept()["refresh_token"], "refresh-2", "{signal:?}");
+    }
+}

@@ -120,8 +120,12 @@ impl Bridge {
         }
     }
 
-    /// Ends everything, and the session at the server.
+    /// Ends everything, and the session at the server. Tokens that are on their way are waited for.
     pub(super) async fn end(&self) {
+        tokio::join!(self.login.end(), self.end_requests());
+    }
+
+    async fn end_requests(&self) {
         let mark = self.session.mark();
         if mark.has_id() {
             let goodbye = Call::delete(mark.headers());

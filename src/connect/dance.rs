@@ -8,6 +8,7 @@ use webbrowser::{Browser, BrowserOptions};
 use super::callback::{Callback, Returned};
 use super::client::{Identity, covers, settle};
 use super::discovery::{Site, same_issuer};
+use super::exchanges::Exchanges;
 use super::http::Http;
 use super::login::LoginError;
 use super::patience::Patience;
@@ -27,6 +28,7 @@ const REDEEM: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Asking<'a> {
     pub(super) http: &'a Http,
+    pub(super) exchanges: &'a Exchanges,
     pub(super) random: &'a Random,
     pub(super) identity: &'a Identity,
     pub(super) site: &'a Site,
@@ -148,7 +150,8 @@ async fn redeem(
     ];
     let mut patience = Patience::of(REDEEM);
     loop {
-        match token_endpoint::ask(asking.http, &asking.site.server.token_endpoint, client, &form).await {
+        let endpoint = &asking.site.server.token_endpoint;
+        match token_endpoint::ask(asking.http, asking.exchanges, endpoint, client, &form).await {
             Ok(tokens) => return Ok(tokens),
             Err(TokenError::Away(why, asked)) => {
                 if !patience.wait(asked, asking.random).await {

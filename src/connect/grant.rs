@@ -83,7 +83,8 @@ impl Login {
         ];
         let mut patience = Patience::of(patience);
         let tokens = loop {
-            match token_endpoint::ask(&self.http, &record.token_endpoint, &record.client, &form).await {
+            let endpoint = &record.token_endpoint;
+            match token_endpoint::ask(&self.http, &self.exchanges, endpoint, &record.client, &form).await {
                 Ok(tokens) => break tokens,
                 Err(TokenError::Away(why, asked)) => {
                     if !patience.wait(asked, &self.random).await {
@@ -91,7 +92,7 @@ impl Login {
                     }
                 }
                 Err(TokenError::Refused { code, .. }) => {
-                    self.end(record, &code).await?;
+                    self.forget_refresh_token(record, &code).await?;
                     return Err(LoginError::Needed);
                 }
             }
@@ -104,7 +105,7 @@ impl Login {
     }
 
     /// The refresh token has ended. The registration goes with it when it is the client that is not known any more.
-    async fn end(&self, record: &Record, code: &str) -> Result<(), LoginError> {
+    async fn forget_refresh_token(&self, record: &Record, code: &str) -> Result<(), LoginError> {
         let mut ended = record.clone();
         ended.refresh_token = None;
         if matches!(code, "invalid_client" | "unauthorized_client") {
@@ -122,6 +123,7 @@ impl Login {
         record.refresh_at =
             tokens.lifetime.map(|lifetime| now.plus(lifetime.saturating_sub(AHEAD.min(lifetime / 10))));
         self.store.save(&record, &self.random).await?;
+        drop(tokens.exchange);
         self.set(record);
         Ok(())
     }
@@ -138,6 +140,7 @@ impl Login {
         let scopes = self.scopes(&site, challenge, wanted);
         let asking = Asking {
             http: &self.http,
+            exchanges: &self.exchanges,
             random: &self.random,
             identity: &self.manner.identity,
             site: &site,

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::challenge::Challenge;
 use super::client::Identity;
+use super::exchanges::Exchanges;
 use super::http::{Http, HttpError};
 use super::record::{Record, Secret};
 use super::respite::Respite;
@@ -120,6 +121,7 @@ pub(super) struct Turn {
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) http: Arc<Http>,
+    pub(super) exchanges: Exchanges,
     pub(super) url: Url,
     pub(super) manner: Manner,
     pub(super) store: Store,
@@ -148,6 +150,7 @@ impl Login {
         let (changed, _) = watch::channel(());
         Ok(Self {
             http,
+            exchanges: Exchanges::default(),
             url,
             manner,
             store,
@@ -331,6 +334,11 @@ impl Login {
         self.give_back(&record).await;
         self.store.delete().await?;
         Ok(true)
+    }
+
+    /// Waits a moment for the tokens that are on their way.
+    pub(super) async fn end(&self) {
+        self.exchanges.end().await;
     }
 
     /// Where the tokens are kept, in words.

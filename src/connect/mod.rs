@@ -6,7 +6,7 @@
 //! - `bridge`, `streams`: requests under way, and what has no end of its own;
 //! - `exchange`, `delivery`, `receive`, `sse`, `session`, `mcp_headers`, `tools`: streamable HTTP of either era;
 //! - `login`, `grant`, `respite`: which token to use, and what to do when there is none that would do;
-//! - `challenge`, `discovery`, `client`, `dance`, `callback`, `device`, `token_endpoint`: how a sign-in is done;
+//! - `challenge`, `discovery`, `client`, `dance`, `callback`, `device`, `token_endpoint`, `exchanges`: how a sign-in is done;
 //! - `record`, `store`: what is kept of it;
 //! - `http`, `patience`: how servers are asked, and how long they may be away.
 
@@ -19,6 +19,7 @@ mod delivery;
 mod device;
 mod discovery;
 mod exchange;
+mod exchanges;
 mod grant;
 mod http;
 mod login;
