@@ -194,11 +194,16 @@ async fn who_says_when_to_come_back_is_asked_again_then() {
     let machine = Machine::new();
     let mut bridge = machine.connect(&stub.at("/mcp"));
     stub.next("POST /mcp", 503, &[("retry-after", "1")], "");
-    let answer = bridge.call(1, "write", &json!({})).await;
-    assert!(answer["result"].is_object(), "{answer}");
-    stub.next("POST /mcp", 503, &[], "");
-    let answer = bridge.call(2, "write", &json!({})).await;
-    assert!(answer["error"]["message"].as_str().unwrap().contains("503"), "{answer}");
+    assert!(bridge.ask_modern(1, "tools/list", &json!({})).await["result"].is_object());
+    let mut sent = stub.seen("POST /mcp").len();
+    let error = json!({ "jsonrpc": "2.0", "id": 2, "error": { "code": -32603, "message": "503: later" } });
+    for (header, body) in [("retry-after", ""), ("x-none", ""), ("retry-after", error.to_string().as_str())] {
+        stub.next("POST /mcp", 503, &[(header, "1")], body);
+        let answer = bridge.call(2, "write", &json!({})).await;
+        assert!(answer["error"]["message"].as_str().unwrap().contains("503"), "{answer}");
+        sent += 1;
+        assert_eq!(stub.seen("POST /mcp").len(), sent, "it may have been done");
+    }
     stub.next("POST /mcp", 502, &[], "<html>bad gateway");
     assert!(bridge.ask_modern(3, "tools/list", &json!({})).await["result"].is_object());
     stub.next(

@@ -2,10 +2,10 @@
 //! of the moment, with the person asked where that is needed, and over times in which the server is away.
 //!
 //! What may be sent again? Nothing that may have been done already. A message that never left (no connection) and one
-//! that the server refused to take (401, 403, 404 of a session, 503 with `Retry-After`) was not done. When the
-//! connection breaks after that, a message is sent again only if doing it twice is the same as doing it once; of a
-//! tool call only its tool can say so. Otherwise the client is told that the outcome is unknown, for a person or a
-//! model can look, and the bridge cannot.
+//! that the server refused to take (401, 403, 404 of a session) was not done. When the connection breaks after that,
+//! or somebody says that the server is away for now, a message is sent again only if doing it twice is the same as
+//! doing it once; of a tool call only its tool can say so. A proxy may say 503 of what its server has done, however
+//! it words that. Otherwise the client is told what came, for a person or a model can look, and the bridge cannot.
 
 use std::time::Duration;
 
@@ -135,7 +135,9 @@ impl Bridge {
                 }
                 self.while_wanted(stop, self.login.step_up(token.as_ref(), &challenge)).await??;
                 stepped_up = true;
-            } else if let Some(asked) = asked_to_wait(&response, call.is_repeatable) {
+            } else if call.is_repeatable
+                && let Some(asked) = asked_to_wait(&response)
+            {
                 if !self.pause(&mut patience, Some(asked), stop).await? {
                     return Ok(response);
                 }
@@ -202,17 +204,12 @@ fn judge(error: HttpError, is_repeatable: bool) -> Result<Trouble, Trouble> {
 }
 
 /// When the server is only away: the wait that it asks for.
-fn asked_to_wait(response: &Response, is_repeatable: bool) -> Option<Duration> {
-    let asked = retry_after(response.headers());
-    match response.status() {
-        StatusCode::SERVICE_UNAVAILABLE if asked.is_some() => asked,
+fn asked_to_wait(response: &Response) -> Option<Duration> {
+    let is_away = matches!(
+        response.status(),
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-            if is_repeatable =>
-        {
-            Some(asked.unwrap_or_default())
-        }
-        _ => None,
-    }
+    );
+    is_away.then(|| retry_after(response.headers()).unwrap_or_default())
 }
 
 /// Says on standard error what a background stream met.
