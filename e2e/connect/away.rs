@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::support::stub::Stub;
-use super::support::{Bridge, signed_in};
+use super::support::{Bridge, Machine, signed_in};
 
 /// How many requests may be under way at once.
 const MOST: u64 = 256;
@@ -34,21 +34,38 @@ async fn who_waits_for_a_token_can_be_cancelled() {
     let (_machine, mut bridge) = signed_in(&stub).await;
     stub.end_access();
     let _held = stub.hold_next("POST /token");
-    for id in 1..=MOST {
-        ping(&mut bridge, id);
+    can_be_cancelled(&mut bridge).await;
+}
+
+#[tokio::test]
+async fn who_waits_for_the_server_to_know_that_the_client_is_ready_can_be_cancelled() {
+    let stub = Stub::open().await;
+    let machine = Machine::new();
+    let mut bridge = machine.connect(&stub.at("/mcp"));
+    bridge.ask(0, "initialize", &super::support::initialize(0)["params"]).await;
+    let _held = stub.hold_next("POST /mcp");
+    for _ in 0..2 {
+        bridge.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
     }
-    assert!(finds_no_place(&mut bridge, 1_000).await);
+    can_be_cancelled(&mut bridge).await;
+}
+
+/// That requests leave when they are cancelled, though nothing is answered.
+async fn can_be_cancelled(bridge: &mut Bridge) {
+    for id in 1..=MOST {
+        ping(bridge, id);
+    }
+    assert!(finds_no_place(bridge, 1_000).await);
     for id in 1..=MOST {
         let params = json!({ "requestId": id });
         bridge.send(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }));
     }
     let waiting = async {
         let mut id = 1_001;
-        while finds_no_place(&mut bridge, id).await {
+        while finds_no_place(bridge, id).await {
             id += 1;
         }
     };
-    // The token endpoint says nothing all the while.
     tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("nothing can be cancelled");
 }
 

@@ -92,7 +92,7 @@ impl Bridge {
             Some(Kind::Notification { cancels: Some(id), version, .. }) => self.cancel(&id, text, version),
             Some(Kind::Notification { method, version, .. }) if method == "notifications/initialized" => {
                 self.session.keep_initialized(&text);
-                let held = self.session.hold().await;
+                let held = self.session.hold();
                 let bridge = self.clone();
                 self.requests.spawn(async move {
                     bridge.tell_server(&text, version.as_deref()).await;
