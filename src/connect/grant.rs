@@ -150,7 +150,7 @@ impl Login {
         let (client, tokens) = if self.manner.device {
             device::elsewhere(&asking).await?
         } else {
-            dance::in_browser(&asking, self.manner.callback_port).await?
+            dance::in_browser(&asking, &self.manner).await?
         };
         self.keep(self.begun(&site, client, scopes.as_ref(), &tokens), tokens).await?;
         tell(&format!(

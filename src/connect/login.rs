@@ -1,7 +1,7 @@
 //! The tokens, and how they come to be: kept, refreshed, asked for in the browser. Every way there goes through one
 //! turn in this process and one among all processes, so that of many who need a token one gets it for all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,6 +96,8 @@ pub struct Manner {
     pub device: bool,
     /// The port of 127.0.0.1 to come back to.
     pub callback_port: Option<u16>,
+    /// This program's own file, which opens the browser.
+    pub program: Option<PathBuf>,
 }
 
 /// What became of the last tries; seen only by whoever has the turn.

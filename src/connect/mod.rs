@@ -45,6 +45,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 pub use client::Identity;
+pub use dance::open_page;
 pub use login::Manner;
 pub use record::Secret;
 pub use store::Wanted;

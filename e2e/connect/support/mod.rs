@@ -118,7 +118,8 @@ impl Drop for Bridge {
 }
 
 impl Bridge {
-    fn start(mut command: Command) -> Self {
+    /// Starts this command on pipes.
+    pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, output) = mpsc::unbounded_channel();
