@@ -2,11 +2,13 @@
 //! the guards of the server's client would be wrong here. Its own are: TLS everywhere but on this very machine, no
 //! redirect followed, and a limit on everything that is read.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, redirect};
 use serde_json::{Map, Value};
 use url::{Host, Url};
@@ -75,9 +77,9 @@ impl Http {
                 .map_err(|error| ConnectError::Setup(format!("no HTTP client can be made: {error}")))
         };
         Ok(Self {
-            near: built(builder().no_proxy())?,
+            near: built(near())?,
             far: built(builder().https_only(true))?,
-            near_anew: built(builder().no_proxy().pool_max_idle_per_host(0))?,
+            near_anew: built(near().pool_max_idle_per_host(0))?,
             far_anew: built(builder().https_only(true).pool_max_idle_per_host(0))?,
             is_local: is_loopback(home),
         })
@@ -147,6 +149,21 @@ fn builder() -> ClientBuilder {
         // A stream has no end of its own: a peer that is gone must be noticed.
         .tcp_keepalive(Duration::from_secs(30))
         .user_agent(concat!("mandate-connect/", env!("CARGO_PKG_VERSION")))
+}
+
+/// For this machine alone, whatever a name server says of `localhost` and what is below it (RFC 6761 §6.3).
+fn near() -> ClientBuilder {
+    builder().no_proxy().dns_resolver(ThisMachine)
+}
+
+struct ThisMachine;
+
+impl Resolve for ThisMachine {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let found: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
+        Box::pin(std::future::ready(Ok(found)))
+    }
 }
 
 fn read_ca_file(path: &Path) -> Result<Vec<Certificate>, ConnectError> {
@@ -248,6 +265,22 @@ mod tests {
             assert_eq!(far.check(&url(target)).is_ok(), from_far, "{target}");
             assert_eq!(near.check(&url(target)).is_ok(), from_near, "{target}");
         }
+    }
+
+    #[tokio::test]
+    async fn names_of_this_machine_are_not_looked_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let home = url(&format!("http://no-such-name.localhost:{port}/mcp"));
+        let http = Http::new(&home, None).unwrap();
+        let (asked, heard) = tokio::join!(
+            async {
+                let request = http.request(Method::GET, &home).unwrap();
+                request.timeout(Duration::from_secs(10)).send().await
+            },
+            async { tokio::time::timeout(Duration::from_secs(10), listener.accept()).await.map(drop) },
+        );
+        assert!(heard.is_ok(), "nobody came: {asked:?}");
     }
 
     #[test]
