@@ -231,15 +231,17 @@ async fn signing_out_gives_the_tokens_back_and_forgets_them() {
 }
 
 #[test]
-fn an_endpoint_without_tls_elsewhere_is_refused_at_start() {
+fn an_endpoint_without_tls_elsewhere_or_with_a_password_is_refused_at_start() {
     let machine = Machine::new();
     for (url, said) in [
         ("http://tickets.example/mcp", "neither https nor on this machine"),
         ("ftp://localhost/mcp", "neither https"),
+        ("https://me:secret@tickets.example/mcp", "user name or a password"),
         ("no url", "invalid value"),
     ] {
         let output = machine.command(&["--token-store", "file", url]).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && told.contains(said) && output.stdout.is_empty(), "{url}: {told}");
+        assert!(!told.contains("secret"), "{told}");
     }
 }

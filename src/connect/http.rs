@@ -39,6 +39,9 @@ pub(super) enum HttpError {
     /// Somebody far away sends us to this machine.
     #[error("{0} is not asked: a server elsewhere has no business on this machine")]
     Local(String),
+    /// A URL that would send a name and a password along.
+    #[error("{0} is not asked: its URL has a user name or a password in it; leave them out")]
+    Credentials(String),
     /// Whoever is there cannot prove to be the server.
     #[error(
         "the server's certificate is not trusted ({0}); if it should be, name its authority with --ca-file"
@@ -101,8 +104,11 @@ impl Http {
     }
 
     /// Whether this URL may be asked, or shown to a browser: TLS (OAuth 2.1 §1.5), or a loopback host when the
-    /// server itself is on one.
+    /// server itself is on one. None that brings a second kind of authorization along.
     pub(super) fn check(&self, url: &Url) -> Result<(), HttpError> {
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(HttpError::Credentials(shown(url)));
+        }
         if is_loopback(url) && !self.is_local {
             return Err(HttpError::Local(shown(url)));
         }
@@ -227,9 +233,12 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A URL as it may be shown: without its query.
+/// A URL as it may be shown: without its query, and without a name and a password.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();
+    // Where there is no place for them there are none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
     url.set_query(None);
     url.set_fragment(None);
     url.to_string()
@@ -257,6 +266,8 @@ mod tests {
             ("https://as.example/token", true, true),
             ("http://as.example/token", false, false),
             ("http://127.0.0.1:9/token", false, true),
+            ("https://user@as.example/token", false, false),
+            ("https://user:pass@as.example/token", false, false),
             ("https://localhost/token", false, true),
             ("http://[::1]:9/token", false, true),
             ("file:///etc/passwd", false, false),
@@ -285,6 +296,6 @@ mod tests {
 
     #[test]
     fn an_error_says_what_happened_and_never_the_query() {
-        assert_eq!(shown(&url("https://a.example/x?code=secret#y")), "https://a.example/x");
+        assert_eq!(shown(&url("https://u:p@a.example/x?code=secret#y")), "https://a.example/x");
     }
 }

@@ -14,7 +14,7 @@ use url::Url;
 use super::challenge::Challenge;
 use super::client::Identity;
 use super::exchanges::Exchanges;
-use super::http::{Http, HttpError};
+use super::http::{Http, HttpError, shown};
 use super::record::{Record, Secret};
 use super::respite::Respite;
 use super::stdio::tell;
@@ -22,6 +22,7 @@ use super::store::{self, Store, StoreError, Wanted};
 use super::token_endpoint::TokenError;
 use crate::clock::{Clock, Timestamp};
 use crate::oauth::Scopes;
+use crate::oauth::secret::SecretHash;
 use crate::random::Random;
 
 /// How long a token endpoint that is away is waited for.
@@ -62,9 +63,10 @@ impl LoginError {
 impl From<HttpError> for LoginError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::Insecure(_) | HttpError::Local(_) | HttpError::Untrusted(_) => {
-                Self::Refused(error.to_string())
-            }
+            HttpError::Insecure(_)
+            | HttpError::Local(_)
+            | HttpError::Credentials(_)
+            | HttpError::Untrusted(_) => Self::Refused(error.to_string()),
             other => Self::Away(other.to_string()),
         }
     }
@@ -147,7 +149,7 @@ impl Login {
         (data, wanted): (&Path, Wanted),
         (clock, random): (Arc<dyn Clock>, Arc<Random>),
     ) -> Result<Self, LoginError> {
-        let store = Store::open(data, wanted, format!("{url} {}", manner.identity.name())).await?;
+        let store = Store::open(data, wanted, name(&url, &manner.identity)).await?;
         let record = store.load().await?.map(Arc::new);
         let (changed, _) = watch::channel(());
         Ok(Self {
@@ -391,5 +393,25 @@ impl Login {
             Err(why) => Some((needed, self.clock.now(), why.clone())),
         };
         done
+    }
+}
+
+/// What a sign-in is called where it is kept, for people who look into their keyring. A query may hold what is not to
+/// be shown, and still tells one endpoint from another.
+fn name(url: &Url, identity: &Identity) -> String {
+    let mark = url.query().map(|query| format!("?{}", SecretHash::of(query).as_str()));
+    format!("{}{} {}", shown(url), mark.unwrap_or_default(), identity.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_is_named_without_what_must_not_be_shown() {
+        let named = |text: &str| name(&Url::parse(text).unwrap(), &Identity::default());
+        assert_eq!(named("https://a.example/mcp"), "https://a.example/mcp registered by itself");
+        let (one, two) = (named("https://a.example/mcp?key=one"), named("https://a.example/mcp?key=two"));
+        assert!(one != two && !one.contains("one"), "{one}");
     }
 }

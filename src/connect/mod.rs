@@ -140,7 +140,7 @@ pub async fn run(options: Options, clock: Arc<dyn Clock>, random: Random) -> Res
 /// # Errors
 /// Says why they cannot be reached or forgotten.
 pub async fn sign_out(options: Options, clock: Arc<dyn Clock>, random: Random) -> Result<(), ConnectError> {
-    let url = options.url.clone();
+    let url = http::shown(&options.url);
     let (_, login) = open(options, clock, Arc::new(random)).await?;
     let place = login.describe_store();
     if login.sign_out().await? {
