@@ -158,7 +158,9 @@ impl Login {
             site.server.issuer,
             self.store.describe()
         ));
-        if let Some(replaced) = before {
+        if let (Some(replaced), Some(now)) = (before, self.current())
+            && replaced.is_apart_from(&now)
+        {
             self.give_back(&replaced).await;
         }
         Ok(())
