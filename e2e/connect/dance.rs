@@ -1,8 +1,11 @@
 //! The first sign-in: the browser dance, what is kept of it, and how it can fail.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::json;
 
-use super::support::{Machine, allow, decide, mode, parameter};
+use super::support::stub::{Stub, visit};
+use super::support::{Bridge, Machine, allow, decide, mode, parameter};
 use crate::support::Server;
 
 const BOTH: &[&str] = &["tickets:read", "tickets:write"];
@@ -70,4 +73,26 @@ async fn a_person_who_says_no_is_not_asked_again_at_once() {
     let answer = bridge.answer(&json!(1)).await;
     assert_eq!(answer["error"]["data"]["reason"], "access_denied", "{answer}");
     assert_eq!(machine.visited().len(), 1);
+}
+
+#[tokio::test]
+async fn a_browser_for_text_gets_neither_the_input_nor_the_output() {
+    let stub = Stub::start().await;
+    let machine = Machine::new();
+    let (eaten, script) = (machine.path("eaten"), machine.path("w3m"));
+    let text = format!(
+        "#!/bin/sh\necho 'Hello, I am a page.'\ncat > '{}'\n'{}' \"$1\"\n",
+        eaten.display(),
+        machine.path("browser").display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = machine.command(&["--token-store", "file", &stub.at("/mcp")]);
+    command.env("BROWSER", &script);
+    let mut bridge = Bridge::start(command);
+    bridge.send(&super::support::initialize(0));
+    visit(&machine.sent_to(1).await).await;
+    assert!(bridge.next().await["result"].is_object(), "nothing comes before the answer");
+    assert!(bridge.ask(1, "ping", &json!({})).await["result"].is_object());
+    assert_eq!(std::fs::read_to_string(eaten).unwrap(), "");
 }

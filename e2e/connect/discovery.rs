@@ -230,16 +230,39 @@ async fn signing_out_gives_the_tokens_back_and_forgets_them() {
     assert_eq!(body["error"], "invalid_grant");
 }
 
+#[tokio::test]
+async fn a_keyring_that_is_away_for_a_moment_leads_to_no_second_sign_in() {
+    let stub = Stub::start().await;
+    let machine = Machine::new();
+    let url = stub.at("/mcp");
+    // There is none on this machine.
+    let mut bridge = machine.connect_with(&[&url]);
+    bridge.send(&initialize(0));
+    visit(&machine.sent_to(1).await).await;
+    bridge.answer(&json!(0)).await;
+    let file = machine.token_file();
+    assert!(bridge.told().contains("keyring cannot be used"), "{}", bridge.told());
+    assert!(bridge.told().contains(file.to_str().unwrap()), "{}", bridge.told());
+    drop(bridge);
+    // As if the tokens had gone there.
+    std::fs::rename(&file, file.with_extension("keyring")).unwrap();
+    let output = machine.command(&[&url]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && told.contains("unlock it"), "{told}");
+}
+
 #[test]
-fn an_endpoint_without_tls_elsewhere_is_refused_at_start() {
+fn an_endpoint_without_tls_elsewhere_or_with_a_password_is_refused_at_start() {
     let machine = Machine::new();
     for (url, said) in [
         ("http://tickets.example/mcp", "neither https nor on this machine"),
         ("ftp://localhost/mcp", "neither https"),
+        ("https://me:secret@tickets.example/mcp", "user name or a password"),
         ("no url", "invalid value"),
     ] {
         let output = machine.command(&["--token-store", "file", url]).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && told.contains(said) && output.stdout.is_empty(), "{url}: {told}");
+        assert!(!told.contains("secret"), "{told}");
     }
 }

@@ -3,19 +3,8 @@
 use serde_json::{Value, json};
 
 use super::support::stub::{Stub, visit};
-use super::support::{Bridge, Machine, allow, parameter};
+use super::support::{Bridge, Machine, allow, parameter, signed_in, until};
 use crate::support::Server;
-
-/// A machine that is signed in, with its bridge.
-async fn signed_in(stub: &Stub) -> (Machine, Bridge) {
-    let machine = Machine::new();
-    let mut bridge = machine.connect(&stub.at("/mcp"));
-    bridge.send(&super::support::initialize(0));
-    let page = visit(&machine.sent_to(1).await).await;
-    assert!(page.contains("Signed in"), "{page}");
-    bridge.answer(&json!(0)).await;
-    (machine, bridge)
-}
 
 /// Changes what is kept behind the bridges' backs.
 fn change_kept(machine: &Machine, member: &str, value: Value) {
@@ -51,16 +40,24 @@ async fn of_many_requests_in_several_processes_one_refreshes() {
 }
 
 #[tokio::test]
-async fn a_token_is_replaced_before_a_request_meets_its_end() {
+async fn a_token_is_replaced_before_it_ends_and_no_request_waits_for_that() {
     let stub = Stub::start().await;
     let (machine, bridge) = signed_in(&stub).await;
     drop(bridge);
     change_kept(&machine, "refresh_at", json!(0));
+    let held = stub.hold_next("POST /token");
     let mut bridge = machine.connect(&stub.at("/mcp"));
     let before = stub.seen("POST /mcp").len();
     bridge.ask(1, "ping", &json!({})).await;
+    // The answer to the refresh comes only now.
+    stub.wait_for("POST /token", 2).await;
+    drop(held);
+    until(|| (machine.kept()["refresh_token"] == "refresh-2").then_some(())).await;
+    bridge.ask(2, "ping", &json!({})).await;
+    let seen = stub.seen("POST /mcp").split_off(before);
+    let tokens: Vec<&str> = seen.iter().map(|seen| seen.header("authorization")).collect();
+    assert_eq!((tokens[0], tokens[tokens.len() - 1]), ("Bearer access-1", "Bearer access-2"));
     assert_eq!(stub.grants("refresh_token"), 1);
-    assert_eq!(stub.seen("POST /mcp").len(), before + 1);
     assert_eq!(stub.seen("POST /token")[1].body["resource"], stub.at("/mcp"));
 }
 
@@ -73,6 +70,7 @@ async fn a_token_that_is_good_is_used_while_the_token_endpoint_is_away() {
     stub.next("POST /token", 503, &[], "");
     let mut bridge = machine.connect(&stub.at("/mcp"));
     assert!(bridge.ask(1, "ping", &json!({})).await["result"].is_object());
+    stub.wait_for("POST /token", 2).await;
     assert!(bridge.ask(2, "ping", &json!({})).await["result"].is_object());
     assert_eq!(stub.grants("refresh_token"), 1);
 }

@@ -1,5 +1,7 @@
 //! The bridge as a client of streamable HTTP: what it sends, what it passes on, and what it makes of breaks.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 
 use super::support::stub::{Stub, broken, events, json_answer, open_events, result};
@@ -153,6 +155,32 @@ async fn an_answer_goes_on_where_its_stream_broke() {
 }
 
 #[tokio::test]
+async fn a_server_that_only_says_to_come_back_is_asked_ever_more_rarely() {
+    let stub = Stub::open().await;
+    let machine = Machine::new();
+    let mut bridge = machine.connect(&stub.at("/mcp"));
+    stub.next_by("POST /mcp", |seen| session(seen, "s-1"));
+    bridge.initialize().await;
+    stub.wait_for("GET /mcp", 1).await;
+    let again = |number: usize| format!("id: a-{number}\nretry: 0\ndata:\n\n");
+    stub.next_by("POST /mcp", move |_| events(&[again(0)]));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    for number in 1..=3 {
+        let asked = asked.clone();
+        stub.next_by("GET /mcp", move |_| {
+            asked.lock().unwrap().push(tokio::time::Instant::now());
+            events(&[again(number)])
+        });
+    }
+    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "done": true } });
+    stub.next_by("GET /mcp", move |_| events(&[event("a-9", &answer)]));
+    assert_eq!(bridge.ask(1, "ping", &json!({})).await["result"]["done"], true);
+    // Waits of at least 300 and 600 milliseconds: more on a machine that is busy, and never less.
+    let asked = asked.lock().unwrap();
+    assert!(asked[2] - asked[0] > std::time::Duration::from_millis(800), "{asked:?}");
+}
+
+#[tokio::test]
 async fn a_call_whose_connection_broke_is_repeated_only_if_that_does_no_harm() {
     let stub = Stub::open().await;
     let machine = Machine::new();
@@ -194,11 +222,16 @@ async fn who_says_when_to_come_back_is_asked_again_then() {
     let machine = Machine::new();
     let mut bridge = machine.connect(&stub.at("/mcp"));
     stub.next("POST /mcp", 503, &[("retry-after", "1")], "");
-    let answer = bridge.call(1, "write", &json!({})).await;
-    assert!(answer["result"].is_object(), "{answer}");
-    stub.next("POST /mcp", 503, &[], "");
-    let answer = bridge.call(2, "write", &json!({})).await;
-    assert!(answer["error"]["message"].as_str().unwrap().contains("503"), "{answer}");
+    assert!(bridge.ask_modern(1, "tools/list", &json!({})).await["result"].is_object());
+    let mut sent = stub.seen("POST /mcp").len();
+    let error = json!({ "jsonrpc": "2.0", "id": 2, "error": { "code": -32603, "message": "503: later" } });
+    for (header, body) in [("retry-after", ""), ("x-none", ""), ("retry-after", error.to_string().as_str())] {
+        stub.next("POST /mcp", 503, &[(header, "1")], body);
+        let answer = bridge.call(2, "write", &json!({})).await;
+        assert!(answer["error"]["message"].as_str().unwrap().contains("503"), "{answer}");
+        sent += 1;
+        assert_eq!(stub.seen("POST /mcp").len(), sent, "it may have been done");
+    }
     stub.next("POST /mcp", 502, &[], "<html>bad gateway");
     assert!(bridge.ask_modern(3, "tools/list", &json!({})).await["result"].is_object());
     stub.next(

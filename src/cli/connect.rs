@@ -36,6 +36,9 @@ pub(super) struct Connect {
     /// Give the tokens back, forget them and end.
     #[arg(long, visible_alias = "forget")]
     sign_out: bool,
+    /// Open a browser at this address and end.
+    #[arg(long, hide = true)]
+    open_page: bool,
     /// Ask for these scopes instead of those that the server names.
     #[arg(long, value_name = "SCOPES")]
     scope: Option<String>,
@@ -84,6 +87,10 @@ impl From<TokenStore> for Wanted {
 }
 
 pub(super) async fn run(command: Connect) -> Result<(), Failure> {
+    if command.open_page {
+        let opened = connect::open_page(&command.url);
+        return opened.then_some(()).ok_or_else(|| Failure::Said("there is no browser".to_owned()));
+    }
     let scope = command.scope.as_deref().map(Scopes::parse).transpose();
     let data = folders::user_data().ok_or_else(|| {
         Failure::Said("there is no place for the tokens: set HOME or XDG_DATA_HOME".to_owned())
@@ -101,6 +108,7 @@ pub(super) async fn run(command: Connect) -> Result<(), Failure> {
             scope: scope.map_err(|error| Failure::Said(format!("--scope: {error}")))?,
             device: command.device,
             callback_port: command.callback_port,
+            program: folders::program(),
         },
         store: command.token_store.into(),
         data,

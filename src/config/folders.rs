@@ -1,7 +1,12 @@
-//! Where the programs of one user keep their files. Read from the environment, as the platform has it.
+//! Where the programs of one user keep their files, and where this one lies. Read from the environment, as the platform has it.
 
 use std::env;
 use std::path::PathBuf;
+
+/// This program's own file, for whoever runs it once more.
+pub fn program() -> Option<PathBuf> {
+    env::current_exe().ok()
+}
 
 /// The folder for data of this user's programs: `$XDG_DATA_HOME`, else `~/.local/share`; on macOS
 /// `~/Library/Application Support`. Nothing when the system does not say where the user is at home.

@@ -22,6 +22,8 @@ use crate::random::Random;
 const MOST: usize = 256;
 /// How long requests under way are waited for once standard input is closed.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
+/// How long a token is waited for once standard input is closed.
+const LAST_TOKENS: Duration = Duration::from_secs(5);
 /// How long the goodbye to the server may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Everything that a task reaches.
@@ -29,7 +31,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(super) struct Bridge {
     pub(super) http: Arc<Http>,
     pub(super) url: Url,
-    pub(super) login: Login,
+    pub(super) login: Arc<Login>,
     pub(super) session: Session,
     pub(super) tools: Tools,
     pub(super) output: Output,
@@ -37,6 +39,8 @@ pub(super) struct Bridge {
     under_way: Mutex<UnderWay>,
     requests: TaskTracker,
     streams: TaskTracker,
+    /// No token is waited for any more: standard input is closed.
+    pub(super) closed: CancellationToken,
     pub(super) ending: CancellationToken,
 }
 
@@ -52,7 +56,7 @@ impl Bridge {
     pub(super) fn new(
         http: Arc<Http>,
         url: Url,
-        login: Login,
+        login: Arc<Login>,
         output: Output,
         random: Arc<Random>,
     ) -> Arc<Self> {
@@ -67,6 +71,7 @@ impl Bridge {
             under_way: Mutex::default(),
             requests: TaskTracker::new(),
             streams: TaskTracker::new(),
+            closed: CancellationToken::new(),
             ending: CancellationToken::new(),
         })
     }
@@ -87,7 +92,7 @@ impl Bridge {
             Some(Kind::Notification { cancels: Some(id), version, .. }) => self.cancel(&id, text, version),
             Some(Kind::Notification { method, version, .. }) if method == "notifications/initialized" => {
                 self.session.keep_initialized(&text);
-                let held = self.session.hold().await;
+                let held = self.session.hold();
                 let bridge = self.clone();
                 self.requests.spawn(async move {
                     bridge.tell_server(&text, version.as_deref()).await;
@@ -105,14 +110,22 @@ impl Bridge {
         }
     }
 
-    /// Waits for the answers that are still to come; what has no end of its own is not waited for.
+    /// Waits for the answers that are still to come; what has no end of its own is not waited for, and what has no
+    /// token yet not for long.
     pub(super) async fn finish(&self) {
         self.requests.close();
-        let _ = tokio::time::timeout(LAST_ANSWERS, self.requests.wait()).await;
+        if tokio::time::timeout(LAST_TOKENS, self.requests.wait()).await.is_err() {
+            self.closed.cancel();
+            let _ = tokio::time::timeout(LAST_ANSWERS, self.requests.wait()).await;
+        }
     }
 
-    /// Ends everything, and the session at the server.
+    /// Ends everything, and the session at the server. Tokens that are on their way are waited for.
     pub(super) async fn end(&self) {
+        tokio::join!(self.login.end(), self.end_requests());
+    }
+
+    async fn end_requests(&self) {
         let mark = self.session.mark();
         if mark.has_id() {
             let goodbye = Call::delete(mark.headers());
@@ -164,8 +177,8 @@ impl Bridge {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).requests.remove(&serial);
     }
 
-    /// Nobody waits for a request any more. In the stateless era, and once its server knows in the other, the end of
-    /// its stream says so (Streamable HTTP 2026-07-28, "Cancellation").
+    /// Nobody waits for a request any more. In the stateless era the end of its stream says so (Streamable HTTP
+    /// 2026-07-28, "Cancellation"); in the other the server is told besides.
     fn cancel(self: &Arc<Self>, id: &Id, text: String, version: Option<String>) {
         let stop = {
             let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,15 +186,13 @@ impl Bridge {
             requests.find(|(found, _)| found == id).map(|(_, stop)| stop.clone())
         };
         let has_session = self.session.beginning().is_some();
-        let bridge = self.clone();
-        self.requests.spawn(async move {
-            if has_session {
-                bridge.tell_server(&text, version.as_deref()).await;
-            }
-            if let Some(stop) = stop {
-                stop.cancel();
-            }
-        });
+        // At once: the server may be out of reach.
+        if let Some(stop) = stop {
+            stop.cancel();
+        }
+        if has_session {
+            self.send_on(text, version);
+        }
     }
 
     fn send_on(self: &Arc<Self>, text: String, version: Option<String>) {

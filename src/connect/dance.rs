@@ -1,5 +1,8 @@
 //! The authorization code grant in the person's browser (OAuth 2.1 §4.1, RFC 8252).
 
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use url::Url;
@@ -8,8 +11,9 @@ use webbrowser::{Browser, BrowserOptions};
 use super::callback::{Callback, Returned};
 use super::client::{Identity, covers, settle};
 use super::discovery::{Site, same_issuer};
+use super::exchanges::Exchanges;
 use super::http::Http;
-use super::login::LoginError;
+use super::login::{LoginError, Manner};
 use super::patience::Patience;
 use super::record::Client;
 use super::stdio::tell;
@@ -27,6 +31,7 @@ const REDEEM: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Asking<'a> {
     pub(super) http: &'a Http,
+    pub(super) exchanges: &'a Exchanges,
     pub(super) random: &'a Random,
     pub(super) identity: &'a Identity,
     pub(super) site: &'a Site,
@@ -37,11 +42,8 @@ pub(super) struct Asking<'a> {
 }
 
 /// Opens the browser and waits for the person.
-pub(super) async fn in_browser(
-    asking: &Asking<'_>,
-    port: Option<u16>,
-) -> Result<(Client, Tokens), LoginError> {
-    let (callback, client) = prepare(asking, port).await?;
+pub(super) async fn in_browser(asking: &Asking<'_>, manner: &Manner) -> Result<(Client, Tokens), LoginError> {
+    let (callback, client) = prepare(asking, manner.callback_port).await?;
     let server = &asking.site.server;
     let endpoint = server.authorization_endpoint.as_ref().ok_or_else(|| {
         LoginError::Refused(format!("{} has no page to sign in; try --device", server.issuer))
@@ -51,7 +53,7 @@ pub(super) async fn in_browser(
     let redirect_uri = callback.redirect_uri();
     let url = authorization_url(asking, endpoint, &client, &redirect_uri, &state, &verifier);
     tell(&format!("Sign in at {url}"));
-    open(&url);
+    open(&url, manner.program.clone());
     let redeemed = callback.take(&state, async |returned: Returned| {
         let code = check(&returned, &server.issuer, server.promises_iss)?;
         redeem(asking, &client, code, &redirect_uri, &verifier).await
@@ -148,7 +150,8 @@ async fn redeem(
     ];
     let mut patience = Patience::of(REDEEM);
     loop {
-        match token_endpoint::ask(asking.http, &asking.site.server.token_endpoint, client, &form).await {
+        let endpoint = &asking.site.server.token_endpoint;
+        match token_endpoint::ask(asking.http, asking.exchanges, endpoint, client, &form).await {
             Ok(tokens) => return Ok(tokens),
             Err(TokenError::Away(why, asked)) => {
                 if !patience.wait(asked, asking.random).await {
@@ -162,16 +165,29 @@ async fn redeem(
 
 /// Opens the browser, on a thread of its own: finding one may take a moment. The URL has been printed already, so a
 /// machine without a browser is no reason to give up.
-fn open(url: &Url) {
+///
+/// Whatever is found is run by a process between, which has neither our input and output nor the terminal: a browser
+/// for text would read the client's messages, and write among ours.
+fn open(url: &Url, program: Option<PathBuf>) {
     let url = url.to_string();
     std::thread::spawn(move || {
-        let mut options = BrowserOptions::new();
-        // A browser may be talkative, and standard output is not for it.
-        options.with_suppress_output(true);
-        if webbrowser::open_browser_with_options(Browser::Default, &url, &options).is_err() {
+        let opened = program.is_some_and(|program| {
+            let mut command = Command::new(program);
+            command.args(["connect", "--open-page", &url]).process_group(0);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        });
+        if !opened {
             tell("No browser can be opened here: open the address above yourself, on this machine.");
         }
     });
+}
+
+/// Opens the browser that is found here; whether there is one.
+pub fn open_page(url: &Url) -> bool {
+    let mut options = BrowserOptions::new();
+    options.with_suppress_output(true);
+    webbrowser::open_browser_with_options(Browser::Default, url.as_str(), &options).is_ok()
 }
 
 #[cfg(test)]

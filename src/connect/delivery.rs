@@ -2,10 +2,10 @@
 //! of the moment, with the person asked where that is needed, and over times in which the server is away.
 //!
 //! What may be sent again? Nothing that may have been done already. A message that never left (no connection) and one
-//! that the server refused to take (401, 403, 404 of a session, 503 with `Retry-After`) was not done. When the
-//! connection breaks after that, a message is sent again only if doing it twice is the same as doing it once; of a
-//! tool call only its tool can say so. Otherwise the client is told that the outcome is unknown, for a person or a
-//! model can look, and the bridge cannot.
+//! that the server refused to take (401, 403, 404 of a session) was not done. When the connection breaks after that,
+//! or somebody says that the server is away for now, a message is sent again only if doing it twice is the same as
+//! doing it once; of a tool call only its tool can say so. A proxy may say 503 of what its server has done, however
+//! it words that. Otherwise the client is told what came, for a person or a model can look, and the bridge cannot.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ impl Bridge {
         let mut patience = Patience::of(AWAY);
         let (mut unauthorized, mut stepped_up) = (0, false);
         loop {
-            let token = self.login.token().await;
+            let token = self.while_wanted(stop, self.login.token()).await?;
             let sent = self.send(call, token.as_ref());
             let sent = stop.run_until_cancelled(sent).await.ok_or(Trouble::Cancelled)?;
             let response = match sent {
@@ -117,11 +117,12 @@ impl Bridge {
             };
             let status = response.status();
             if status == StatusCode::UNAUTHORIZED && unauthorized == 2 {
-                self.login.note_refused().await;
+                self.while_wanted(stop, self.login.note_refused()).await?;
                 return Ok(response);
             } else if status == StatusCode::UNAUTHORIZED {
                 let challenge = Challenge::of(response.headers());
-                self.login.renew(token.as_ref(), &challenge, unauthorized == 0, call.may_ask).await?;
+                let renewed = self.login.renew(token.as_ref(), &challenge, unauthorized == 0, call.may_ask);
+                self.while_wanted(stop, renewed).await??;
                 unauthorized += 1;
             } else if status == StatusCode::FORBIDDEN && call.may_ask {
                 let challenge = Challenge::of(response.headers());
@@ -129,12 +130,14 @@ impl Bridge {
                     return Ok(response);
                 }
                 if stepped_up {
-                    self.login.note_fruitless(&challenge).await;
+                    self.while_wanted(stop, self.login.note_fruitless(&challenge)).await?;
                     return Ok(response);
                 }
-                self.login.step_up(token.as_ref(), &challenge).await?;
+                self.while_wanted(stop, self.login.step_up(token.as_ref(), &challenge)).await??;
                 stepped_up = true;
-            } else if let Some(asked) = asked_to_wait(&response, call.is_repeatable) {
+            } else if call.is_repeatable
+                && let Some(asked) = asked_to_wait(&response)
+            {
                 if !self.pause(&mut patience, Some(asked), stop).await? {
                     return Ok(response);
                 }
@@ -144,6 +147,21 @@ impl Bridge {
             if stop.is_cancelled() {
                 return Err(Trouble::Cancelled);
             }
+        }
+    }
+
+    /// Waits for a token as long as somebody waits for what it is for.
+    async fn while_wanted<T>(
+        &self,
+        stop: &CancellationToken,
+        waiting: impl Future<Output = T>,
+    ) -> Result<T, Trouble> {
+        let too_late = || LoginError::Away("standard input was closed before there was a token".to_owned());
+        tokio::select! {
+            biased;
+            done = waiting => Ok(done),
+            () = stop.cancelled() => Err(Trouble::Cancelled),
+            () = self.closed.cancelled() => Err(Trouble::Login(too_late())),
         }
     }
 
@@ -186,17 +204,12 @@ fn judge(error: HttpError, is_repeatable: bool) -> Result<Trouble, Trouble> {
 }
 
 /// When the server is only away: the wait that it asks for.
-fn asked_to_wait(response: &Response, is_repeatable: bool) -> Option<Duration> {
-    let asked = retry_after(response.headers());
-    match response.status() {
-        StatusCode::SERVICE_UNAVAILABLE if asked.is_some() => asked,
+fn asked_to_wait(response: &Response) -> Option<Duration> {
+    let is_away = matches!(
+        response.status(),
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-            if is_repeatable =>
-        {
-            Some(asked.unwrap_or_default())
-        }
-        _ => None,
-    }
+    );
+    is_away.then(|| retry_after(response.headers()).unwrap_or_default())
 }
 
 /// Says on standard error what a background stream met.

@@ -64,7 +64,8 @@ async fn poll(
     ];
     loop {
         tokio::time::sleep(interval).await;
-        match token_endpoint::ask(asking.http, &asking.site.server.token_endpoint, client, &form).await {
+        let endpoint = &asking.site.server.token_endpoint;
+        match token_endpoint::ask(asking.http, asking.exchanges, endpoint, client, &form).await {
             Ok(tokens) => return Ok(tokens),
             Err(TokenError::Refused { code, description }) => match code.as_str() {
                 "authorization_pending" => {}

@@ -43,7 +43,7 @@ impl Bridge {
         let version = request.modern_version();
         let is_initialize = request.method == "initialize";
         if version.is_none() && !is_initialize {
-            self.session.ready().await;
+            stop.run_until_cancelled(self.session.ready()).await.ok_or(Trouble::Cancelled)?;
         }
         let is_repeatable = self.is_repeatable(request);
         let mut patience = Patience::of(AWAY);
@@ -69,7 +69,8 @@ impl Bridge {
                 self.pause(&mut patience, None, stop).await?.then_some(()).ok_or(trouble)?;
                 continue;
             }
-            let refusal = Refusal::read(response).await;
+            let refusal =
+                stop.run_until_cancelled(Refusal::read(response)).await.ok_or(Trouble::Cancelled)?;
             if version.is_none() && mark.has_id() && !is_initialize && !reopened && refusal.is_about_session()
             {
                 self.reopen(&mark, stop).await?;
@@ -101,7 +102,9 @@ impl Bridge {
 
     /// Several messages at once (2025-03-26).
     pub(super) async fn batch(&self, ids: Vec<Id>, text: &str) {
-        self.session.ready().await;
+        if self.ending.run_until_cancelled(self.session.ready()).await.is_none() {
+            return;
+        }
         let mark = self.session.mark();
         let call = Call::post(text, mark.headers(), false);
         let mut waiting = Waiting::all(ids.clone());
@@ -144,7 +147,8 @@ impl Bridge {
     /// The server has lost the session: opens another as the client did, who need not know (Streamable HTTP, "Session
     /// Management").
     pub(super) async fn reopen(&self, lost: &Mark, stop: &CancellationToken) -> Result<(), Trouble> {
-        let _one = self.session.reopening.lock().await;
+        let one = self.session.reopening.lock();
+        let _one = stop.run_until_cancelled(one).await.ok_or(Trouble::Cancelled)?;
         if !self.session.mark().is(lost) {
             return Ok(());
         }

@@ -1,12 +1,13 @@
 //! Where tokens come from: the refresh token, or the person. Called by whoever has the turn.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::challenge::Challenge;
 use super::dance::{self, Asking};
 use super::device;
 use super::discovery::{Site, discover};
-use super::login::{AWAY, Login, LoginError};
+use super::login::{Login, LoginError, Memory, Turn};
 use super::patience::Patience;
 use super::record::{Client, Record, Secret};
 use super::stdio::tell;
@@ -16,57 +17,74 @@ use crate::oauth::scope::OFFLINE_ACCESS;
 
 /// How long before its end a token is replaced; of short-lived ones a tenth of their life.
 const AHEAD: Duration = Duration::from_mins(1);
-/// After a try to refresh ahead of time that failed: how long the token in hand is used without another.
-const PAUSE: Duration = Duration::from_secs(10);
 /// How long a replaced token may take to be given back.
 const GIVE_BACK: Duration = Duration::from_secs(5);
 
 impl Login {
-    /// Replaces the token before a request meets its end. `is_live` tokens wait for nobody.
-    pub(super) async fn refresh(&self, stale: &Secret, is_live: bool) -> Result<(), LoginError> {
-        let mut memory = if is_live {
-            let Ok(memory) = self.turn.try_lock() else { return Ok(()) };
-            memory
-        } else {
-            self.turn.lock().await
+    /// Replaces a token that has ended before a request meets its end.
+    pub(super) async fn refresh(self: &Arc<Self>, stale: &Secret) -> Result<(), LoginError> {
+        let is_newer = |record: &Record| record.access_token != *stale;
+        match self.take_turn(Some(stale), is_newer).await? {
+            Some(turn) => self.to_the_end(self.clone().replace(turn, stale.clone())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces a token that is about to end, beside those that use it.
+    pub(super) fn refresh_ahead(self: &Arc<Self>, stale: &Secret) {
+        match self.try_turn() {
+            Ok(Some(turn)) => drop(self.aside(self.clone().replace(turn, stale.clone()))),
+            Ok(None) => {}
+            Err(error) => tell(&error.to_string()),
+        }
+    }
+
+    /// The turn, if nobody has it and there is no reason to wait.
+    fn try_turn(&self) -> Result<Option<Turn>, LoginError> {
+        let Ok(memory) = self.turn.clone().try_lock_owned() else { return Ok(None) };
+        if memory.respite.check(self.clock.now()).is_err() {
+            return Ok(None);
+        }
+        Ok(self.store.try_turn()?.map(|among_processes| Turn { among_processes, memory }))
+    }
+
+    async fn replace(self: Arc<Self>, mut turn: Turn, stale: Secret) -> Result<(), LoginError> {
+        let done = match self.adopt(Some(&stale)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => match self.current() {
+                Some(record) => self.use_refresh_token(&record, &mut turn.memory).await,
+                None => Ok(()),
+            },
+            Err(error) => Err(error),
         };
-        let is_paused = memory.paused_until.is_some_and(|until| self.clock.now() < until);
-        if self.is_newer_than(Some(stale)) || is_live && is_paused {
-            return Ok(());
-        }
-        let _turn = if is_live {
-            let Some(turn) = self.store.try_turn()? else { return Ok(()) };
-            turn
-        } else {
-            self.store.turn().await?
-        };
-        if self.adopt(Some(stale)).await? {
-            return Ok(());
-        }
-        let Some(record) = self.current() else { return Ok(()) };
-        let done = self.exchange(&record, (!is_live).then_some(AWAY)).await;
-        if done.is_err() {
-            memory.paused_until = Some(self.clock.now().plus(PAUSE));
-        }
+        self.end_turn(turn, done)
+    }
+
+    /// Uses the refresh token, unless that failed a moment ago.
+    pub(super) async fn use_refresh_token(
+        &self,
+        record: &Record,
+        memory: &mut Memory,
+    ) -> Result<(), LoginError> {
+        memory.respite.check(self.clock.now())?;
+        let done = self.exchange(record, memory.respite.patience()).await;
+        memory.respite.note(self.clock.now(), &done);
         done
     }
 
     /// Uses the refresh token (OAuth 2.1 §4.3). `Needed` when there is none, or it has ended: only the server's own
     /// word ends it, never a fault.
-    pub(super) async fn exchange(
-        &self,
-        record: &Record,
-        patience: Option<Duration>,
-    ) -> Result<(), LoginError> {
+    async fn exchange(&self, record: &Record, patience: Duration) -> Result<(), LoginError> {
         let refresh_token = record.refresh_token.as_ref().ok_or(LoginError::Needed)?;
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.reveal()),
             ("resource", record.resource.as_str()),
         ];
-        let mut patience = Patience::of(patience.unwrap_or_default());
+        let mut patience = Patience::of(patience);
         let tokens = loop {
-            match token_endpoint::ask(&self.http, &record.token_endpoint, &record.client, &form).await {
+            let endpoint = &record.token_endpoint;
+            match token_endpoint::ask(&self.http, &self.exchanges, endpoint, &record.client, &form).await {
                 Ok(tokens) => break tokens,
                 Err(TokenError::Away(why, asked)) => {
                     if !patience.wait(asked, &self.random).await {
@@ -74,7 +92,7 @@ impl Login {
                     }
                 }
                 Err(TokenError::Refused { code, .. }) => {
-                    self.end(record, &code).await?;
+                    self.forget_refresh_token(record, &code).await?;
                     return Err(LoginError::Needed);
                 }
             }
@@ -87,7 +105,7 @@ impl Login {
     }
 
     /// The refresh token has ended. The registration goes with it when it is the client that is not known any more.
-    async fn end(&self, record: &Record, code: &str) -> Result<(), LoginError> {
+    async fn forget_refresh_token(&self, record: &Record, code: &str) -> Result<(), LoginError> {
         let mut ended = record.clone();
         ended.refresh_token = None;
         if matches!(code, "invalid_client" | "unauthorized_client") {
@@ -105,6 +123,7 @@ impl Login {
         record.refresh_at =
             tokens.lifetime.map(|lifetime| now.plus(lifetime.saturating_sub(AHEAD.min(lifetime / 10))));
         self.store.save(&record, &self.random).await?;
+        drop(tokens.exchange);
         self.set(record);
         Ok(())
     }
@@ -121,6 +140,7 @@ impl Login {
         let scopes = self.scopes(&site, challenge, wanted);
         let asking = Asking {
             http: &self.http,
+            exchanges: &self.exchanges,
             random: &self.random,
             identity: &self.manner.identity,
             site: &site,
@@ -130,7 +150,7 @@ impl Login {
         let (client, tokens) = if self.manner.device {
             device::elsewhere(&asking).await?
         } else {
-            dance::in_browser(&asking, self.manner.callback_port).await?
+            dance::in_browser(&asking, &self.manner).await?
         };
         self.keep(self.begun(&site, client, scopes.as_ref(), &tokens), tokens).await?;
         tell(&format!(
@@ -138,7 +158,9 @@ impl Login {
             site.server.issuer,
             self.store.describe()
         ));
-        if let Some(replaced) = before {
+        if let (Some(replaced), Some(now)) = (before, self.current())
+            && replaced.is_apart_from(&now)
+        {
             self.give_back(&replaced).await;
         }
         Ok(())

@@ -2,11 +2,13 @@
 //! the guards of the server's client would be wrong here. Its own are: TLS everywhere but on this very machine, no
 //! redirect followed, and a limit on everything that is read.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, redirect};
 use serde_json::{Map, Value};
 use url::{Host, Url};
@@ -37,6 +39,9 @@ pub(super) enum HttpError {
     /// Somebody far away sends us to this machine.
     #[error("{0} is not asked: a server elsewhere has no business on this machine")]
     Local(String),
+    /// A URL that would send a name and a password along.
+    #[error("{0} is not asked: its URL has a user name or a password in it; leave them out")]
+    Credentials(String),
     /// Whoever is there cannot prove to be the server.
     #[error(
         "the server's certificate is not trusted ({0}); if it should be, name its authority with --ca-file"
@@ -75,9 +80,9 @@ impl Http {
                 .map_err(|error| ConnectError::Setup(format!("no HTTP client can be made: {error}")))
         };
         Ok(Self {
-            near: built(builder().no_proxy())?,
+            near: built(near())?,
             far: built(builder().https_only(true))?,
-            near_anew: built(builder().no_proxy().pool_max_idle_per_host(0))?,
+            near_anew: built(near().pool_max_idle_per_host(0))?,
             far_anew: built(builder().https_only(true).pool_max_idle_per_host(0))?,
             is_local: is_loopback(home),
         })
@@ -99,8 +104,11 @@ impl Http {
     }
 
     /// Whether this URL may be asked, or shown to a browser: TLS (OAuth 2.1 §1.5), or a loopback host when the
-    /// server itself is on one.
+    /// server itself is on one. None that brings a second kind of authorization along.
     pub(super) fn check(&self, url: &Url) -> Result<(), HttpError> {
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(HttpError::Credentials(shown(url)));
+        }
         if is_loopback(url) && !self.is_local {
             return Err(HttpError::Local(shown(url)));
         }
@@ -147,6 +155,21 @@ fn builder() -> ClientBuilder {
         // A stream has no end of its own: a peer that is gone must be noticed.
         .tcp_keepalive(Duration::from_secs(30))
         .user_agent(concat!("mandate-connect/", env!("CARGO_PKG_VERSION")))
+}
+
+/// For this machine alone, whatever a name server says of `localhost` and what is below it (RFC 6761 §6.3).
+fn near() -> ClientBuilder {
+    builder().no_proxy().dns_resolver(ThisMachine)
+}
+
+struct ThisMachine;
+
+impl Resolve for ThisMachine {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let found: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
+        Box::pin(std::future::ready(Ok(found)))
+    }
 }
 
 fn read_ca_file(path: &Path) -> Result<Vec<Certificate>, ConnectError> {
@@ -210,9 +233,12 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A URL as it may be shown: without its query.
+/// A URL as it may be shown: without its query, and without a name and a password.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();
+    // Where there is no place for them there are none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
     url.set_query(None);
     url.set_fragment(None);
     url.to_string()
@@ -240,6 +266,8 @@ mod tests {
             ("https://as.example/token", true, true),
             ("http://as.example/token", false, false),
             ("http://127.0.0.1:9/token", false, true),
+            ("https://user@as.example/token", false, false),
+            ("https://user:pass@as.example/token", false, false),
             ("https://localhost/token", false, true),
             ("http://[::1]:9/token", false, true),
             ("file:///etc/passwd", false, false),
@@ -250,8 +278,24 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn names_of_this_machine_are_not_looked_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let home = url(&format!("http://no-such-name.localhost:{port}/mcp"));
+        let http = Http::new(&home, None).unwrap();
+        let (asked, heard) = tokio::join!(
+            async {
+                let request = http.request(Method::GET, &home).unwrap();
+                request.timeout(Duration::from_secs(10)).send().await
+            },
+            async { tokio::time::timeout(Duration::from_secs(10), listener.accept()).await.map(drop) },
+        );
+        assert!(heard.is_ok(), "nobody came: {asked:?}");
+    }
+
     #[test]
     fn an_error_says_what_happened_and_never_the_query() {
-        assert_eq!(shown(&url("https://a.example/x?code=secret#y")), "https://a.example/x");
+        assert_eq!(shown(&url("https://u:p@a.example/x?code=secret#y")), "https://a.example/x");
     }
 }

@@ -5,8 +5,8 @@
 //! - `stdio`, `message`: lines in and out, and what the bridge must understand of them;
 //! - `bridge`, `streams`: requests under way, and what has no end of its own;
 //! - `exchange`, `delivery`, `receive`, `sse`, `session`, `mcp_headers`, `tools`: streamable HTTP of either era;
-//! - `login`, `grant`: which token to use, and what to do when there is none that would do;
-//! - `challenge`, `discovery`, `client`, `dance`, `callback`, `device`, `token_endpoint`: how a sign-in is done;
+//! - `login`, `grant`, `respite`: which token to use, and what to do when there is none that would do;
+//! - `challenge`, `discovery`, `client`, `dance`, `callback`, `device`, `token_endpoint`, `exchanges`: how a sign-in is done;
 //! - `record`, `store`: what is kept of it;
 //! - `http`, `patience`: how servers are asked, and how long they may be away.
 
@@ -19,6 +19,7 @@ mod delivery;
 mod device;
 mod discovery;
 mod exchange;
+mod exchanges;
 mod grant;
 mod http;
 mod login;
@@ -27,6 +28,7 @@ mod message;
 mod patience;
 mod receive;
 mod record;
+mod respite;
 mod session;
 mod sse;
 mod stdio;
@@ -43,6 +45,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 pub use client::Identity;
+pub use dance::open_page;
 pub use login::Manner;
 pub use record::Secret;
 pub use store::Wanted;
@@ -93,12 +96,12 @@ async fn open(
     options: Options,
     clock: Arc<dyn Clock>,
     random: Arc<Random>,
-) -> Result<(Arc<Http>, Login), ConnectError> {
+) -> Result<(Arc<Http>, Arc<Login>), ConnectError> {
     let http = Arc::new(Http::new(&options.url, options.ca_file.as_deref())?);
     http.check(&options.url).map_err(|error| ConnectError::Setup(error.to_string()))?;
     let place = (options.data.as_path(), options.store);
     let login = Login::open(http.clone(), options.url, options.manner, place, (clock, random)).await?;
-    Ok((http, login))
+    Ok((http, Arc::new(login)))
 }
 
 /// Runs the bridge until standard input is closed, the client is gone, or a signal ends it.
@@ -137,7 +140,7 @@ pub async fn run(options: Options, clock: Arc<dyn Clock>, random: Random) -> Res
 /// # Errors
 /// Says why they cannot be reached or forgotten.
 pub async fn sign_out(options: Options, clock: Arc<dyn Clock>, random: Random) -> Result<(), ConnectError> {
-    let url = options.url.clone();
+    let url = http::shown(&options.url);
     let (_, login) = open(options, clock, Arc::new(random)).await?;
     let place = login.describe_store();
     if login.sign_out().await? {

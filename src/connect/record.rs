@@ -93,6 +93,12 @@ impl Record {
         self.expires_at.is_none_or(|end| now < end)
     }
 
+    /// Whether what ends this sign-in leaves the other one alone. Many servers have one session for a user and a client,
+    /// and revoking any token of it ends it, with all that it gave later.
+    pub(super) fn is_apart_from(&self, other: &Self) -> bool {
+        self.issuer != other.issuer || self.client.client_id != other.client.client_id
+    }
+
     /// Whether it is time for the next one.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.refresh_token.is_some() && self.refresh_at.is_some_and(|moment| now >= moment)

@@ -1,11 +1,11 @@
 //! The session of a client of 2025-11-25 and before (Streamable HTTP, "Session Management"), and what is needed to
 //! open another when the server has lost it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::{OwnedRwLockWriteGuard, RwLock, watch};
+use tokio::sync::watch;
 
 /// How long requests wait for it: a server may say nothing at all until it has something to say.
 const STREAM: Duration = Duration::from_secs(1);
@@ -47,13 +47,24 @@ struct State {
     initialized: Option<String>,
 }
 
+/// Requests wait until it is dropped.
+#[derive(Debug)]
+pub(super) struct Hold(watch::Sender<usize>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.send_modify(|held| *held = held.saturating_sub(1));
+    }
+}
+
 /// The session, as far as there is one.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     state: Mutex<State>,
     /// Held by whoever opens another one.
     pub(super) reopening: tokio::sync::Mutex<()>,
-    ready: Arc<RwLock<()>>,
+    /// How many messages the server must have first.
+    held: watch::Sender<usize>,
     /// The generation of the newest session.
     begun: watch::Sender<u64>,
     /// The newest generation of which it is known whether the server speaks on a stream of its own.
@@ -113,13 +124,15 @@ impl Session {
     }
 
     /// Makes requests wait until the server knows that the client is ready.
-    pub(super) async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
-        self.ready.clone().write_owned().await
+    pub(super) fn hold(&self) -> Hold {
+        self.held.send_modify(|held| *held += 1);
+        Hold(self.held.clone())
     }
 
     /// Waits for that.
     pub(super) async fn ready(&self) {
-        drop(self.ready.read().await);
+        // There is always a sender: this session.
+        let _ = self.held.subscribe().wait_for(|held| *held == 0).await;
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {

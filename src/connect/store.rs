@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::record::Record;
+use super::stdio::tell;
 use crate::oauth::secret::SecretHash;
 use crate::random::Random;
 
@@ -22,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Which store is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// The keyring where there is one, else the file.
+    /// Where the sign-in is already, else the keyring where there is one, else the file.
     Auto,
     /// The keyring or nothing.
     Keyring,
@@ -50,6 +51,31 @@ enum Keeps {
     File,
 }
 
+/// Where the sign-in was kept last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Before {
+    in_keyring: bool,
+    in_file: bool,
+}
+
+/// Where to keep it. A keyring may be locked, refused by its person or away for a moment: then what is in it stays the
+/// one sign-in. Two processes that choose differently would have two, and end each other's.
+fn choose(wanted: Wanted, before: Before, keyring: Result<(), StoreError>) -> Result<Keeps, StoreError> {
+    match (wanted, keyring) {
+        (Wanted::File, _) => Ok(Keeps::File),
+        (Wanted::Auto, Ok(())) if before.in_file && !before.in_keyring => Ok(Keeps::File),
+        (_, Ok(())) => Ok(Keeps::Keyring),
+        (Wanted::Auto, Err(error)) if before.in_keyring => Err(StoreError(format!(
+            "the tokens are in the platform's keyring, which cannot be used now ({error}); unlock it, or sign in \
+             anew with --token-store file"
+        ))),
+        (Wanted::Auto, Err(_)) => Ok(Keeps::File),
+        (Wanted::Keyring, Err(error)) => Err(StoreError(format!(
+            "the platform's keyring cannot be used ({error}); start it, or use --token-store file"
+        ))),
+    }
+}
+
 /// Held by the one whose turn it is. The system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Turn(File);
@@ -66,18 +92,15 @@ impl Store {
         let folder = data.join("mandate").join("connect");
         make_private(&folder)?;
         let mut store = Self { folder, name, keeps: Keeps::File };
-        if wanted == Wanted::File {
-            return Ok(store);
+        let before = Before { in_keyring: store.mark().exists(), in_file: store.file().exists() };
+        let keyring = if wanted == Wanted::File { Ok(()) } else { store.try_keyring().await };
+        if let (Err(error), Wanted::Auto) = (&keyring, wanted)
+            && before == Before::default()
+        {
+            let place = store.file();
+            tell(&format!("The keyring cannot be used ({error}): tokens are kept in {}", place.display()));
         }
-        match store.try_keyring().await {
-            Ok(()) => store.keeps = Keeps::Keyring,
-            Err(error) if wanted == Wanted::Keyring => {
-                return Err(StoreError(format!(
-                    "the platform's keyring cannot be used ({error}); start it, or use --token-store file"
-                )));
-            }
-            Err(_) => {}
-        }
+        store.keeps = choose(wanted, before, keyring)?;
         Ok(store)
     }
 
@@ -114,7 +137,8 @@ impl Store {
             Keeps::Keyring => {
                 let name = self.name.clone();
                 on_thread(move || entry(&name)?.set_password(&text).map_err(|error| from_keyring(&error)))
-                    .await
+                    .await?;
+                write_private(&self.mark(), &random.id(), b"")
             }
         }
     }
@@ -122,19 +146,15 @@ impl Store {
     /// Forgets it.
     pub(super) async fn delete(&self) -> Result<(), StoreError> {
         match self.keeps {
-            Keeps::File => match fs::remove_file(self.file()) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(StoreError(format!("{}: {error}", self.file().display())))
-                }
-                _ => Ok(()),
-            },
+            Keeps::File => remove(&self.file()),
             Keeps::Keyring => {
                 let name = self.name.clone();
                 on_thread(move || match entry(&name)?.delete_credential() {
                     Ok(()) | Err(keyring::Error::NoEntry) => Ok(()),
                     Err(error) => Err(from_keyring(&error)),
                 })
-                .await
+                .await?;
+                remove(&self.mark())
             }
         }
     }
@@ -172,6 +192,11 @@ impl Store {
 
     fn file(&self) -> PathBuf {
         self.folder.join(format!("{}.json", self.hash()))
+    }
+
+    /// Stands where the tokens are in the keyring.
+    fn mark(&self) -> PathBuf {
+        self.folder.join(format!("{}.keyring", self.hash()))
     }
 
     fn hash(&self) -> String {
@@ -238,6 +263,15 @@ fn read_private(path: &Path) -> Result<Option<String>, StoreError> {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut file, &mut text).map_err(wrong)?;
     Ok(Some(text))
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError(format!("{}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whoever reads meanwhile sees the old text or the new one, whole.
@@ -315,6 +349,27 @@ mod tests {
         assert!(refused.contains("chmod 600") && !refused.contains("one"), "{refused}");
         fs::set_permissions(&store.folder, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(open(data.path()).await.unwrap_err().to_string().contains("chmod 700"));
+    }
+
+    #[test]
+    fn where_a_sign_in_is_kept_it_stays() {
+        let away = || Err(StoreError("locked".to_owned()));
+        let before = |in_keyring, in_file| Before { in_keyring, in_file };
+        for (wanted, before, keyring, expected) in [
+            (Wanted::Auto, before(false, false), Ok(()), Some(Keeps::Keyring)),
+            (Wanted::Auto, before(false, false), away(), Some(Keeps::File)),
+            (Wanted::Auto, before(true, false), away(), None),
+            (Wanted::Auto, before(true, true), away(), None),
+            (Wanted::Auto, before(true, true), Ok(()), Some(Keeps::Keyring)),
+            (Wanted::Auto, before(false, true), Ok(()), Some(Keeps::File)),
+            (Wanted::Auto, before(false, true), away(), Some(Keeps::File)),
+            (Wanted::Keyring, before(false, true), Ok(()), Some(Keeps::Keyring)),
+            (Wanted::Keyring, before(false, true), away(), None),
+            (Wanted::File, before(true, false), Ok(()), Some(Keeps::File)),
+        ] {
+            let said = format!("{wanted:?} {before:?} {keyring:?}");
+            assert_eq!(choose(wanted, before, keyring).ok(), expected, "{said}");
+        }
     }
 
     #[tokio::test]

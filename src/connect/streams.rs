@@ -80,7 +80,9 @@ impl Bridge {
             Ok(response) if response.status().is_server_error() => Next::Again(None),
             Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => Next::Never,
             Ok(response) => {
-                let refusal = Refusal::read(response).await;
+                let Some(refusal) = stop.run_until_cancelled(Refusal::read(response)).await else {
+                    return Next::Again(None);
+                };
                 if !mark.has_id() || !refusal.is_about_session() {
                     return Next::Never;
                 }
@@ -126,7 +128,8 @@ impl Bridge {
                 }
                 Ok(response) if has_begun && response.status().is_server_error() => {}
                 Ok(response) => {
-                    let refusal = Refusal::read(response).await;
+                    let refusal =
+                        stop.run_until_cancelled(Refusal::read(response)).await.ok_or(Trouble::Cancelled)?;
                     let end =
                         if has_begun { over(request, &mut waiting) } else { refusal.answer(&request.id) };
                     self.output.send(end).await;

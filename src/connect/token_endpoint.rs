@@ -7,6 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::exchanges::{Exchange, Exchanges};
 use super::http::{Http, HttpError, retry_after};
 use super::record::{AuthMethod, Client, Secret};
 
@@ -17,6 +18,8 @@ pub(super) struct Tokens {
     pub(super) refresh_token: Option<Secret>,
     pub(super) lifetime: Option<Duration>,
     pub(super) scope: Option<String>,
+    /// To be held until they are kept.
+    pub(super) exchange: Exchange,
 }
 
 /// Why it brought none.
@@ -44,10 +47,13 @@ impl From<HttpError> for TokenError {
 /// Sends a token request of this client.
 pub(super) async fn ask(
     http: &Http,
+    exchanges: &Exchanges,
     endpoint: &Url,
     client: &Client,
     form: &[(&str, &str)],
 ) -> Result<Tokens, TokenError> {
+    let ending = || TokenError::Away("the bridge is ending".to_owned(), None);
+    let exchange = exchanges.begin().ok_or_else(ending)?;
     let object = post(http, endpoint, client, form).await?;
     let text = |name: &str| object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let odd = |why: &str| TokenError::Away(format!("the token endpoint answers without {why}"), None);
@@ -64,6 +70,7 @@ pub(super) async fn ask(
         refresh_token: text("refresh_token").map(Secret::new),
         lifetime: seconds.map(Duration::from_secs),
         scope: text("scope").map(str::to_owned),
+        exchange,
     })
 }
 

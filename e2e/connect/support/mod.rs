@@ -118,7 +118,8 @@ impl Drop for Bridge {
 }
 
 impl Bridge {
-    fn start(mut command: Command) -> Self {
+    /// Starts this command on pipes.
+    pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, output) = mpsc::unbounded_channel();
@@ -201,6 +202,12 @@ impl Bridge {
         answer
     }
 
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
     /// Closes standard input and waits for the end.
     pub(crate) async fn close(&mut self) -> ExitStatus {
         self.input = None;
@@ -219,6 +226,17 @@ impl Bridge {
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect("it does not end")
     }
+}
+
+/// A machine that is signed in, with its bridge.
+pub(crate) async fn signed_in(stub: &stub::Stub) -> (Machine, Bridge) {
+    let machine = Machine::new();
+    let mut bridge = machine.connect(&stub.at("/mcp"));
+    bridge.send(&initialize(0));
+    let page = stub::visit(&machine.sent_to(1).await).await;
+    assert!(page.contains("Signed in"), "{page}");
+    bridge.answer(&json!(0)).await;
+    (machine, bridge)
 }
 
 /// The first request of a client with sessions.

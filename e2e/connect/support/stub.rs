@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use url::{Url, form_urlencoded};
 
@@ -43,6 +44,8 @@ struct Inner {
     seen: Mutex<Vec<Seen>>,
     /// Answers for the next requests of a line, in order; then the usual ones again.
     next: Mutex<BTreeMap<String, VecDeque<Answering>>>,
+    /// Requests of a line that wait before they are answered.
+    held: Mutex<BTreeMap<String, VecDeque<oneshot::Receiver<()>>>>,
     /// What the documents say instead of the usual.
     changes: Mutex<BTreeMap<&'static str, Value>>,
     issued: Mutex<Issued>,
@@ -130,6 +133,13 @@ impl Stub {
         self.inner.next.lock().unwrap().entry(line.to_owned()).or_default().push_back(Box::new(answering));
     }
 
+    /// Answers the next request of this line only when what is returned here is dropped.
+    pub(crate) fn hold_next(&self, line: &str) -> oneshot::Sender<()> {
+        let (release, held) = oneshot::channel();
+        self.inner.held.lock().unwrap().entry(line.to_owned()).or_default().push_back(held);
+        release
+    }
+
     /// Changes a member of the metadata; null removes it.
     pub(crate) fn change(&self, member: &'static str, value: Value) {
         self.inner.changes.lock().unwrap().insert(member, value);
@@ -170,6 +180,10 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Resp
     let line = format!("{} {}", parts.method, parts.uri.path());
     let seen = Seen { line, headers: parts.headers, body: read(&body) };
     inner.seen.lock().unwrap().push(seen.clone());
+    let held = inner.held.lock().unwrap().get_mut(&seen.line).and_then(VecDeque::pop_front);
+    if let Some(held) = held {
+        let _ = held.await;
+    }
     let next = inner.next.lock().unwrap().get_mut(&seen.line).and_then(VecDeque::pop_front);
     if let Some(answering) = next {
         return answering(&seen);
