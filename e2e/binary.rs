@@ -642,6 +642,8 @@ async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argume
         &["client", "add"],
         &["client", "list"],
         &["client", "remove"],
+        &["keys", "list"],
+        &["keys", "rotate"],
         &["audit", "list"],
         &["audit", "export"],
         &["audit", "verify"],

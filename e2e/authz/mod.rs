@@ -10,6 +10,7 @@ mod consent;
 mod dance;
 mod documents;
 mod key_host;
+mod keys;
 mod login;
 mod metadata;
 mod private_key_jwt;

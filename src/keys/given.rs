@@ -30,10 +30,13 @@ pub fn read(path: &Path) -> Result<Pair, String> {
     parse(&text).map_err(|problem| format!("{} {problem}", path.display()))
 }
 
+const CONVERT: &str = "holds no unencrypted PKCS#8 key (-----BEGIN PRIVATE KEY-----); convert it with \
+                       `openssl pkcs8 -topk8 -nocrypt`";
+const KINDS: &str =
+    "holds neither an EC key on P-256, nor an Ed25519 key, nor an RSA key of 2048 bits or more";
+
 /// Parses the text of a key file.
 fn parse(text: &str) -> Result<Pair, &'static str> {
-    const CONVERT: &str = "holds no unencrypted PKCS#8 key (-----BEGIN PRIVATE KEY-----); convert it with \
-                           `openssl pkcs8 -topk8 -nocrypt`";
     let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----").ok_or(CONVERT)?;
     let (body, rest) = rest.split_once("-----END PRIVATE KEY-----").ok_or(CONVERT)?;
     if rest.contains("PRIVATE KEY-----") {
@@ -41,8 +44,6 @@ fn parse(text: &str) -> Result<Pair, &'static str> {
     }
     let body: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     let pkcs8 = STANDARD.decode(body).map_err(|_| CONVERT)?;
-    const KINDS: &str =
-        "holds neither an EC key on P-256, nor an Ed25519 key, nor an RSA key of 2048 bits or more";
     Pair::read(&pkcs8).and_then(Result::ok).ok_or(KINDS)
 }
 

@@ -102,17 +102,14 @@ impl Moment<'_> {
             }
         };
         let active_from = promotion.active_from;
-        let kid = match promotion.kid {
-            Some(kid) => {
-                signing_keys::activate(&mut tx, &kid, active_from).await?;
-                kid
-            }
-            None => {
-                let pair = generate(algorithm).await?;
-                let kid = pair.kid.clone();
-                self.keys.add(&mut tx, Some(pair), (active_from, self.now), self.random).await?;
-                kid
-            }
+        let kid = if let Some(kid) = promotion.kid {
+            signing_keys::activate(&mut tx, &kid, active_from).await?;
+            kid
+        } else {
+            let pair = generate(algorithm).await?;
+            let kid = pair.kid.clone();
+            self.keys.add(&mut tx, Some(pair), (active_from, self.now), self.random).await?;
+            kid
         };
         let next = spare.kid.clone();
         self.keys.add(&mut tx, Some(spare), (NOT_YET, self.now), self.random).await?;

@@ -42,9 +42,14 @@ impl Caller {
 
     /// A client that holds these tokens.
     pub(crate) fn with(fleet: &Fleet, client_id: &str, tokens: &Value) -> Self {
+        Self::over(fleet.http.clone(), client_id, tokens)
+    }
+
+    /// The same over any connections.
+    pub(crate) fn over(http: reqwest::Client, client_id: &str, tokens: &Value) -> Self {
         let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
         Self {
-            http: fleet.http.clone(),
+            http,
             client_id: client_id.to_owned(),
             access_token: token("access_token"),
             refresh_token: token("refresh_token"),

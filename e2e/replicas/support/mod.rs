@@ -2,7 +2,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod fleet;
-mod proxy;
+pub(crate) mod proxy;
 pub(crate) mod record;
 pub(crate) mod turns;
 
