@@ -58,6 +58,9 @@ async fn b4_2_b4_3_every_result_is_complete_signed_and_says_how_long_it_keeps() 
         assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "mandate", "{method}");
         assert_eq!(result["ttlMs"].is_u64(), cacheable, "{method}");
         assert_eq!(result["cacheScope"] == "private", cacheable, "{method}");
+        if method == "tools/list" {
+            assert!(result["ttlMs"].as_u64() <= Some(60_000), "tools can be switched: {result}");
+        }
     }
 }
 

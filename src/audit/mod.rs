@@ -130,7 +130,7 @@ pub struct Event {
     pub idempotency_key: Option<String>,
     /// What ties it to the logs.
     pub reference: Option<String>,
-    /// The trace that it belongs to (W3C Trace Context).
+    /// The trace that it belongs to (W3C Trace Context), unless it is that of the request in which it is recorded.
     pub trace_id: Option<String>,
     /// The reason of a refusal, or what the event is about.
     pub detail: Option<String>,

@@ -32,6 +32,16 @@ pub(super) struct Serve {
 
 pub(super) async fn run(command: &Serve, config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     let telemetry = telemetry::start(&config.log, config.export)?;
+    let served = serve(command, config, file).await;
+    if let Err(failure) = &served {
+        tracing::error!(detail = %failure, "the server does not run");
+    }
+    // Also of a server that failed, or did not start: its last lines tell the most.
+    telemetry.stop().await;
+    served
+}
+
+async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     mcp::check(&config.mcp)?;
     let preloaded = client_document::preload(&config)?;
     let listener = listen("listen", config.listen).await?;
@@ -60,7 +70,6 @@ pub(super) async fn run(command: &Serve, config: Config, file: Option<PathBuf>) 
         .await
         .map_err(|error| Failure::Said(format!("the server failed: {error}")))?;
     tracing::info!("stopped");
-    telemetry.stop().await;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::challenge::Challenge;
 use super::entrance::{self, Entrance};
 use super::limits::Standings;
 use super::message::Message;
-use super::observe;
+use super::observe::{self, Clients};
 use super::once::Asked;
 use super::operation::Operation;
 use super::permit::Permit;
@@ -25,12 +25,13 @@ use crate::telemetry;
 pub(super) struct Admission {
     app: Arc<App>,
     trail: Trail,
+    clients: Clients,
 }
 
 impl Admission {
     /// Has let nobody in yet.
     pub(super) fn new(app: Arc<App>) -> Self {
-        Self { trail: Trail::new(app.clone()), app }
+        Self { trail: Trail::new(app.clone()), clients: Clients::new(), app }
     }
 
     /// The trail of refusals.
@@ -51,7 +52,7 @@ impl Admission {
         let judging = self.judge(token, message, operation, &watched, trace_id);
         let judged = judging.instrument(watched.span()).await;
         if let Err(refusal) = &judged {
-            observe::refused(&self.app, token, &watched, refusal).await;
+            observe::refused(&self.app, &self.clients, token, &watched, refusal).await;
         }
         judged
     }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, header};
 use http_body_util::{BodyExt as _, Collected};
+use moka::sync::Cache;
 use rmcp::model::ProtocolVersion;
 use serde::Deserialize;
 use url::Url;
@@ -36,11 +37,17 @@ pub(super) fn begin(app: &App, message: &Message, operation: Operation) -> telem
 }
 
 /// Tells that a message was refused.
-pub(super) async fn refused(app: &App, token: &Verified, watched: &telemetry::Operation, refusal: &Refusal) {
+pub(super) async fn refused(
+    app: &App,
+    clients: &Clients,
+    token: &Verified,
+    watched: &telemetry::Operation,
+    refusal: &Refusal,
+) {
     watched.fail(refusal.kind());
     match refusal {
         Refusal::Limited { name, .. } => {
-            app.metrics.rate_limited(client_name(app, &token.client_id).await.as_name(), name);
+            app.metrics.rate_limited(clients.find(app, &token.client_id).await.as_name(), name);
         }
         Refusal::Challenge(_) => app.metrics.authentication_failed(Credential::AccessToken, "grant_ended"),
         _ => {}
@@ -80,6 +87,15 @@ pub(super) fn outcome(permit: &Permit, outcome: &Outcome) {
     }
 }
 
+/// How many clients are known by heart.
+const KNOWN_BY_HEART: u64 = 1000;
+
+/// Who those are that were over a limit before. A refusal is there to spare the database, so it asks about each client
+/// once.
+#[derive(Debug)]
+pub(super) struct Clients(Cache<ClientId, Known>);
+
+#[derive(Clone, Debug)]
 enum Known {
     Registered(String),
     Host(String),
@@ -98,17 +114,30 @@ impl Known {
     }
 }
 
-/// Who is over a limit. What cannot be found out right now is not worth a failure.
-async fn client_name(app: &App, client_id: &ClientId) -> Known {
-    if let Some(host) = Url::parse(client_id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned))
-    {
-        return Known::Host(host);
+impl Clients {
+    /// Knows nobody yet.
+    pub(super) fn new() -> Self {
+        Self(Cache::new(KNOWN_BY_HEART))
     }
-    match app.store.find_client(client_id).await {
-        Ok(Some(row)) if row.client.kind == ClientKind::Registered => {
-            Known::Registered(client_id.as_str().to_owned())
+
+    /// Who is over a limit. What cannot be found out right now is not worth a failure.
+    async fn find(&self, app: &App, client_id: &ClientId) -> Known {
+        let host = Url::parse(client_id.as_str()).ok().and_then(|url| url.host_str().map(str::to_owned));
+        if let Some(host) = host {
+            return Known::Host(host);
         }
-        Ok(Some(_)) => Known::Dynamic,
-        Ok(None) | Err(_) => Known::Unknown,
+        if let Some(known) = self.0.get(client_id) {
+            return known;
+        }
+        let known = match app.store.find_client(client_id).await {
+            Ok(Some(row)) if row.client.kind == ClientKind::Registered => {
+                Known::Registered(client_id.as_str().to_owned())
+            }
+            Ok(Some(_)) => Known::Dynamic,
+            Ok(None) => Known::Unknown,
+            Err(_) => return Known::Unknown,
+        };
+        self.0.insert(client_id.clone(), known.clone());
+        known
     }
 }

@@ -32,6 +32,9 @@ pub(super) const VERSIONS: [ProtocolVersion; 3] =
     [ProtocolVersion::V_2026_07_28, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2025_06_18];
 /// How long a client may keep what only a new release changes, in milliseconds.
 const RELEASE_TTL: u64 = 300_000;
+/// How long a client may keep the list of tools. Those that write can be switched while the server runs: who listens is
+/// told at once, all others call a tool that is gone, or miss one, for no longer than this.
+const TOOLS_TTL: u64 = 60_000;
 /// How long a client may keep tickets and lists of them: somebody may change them at any moment, and only who listens
 /// is told. So what is kept is old already.
 const TICKETS_TTL: u64 = 0;
@@ -109,7 +112,7 @@ impl ServerHandler for Server {
         no_cursor(request)?;
         let offered = tools::offered(&self.app.config.mcp).map(tools::Tool::listed).collect();
         let mut result = ListToolsResult::with_all_items(offered);
-        (result.ttl_ms, result.cache_scope) = cached(&context, RELEASE_TTL);
+        (result.ttl_ms, result.cache_scope) = cached(&context, TOOLS_TTL);
         sign(&mut result.meta, &context);
         Ok(result)
     }

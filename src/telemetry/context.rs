@@ -3,11 +3,13 @@
 use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use serde_json::{Map, Value};
 
-/// The longest `traceparent` or `tracestate` that is looked at, in bytes.
+use super::sampling::Stranger;
+
+/// The longest `traceparent` that is looked at, in bytes.
 const LONGEST: usize = 512;
 
 struct Headers<'a>(&'a HeaderMap);
@@ -34,12 +36,13 @@ impl Extractor for Meta<'_> {
     }
 }
 
-/// The caller's span, as the headers of a request name it.
+/// The caller's span, as the headers of a request name it. Who the caller is nobody knows yet.
 pub(super) fn of_headers(headers: &HeaderMap) -> Option<Context> {
-    headers.contains_key("traceparent").then(|| remote(&Headers(headers))).flatten()
+    let caller = headers.contains_key("traceparent").then(|| remote(&Headers(headers))).flatten()?;
+    Some(caller.with_value(Stranger))
 }
 
-/// The caller's span, as the parameters of an MCP message name it.
+/// The caller's span, as the parameters of an MCP message name it, whose sender was verified.
 pub(super) fn of_message(params: &Map<String, Value>) -> Option<Context> {
     let meta = params.get("_meta")?.as_object()?;
     meta.contains_key("traceparent").then(|| remote(&Meta(meta))).flatten()
@@ -47,7 +50,26 @@ pub(super) fn of_message(params: &Map<String, Value>) -> Option<Context> {
 
 fn remote(carrier: &dyn Extractor) -> Option<Context> {
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), carrier);
-    context.has_active_span().then_some(context)
+    let span = context.has_active_span().then(|| context.span().span_context().clone())?;
+    Some(verified(&span))
+}
+
+/// The context of a caller's span, without what the caller wrote beside its ids.
+pub(super) fn verified(span: &SpanContext) -> Context {
+    let (trace_id, span_id, flags) = (span.trace_id(), span.span_id(), span.trace_flags());
+    Context::new().with_remote_span_context(SpanContext::new(
+        trace_id,
+        span_id,
+        flags,
+        true,
+        TraceState::NONE,
+    ))
+}
+
+/// The context of some caller of this trace, who records it or not.
+pub(super) fn caller(trace_id: TraceId, records: bool) -> Context {
+    let flags = TraceFlags::default().with_sampled(records);
+    verified(&SpanContext::new(trace_id, SpanId::from(1), flags, true, TraceState::NONE))
 }
 
 /// The trace id of a span, where it has one.
@@ -66,6 +88,23 @@ mod tests {
     use serde_json::json;
 
     const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[test]
+    fn nothing_of_a_caller_is_kept_but_the_ids_and_the_flag() {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", format!("00-{ID}-00f067aa0ba902b7-01").parse().unwrap());
+        headers.insert("tracestate", "vendor=what-a-caller-wrote".parse().unwrap());
+        let meta = json!({ "_meta": {
+            "traceparent": format!("00-{ID}-00f067aa0ba902b7-01"), "tracestate": "vendor=what-a-caller-wrote",
+        } });
+        for context in [of_headers(&headers), of_message(meta.as_object().unwrap())].into_iter().flatten() {
+            let span = context.span().span_context().clone();
+            assert_eq!(span.trace_state(), &TraceState::NONE);
+            assert!(span.is_sampled() && span.is_remote());
+        }
+        assert!(of_headers(&headers).unwrap().get::<Stranger>().is_some());
+        assert!(of_message(meta.as_object().unwrap()).unwrap().get::<Stranger>().is_none());
+    }
 
     #[test]
     fn a_caller_is_known_by_a_whole_traceparent_only() {

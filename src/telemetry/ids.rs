@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use opentelemetry::trace::SpanContext;
 use tracing::Span;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
@@ -19,6 +20,8 @@ pub(super) struct Ids {
     pub(super) method: Arc<str>,
     /// The path; never the query, which holds codes.
     pub(super) path: Arc<str>,
+    /// The span of a caller who records the trace, as long as that is not believed.
+    pub(super) claimed: Option<SpanContext>,
     /// Whether one of its spans tells of an error already: no other does.
     error_told: Arc<AtomicBool>,
 }
@@ -31,8 +34,15 @@ impl Ids {
             trace_id: trace_id.map(Into::into),
             method: method.into(),
             path: path.into(),
+            claimed: None,
             error_told: Arc::default(),
         }
+    }
+
+    /// The same of a caller who says that it records the trace.
+    pub(super) fn claimed_by(mut self, caller: Option<SpanContext>) -> Self {
+        self.claimed = caller;
+        self
     }
 
     /// The same request, in another trace.

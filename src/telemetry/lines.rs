@@ -22,6 +22,14 @@ use crate::clock::{Clock, SystemClock};
 /// Whoever carries telemetry out. What they log must not be carried out, or it would never end.
 const CARRIERS: [&str; 8] = ["opentelemetry", "hyper", "h2", "reqwest", "tonic", "tower", "rustls", "log"];
 
+/// What the MCP library calls an error when whoever asked is gone before the answer: nothing that is wrong with us, and
+/// anybody can make it happen at will. The request's own span and figures tell of it. Its other errors are told.
+const NOBODY_WAITS: [&str; 3] = [
+    "failed to send pending response during drain",
+    "fail to response message",
+    "fail to send rejection error",
+];
+
 /// Writes the lines.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -66,6 +74,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut said = Said::default();
         event.record(&mut said);
+        if is_farewell(event.metadata().target(), &said.message) {
+            return;
+        }
         let mut scope = context.event_scope(event).into_iter().flatten();
         let ids = scope.find_map(|span| span.extensions().get::<Ids>().cloned());
         let time = SystemClock.now().rfc3339_millis();
@@ -80,6 +91,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
         self.export(event, &said, ids.as_ref());
     }
+}
+
+fn is_farewell(target: &str, message: &str) -> bool {
+    target == "rmcp::service" && NOBODY_WAITS.contains(&message)
 }
 
 /// What an event says.
@@ -152,10 +167,11 @@ fn text(time: &str, level: Level, said: &Said, ids: Option<&Ids>) -> String {
     let mut line = format!("{time} {:>5} {}", level.as_str(), in_one_line(&said.message));
     for (name, value) in &said.fields {
         // Quoted and escaped, so that no value looks like another field or another line.
-        let _ = write!(line, " {name}={value}");
+        let _ = write!(line, " {name}={}", in_one_line(&value.to_string()));
     }
     if let Some(ids) = ids {
-        let path = Value::from(&*ids.path);
+        let path = Value::from(&*ids.path).to_string();
+        let path = in_one_line(&path);
         let _ = write!(line, " method={} path={path} reference={}", ids.method, ids.reference);
         if let Some(trace_id) = &ids.trace_id {
             let _ = write!(line, " trace_id={trace_id}");
@@ -165,16 +181,34 @@ fn text(time: &str, level: Level, said: &Said, ids: Option<&Ids>) -> String {
     line
 }
 
-/// A message with its line breaks escaped: one event, one line.
-fn in_one_line(message: &str) -> Cow<'_, str> {
-    if message.contains(char::is_control) {
-        message
-            .chars()
-            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-            .collect()
-    } else {
-        Cow::Borrowed(message)
+/// A text in which nothing moves a terminal's cursor or turns what follows around: one event, one line, read as it was
+/// written.
+fn in_one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(moves) {
+        return Cow::Borrowed(text);
     }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if moves(c) {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    Cow::Owned(line)
+}
+
+/// Controls, line and paragraph separators, and what orders text from right to left.
+fn moves(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{061c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
 }
 
 fn severity(level: Level) -> Severity {
@@ -214,6 +248,30 @@ mod tests {
         let ids = r#"method=POST path="/token x=y" reference=ref1 trace_id=ab"#;
         assert_eq!(line, format!("T  INFO re\\nfused code=\"a b\" n=1 {ids}\n"));
         assert_eq!(text("T", Level::WARN, &Said::default(), None), "T  WARN \n");
+    }
+
+    #[test]
+    fn no_value_moves_the_cursor_or_turns_the_line_around() {
+        let odd = "\u{9b}2J\u{7f}\u{202e}moc\u{2066}\u{2028}\u{1b}[0m é";
+        let said = Said { message: odd.into(), fields: vec![("detail", odd.into())] };
+        let line = text("T", Level::INFO, &said, Some(&Ids::new("ref1", None, "GET", odd)));
+        assert!(!line.trim_end_matches('\n').contains(moves), "{line:?}");
+        for part in ["INFO \\u{9b}2J", "detail=\"\\u{9b}2J", "path=\"\\u{9b}2J", "\\u{202e}moc", " é\""] {
+            assert!(line.contains(part), "{part} in {line:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_library_says_of_callers_who_are_gone_is_no_error() {
+        let drained = "failed to send pending response during drain";
+        for (target, message, silent) in [
+            ("rmcp::service", drained, true),
+            ("rmcp::service", "send request task encounter a tokio join error", false),
+            ("rmcp::transport::worker", drained, false),
+            ("mandate::mcp", drained, false),
+        ] {
+            assert_eq!(is_farewell(target, message), silent, "{target}: {message}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | `lines` | log lines on standard error, and by OTLP |
 //! | `request`, `operation`, `stores`, `spans` | the spans of an HTTP request, of an MCP message, and below them |
 //! | `ids` | reference and trace id of a request, for its lines |
-//! | `context` | the caller's trace |
+//! | `context`, `sampling` | the caller's trace, and which traces are recorded |
 //! | `metrics` | what is counted and measured, scraped or sent |
 //! | `otlp`, `drops` | sending, and what becomes of what cannot be sent |
 //!
@@ -20,6 +20,7 @@ pub mod metrics;
 mod operation;
 mod otlp;
 mod request;
+mod sampling;
 mod spans;
 mod stores;
 

@@ -3,7 +3,9 @@
 //!
 //! A message that names a span of its caller in `_meta` is that span's child, wherever the HTTP request stands,
 //! which is linked instead: one message may come by several requests, and one request may carry several messages.
-//! So says the convention. Without it the message is part of the request.
+//! So says the convention. Without it the message is part of the request. Who sends a message was verified: where the
+//! caller's headers say that it records the trace, and the request was not recorded because nobody knew who called, the
+//! message is.
 
 use std::sync::{Arc, OnceLock};
 
@@ -94,13 +96,16 @@ impl Operation {
         let tool = (method == CALL).then(|| asked.target.unwrap_or(UNKNOWN));
         let around = Ids::of(&Span::current());
         let span = span(asked, method, tool, around.as_ref());
-        let caller = context::of_message(asked.params);
+        let claimed = around.as_ref().and_then(|ids| ids.claimed.as_ref());
+        let caller = context::of_message(asked.params).or_else(|| claimed.map(context::verified));
         let remote_id = caller.as_ref().and_then(|caller| context::trace_id(caller.span().span_context()));
         if let Some(caller) = caller {
             let ambient = Span::current().context().span().span_context().clone();
             // Where nothing is traced there is nothing to join, and nothing to link.
             let _ = span.set_parent(caller);
-            span.add_link(ambient);
+            if ambient.is_sampled() {
+                span.add_link(ambient);
+            }
         }
         let own = span.context().span().span_context().clone();
         let own_id = context::trace_id(&own);

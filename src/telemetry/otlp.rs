@@ -25,6 +25,7 @@ use opentelemetry_sdk::trace::{
 };
 
 use super::drops::{LinesIn, Out, PLACES, Queue, SpansIn};
+use super::sampling::Sampling;
 use super::{Export, InitError, Protocol};
 
 /// The instrumentation scope of everything that is ours, and the service's name unless `OTEL_SERVICE_NAME` or
@@ -53,8 +54,11 @@ impl Providers {
     /// Starts whatever is to be sent.
     pub(super) fn start(export: Export) -> Result<Self, InitError> {
         let wrong = |error: ExporterBuildError| InitError::new("OTEL_EXPORTER_OTLP", error);
+        // Who records nothing needs nobody to send it, and no span is described for a sampler that never takes one.
+        let sampling = Sampling::from_environment();
+        let traced = export.traces.filter(|_| sampling.records_anything());
         let providers = Self {
-            traces: export.traces.map(traces).transpose().map_err(wrong)?,
+            traces: traced.map(|protocol| traces(protocol, sampling)).transpose().map_err(wrong)?,
             metrics: export.metrics.map(metrics).transpose().map_err(wrong)?,
             logs: export.logs.map(logs).transpose().map_err(wrong)?,
         };
@@ -120,7 +124,7 @@ fn tls() -> ClientTlsConfig {
     ClientTlsConfig::new().with_enabled_roots()
 }
 
-fn traces(protocol: Protocol) -> Result<SdkTracerProvider, ExporterBuildError> {
+fn traces(protocol: Protocol, sampling: Sampling) -> Result<SdkTracerProvider, ExporterBuildError> {
     let exporter = SpanExporter::builder();
     let exporter = match protocol {
         Protocol::Grpc => exporter.with_tonic().with_tls_config(tls()).build()?,
@@ -133,6 +137,7 @@ fn traces(protocol: Protocol) -> Result<SdkTracerProvider, ExporterBuildError> {
     );
     Ok(SdkTracerProvider::builder()
         .with_resource(resource())
+        .with_sampler(sampling)
         .with_span_processor(SpansIn { next, queue })
         .build())
 }

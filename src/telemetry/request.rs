@@ -39,7 +39,8 @@ impl WatchedRequest {
         let path: String = request.uri().path().chars().take(LONGEST_PATH).collect();
         let span = span(request, &path, method, route.as_deref(), origin, reference);
         let caller = context::of_headers(request.headers());
-        let remote_id = caller.as_ref().and_then(|caller| context::trace_id(caller.span().span_context()));
+        let callers = caller.as_ref().map(|caller| caller.span().span_context().clone());
+        let remote_id = callers.as_ref().and_then(context::trace_id);
         if let Some(caller) = caller {
             // Where nothing is traced there is nothing to join.
             let _ = span.set_parent(caller);
@@ -47,7 +48,8 @@ impl WatchedRequest {
         let own = span.context().span().span_context().clone();
         let trace_id = context::trace_id(&own);
         let exemplar = trace_id.clone().filter(|_| own.is_sampled()).map(Exemplar::of);
-        Ids::new(reference, trace_id.or(remote_id), method, &path).attach(&span);
+        let claimed = callers.filter(|caller| caller.is_sampled() && !own.is_sampled());
+        Ids::new(reference, trace_id.or(remote_id), method, &path).claimed_by(claimed).attach(&span);
         Self { span, metrics: metrics.clone(), method, route, since, exemplar, status: None }
     }
 

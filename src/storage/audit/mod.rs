@@ -12,6 +12,7 @@ use super::{Result, StorageError, Tx};
 use crate::audit::Event;
 use crate::audit::chain::{chain_of, number};
 use crate::clock::Timestamp;
+use crate::telemetry;
 
 pub use read::Filter;
 
@@ -54,7 +55,8 @@ async fn append_one(tx: &mut Tx, chain: i64, at: Timestamp, event: Event) -> Res
         arguments: event.arguments,
         idempotency_key: event.idempotency_key,
         reference: event.reference,
-        trace_id: event.trace_id,
+        // Whoever works for a caller that named its own trace says so; for all others it is that of the request.
+        trace_id: event.trace_id.or_else(telemetry::trace_id),
         detail: event.detail,
     };
     let unsealable = |error: serde_json::Error| StorageError::corrupt("audit event", error);

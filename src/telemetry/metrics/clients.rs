@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::instrument::Word;
 
-/// How many clients have names of their own: beyond them they are counted together.
+/// How many registered clients have names of their own, and as many hosts of documents: beyond them they are counted
+/// together.
 const MOST: usize = 100;
 /// The longest name, in bytes.
 const LONGEST: usize = 128;
@@ -26,18 +27,31 @@ pub enum ClientName<'a> {
     Unknown,
 }
 
-/// The names that are in use.
+/// The names that are in use. Whoever has a domain can host any number of documents under it, so hosts have places of
+/// their own and take none from those whom the operator registered.
 #[derive(Debug, Default)]
-pub(super) struct ClientNames(Mutex<BTreeSet<String>>);
+pub(super) struct ClientNames {
+    registered: Names,
+    hosts: Names,
+}
 
 impl ClientNames {
     /// The label of a client.
     pub(super) fn label(&self, client: ClientName<'_>) -> Word {
-        let name = match client {
-            ClientName::Dynamic => return "dynamic".into(),
-            ClientName::Unknown => return "unknown".into(),
-            ClientName::Registered(name) | ClientName::Document(name) => name,
-        };
+        match client {
+            ClientName::Dynamic => "dynamic".into(),
+            ClientName::Unknown => "unknown".into(),
+            ClientName::Registered(id) => self.registered.label(id),
+            ClientName::Document(host) => self.hosts.label(host),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Names(Mutex<BTreeSet<String>>);
+
+impl Names {
+    fn label(&self, name: &str) -> Word {
         // Whoever panicked while holding the lock left a whole set behind.
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !used.contains(name) {
@@ -63,8 +77,14 @@ mod tests {
             made.insert(names.label(ClientName::Document(&format!("{number}.example"))));
             made.insert(names.label(ClientName::Dynamic));
         }
-        assert_eq!(made.len(), MOST + 2, "{made:?}");
+        assert_eq!(made.len(), 2 * MOST + 2, "{made:?}");
         assert_eq!(names.label(ClientName::Registered("client_0")), "client_0", "who has a name keeps it");
+        let names = ClientNames::default();
+        for number in 0..1000 {
+            names.label(ClientName::Document(&format!("{number}.example")));
+        }
+        let registered = names.label(ClientName::Registered("client_a"));
+        assert_eq!(registered, "client_a", "hosts take no place of the operator's clients");
         assert_eq!(ClientNames::default().label(ClientName::Document(&"h".repeat(200))), OTHER);
     }
 }
