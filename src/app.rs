@@ -157,10 +157,18 @@ impl App {
         self.keys.read_for_unknown(&self.store, self.now()).await.map_err(Error::from)
     }
 
-    /// Verifies an access token of ours, with the keys of this very moment if need be.
-    pub async fn verify(&self, token: &str) -> Result<Result<AccessTokenClaims, Refused>, Error> {
-        let (issuer, resource) = (self.config.public_url.issuer(), self.config.public_url.resource());
-        let verify = || self.keys.verify(token, issuer, resource.as_str(), self.now());
+    /// Verifies an access token of ours for this audience, or for any where none is named, with the keys of this very
+    /// moment if need be.
+    pub async fn verify(
+        &self,
+        token: &str,
+        audience: Option<&str>,
+    ) -> Result<Result<AccessTokenClaims, Refused>, Error> {
+        let (issuer, now) = (self.config.public_url.issuer(), self.now());
+        let verify = || match audience {
+            Some(audience) => self.keys.verify(token, issuer, audience, now),
+            None => self.keys.verify_for_anybody(token, issuer, now),
+        };
         match verify() {
             Err(refused) if refused.why == BadToken::UnknownKey => {
                 self.reload_keys().await?;

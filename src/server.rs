@@ -25,7 +25,8 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(25);
 
 /// Every route. The layers, from the outside: reference and span, draining, panics, headers; then each half's own.
 pub fn router(app: &Arc<App>) -> Router {
-    router_with(app, mcp::router(app))
+    let own = if app.config.resource_server { mcp::router(app) } else { Router::new() };
+    router_with(app, own)
 }
 
 /// The same with other routes of a resource server.

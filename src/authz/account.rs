@@ -14,18 +14,18 @@ use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::account::{AccountNotice, AccountPage, AppView, LimitView};
 use super::pages::activity::ActivityView;
-use super::pages::scope_words::scope_words;
 use super::pages::signed_out::SignedOutPage;
 use super::views;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::config::{Audience, Audiences};
 use crate::ephemeral::admission::{Limit, READS, Standing, WRITES};
 use crate::ephemeral::{EphemeralError, Rate};
 use crate::identity::csrf;
 use crate::identity::session::{self, Session};
-use crate::oauth::GrantId;
 use crate::oauth::error::Error;
-use crate::oauth::scope::{RESOURCE_SCOPES, TICKETS_READ, TICKETS_WRITE};
+use crate::oauth::scope::{OFFLINE_ACCESS, TICKETS_READ, TICKETS_WRITE};
+use crate::oauth::{GrantId, Scopes};
 use crate::storage::grants::Grant;
 use crate::storage::users::Role;
 use crate::storage::{audit, commit, grants};
@@ -48,12 +48,13 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): R
     let notice = notice(&app, &session, &params).await?;
     let grants = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
     let mut limits = limits(&app, &grants).await;
+    let audiences = app.config.audiences();
     let mut apps = Vec::with_capacity(grants.len());
     for some in grants.chunks(AT_ONCE) {
         let latest = some.iter().map(|grant| activity::list(&app, grant, None, LATEST));
         for (grant, latest) in some.iter().zip(try_join_all(latest).await?) {
             let limits = limits.next().unwrap_or_default();
-            apps.push(app_view(grant, limits, latest.iter().map(activity::view).collect()));
+            apps.push(app_view(grant, audiences, limits, latest.iter().map(activity::view).collect()));
         }
     }
     let page = AccountPage {
@@ -62,7 +63,7 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): R
         csrf: csrf::token(&app, FORM, session.csrf_anchor())?,
         notice,
         apps,
-        mcp_url: app.config.public_url.resource().as_str().to_owned(),
+        mcp_url: audiences.default().map(|audience| audience.resource().as_str().to_owned()),
     };
     Ok(Page::ok(page).into_response())
 }
@@ -150,13 +151,14 @@ async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<
     Ok(Some(match grant.filter(|grant| grant.revoked_at.is_some()) {
         Some(grant) => AccountNotice::Revoked {
             client_name: DisplayName::of(grant.client.shown_name()),
+            used: views::server(app.config.audiences().find(&grant.resource), &grant.resource).used,
             grant_id: grant.grant_id.as_str().to_owned(),
         },
         None => AccountNotice::NothingToRevoke,
     }))
 }
 
-/// How the limits of each grant's client stand. Nobody is kept from this page because the limits are not known.
+/// How the limits of each grant's client stand: ours, which others do not have. Nobody is kept from this page because the limits are not known.
 async fn limits(app: &App, grants: &[Grant]) -> std::vec::IntoIter<Vec<LimitView>> {
     let asked = grants.iter().map(async |grant| {
         let mcp = &app.config.mcp;
@@ -164,7 +166,10 @@ async fn limits(app: &App, grants: &[Grant]) -> std::vec::IntoIter<Vec<LimitView
             (TICKETS_READ, READS, mcp.read_rate, true),
             (TICKETS_WRITE, WRITES, mcp.write_rate, mcp.writes.is_on()),
         ];
-        let own = all.into_iter().filter(|(scope, .., exists)| *exists && grant.scopes.contains(scope));
+        let audience = app.config.audiences().find(&grant.resource);
+        let limited = matches!(audience, Some(Audience::Own { .. }));
+        let has = |scope| limited && grant.scopes.contains(scope);
+        let own = all.into_iter().filter(|(scope, .., exists)| *exists && has(scope));
         let own: Vec<_> = own.map(|(_, name, rate, _)| Limit { name, rate, counts: false }).collect();
         let (user_id, client_id) = (grant.user_id.as_str(), grant.client.client_id.as_str());
         let standings = app.ephemeral.standings(user_id, client_id, &own).await?;
@@ -188,18 +193,22 @@ fn limit_view(limit: &Limit<'_>, now: Standing) -> LimitView {
     LimitView { what, left: now.remaining, most: burst, rate }
 }
 
-fn app_view(grant: &Grant, limits: Vec<LimitView>, activity: Vec<ActivityView>) -> AppView {
+fn app_view(
+    grant: &Grant,
+    audiences: Audiences<'_>,
+    limits: Vec<LimitView>,
+    activity: Vec<ActivityView>,
+) -> AppView {
+    let audience = audiences.find(&grant.resource);
+    let scopes = grant.scopes.difference(&Scopes::of([OFFLINE_ACCESS]));
     let moment = |at: crate::clock::Timestamp| Moment::from_unix_ms(at.0);
     AppView {
         grant_id: grant.grant_id.as_str().to_owned(),
         client_name: DisplayName::of(grant.client.shown_name()),
         kind: views::client_kind(&grant.client),
         destination: views::destination(&grant.redirect_uri),
-        scopes: RESOURCE_SCOPES
-            .iter()
-            .filter(|scope| grant.scopes.contains(scope))
-            .map(|scope| scope_words(scope))
-            .collect(),
+        server: views::server(audience, &grant.resource),
+        scopes: scopes.iter().map(|scope| views::scope_words_of(audience, scope)).collect(),
         created: moment(grant.created_at),
         last_used: grant.last_used_at.map(moment),
         expires: Some(moment(grant.expires_at)),

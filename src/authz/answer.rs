@@ -55,7 +55,7 @@ pub async fn issue_code(
         user_id: session.user.user_id.clone(),
         client: client.clone(),
         redirect_uri: callback.redirect_uri().clone(),
-        resource: app.config.public_url.resource().as_str().to_owned(),
+        resource: negotiated.resource.clone(),
         scopes: scopes.clone(),
         authentication: session.authentication.clone(),
         created_at: now,

@@ -18,8 +18,8 @@ use crate::web::params::Params;
 
 /// The only accepted `client_assertion_type` (RFC 7523 §2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// Failures of one client id from one address before it has to wait.
-const FAILURES: Rate = Rate::of(20, std::time::Duration::from_secs(300));
+/// Failures of one name from one address before it has to wait.
+pub(super) const FAILURES: Rate = Rate::of(20, std::time::Duration::from_secs(300));
 
 /// A client that proved who it is, or a public one that said so.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Authenticated {
 }
 
 /// What was presented: exactly one method (OAuth 2.1 §2.4).
-enum Credentials {
+pub(super) enum Credentials {
     Name(String),
     Basic { client_id: String, secret: String },
     Post { client_id: String, secret: String },
@@ -41,7 +41,8 @@ enum Credentials {
 }
 
 impl Credentials {
-    fn kind(&self) -> Credential {
+    /// What it is in the metrics.
+    pub(super) fn kind(&self) -> Credential {
         match self {
             Self::Name(_) => Credential::ClientId,
             Self::Basic { .. } | Self::Post { .. } => Credential::ClientSecret,
@@ -84,7 +85,8 @@ pub async fn authenticate(
     Ok(Authenticated { client_id, method, basic })
 }
 
-fn credentials(headers: &HeaderMap, params: &Params) -> Result<Credentials, Error> {
+/// Reads what was presented, without judging it.
+pub(super) fn credentials(headers: &HeaderMap, params: &Params) -> Result<Credentials, Error> {
     let client_id = params.get("client_id")?.map(str::to_owned);
     let secret = params.get("client_secret")?.map(str::to_owned);
     let assertion = params.get("client_assertion")?.map(str::to_owned);

@@ -19,7 +19,6 @@ use super::flow::{self, Flow, Found};
 use super::pages::connected::ConnectedPage;
 use super::pages::consent::{ClientView, ConsentPage, ConsentProblem, ScopeStanding, ScopeView};
 use super::pages::errors;
-use super::pages::scope_words::scope_words;
 use super::request::{Negotiated, Prompt};
 use super::views;
 use crate::app::App;
@@ -27,7 +26,7 @@ use crate::identity::csrf;
 use crate::identity::session::{self, Session};
 use crate::oauth::client::Client;
 use crate::oauth::error::{Error, access_denied, server_error};
-use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES};
+use crate::oauth::scope::OFFLINE_ACCESS;
 use crate::oauth::{ErrorCode, Scopes};
 use crate::storage::grants::Grant;
 use crate::telemetry;
@@ -117,6 +116,7 @@ pub async fn silently(
     let grants = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
     let covered = grants.iter().any(|grant| {
         grant.client.client_id == client.client_id
+            && grant.resource == negotiated.resource
             && grant.client.metadata == client.metadata
             && negotiated.scopes.is_subset(&grant.scopes)
     });
@@ -157,7 +157,7 @@ async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewher
     let callback = callback(app, &flow.client, &params)?;
     match judge(app, &flow.client, &callback, &params).await {
         Ok(negotiated) => {
-            let granted_before = granted_before(app, &session, &flow.client).await?;
+            let granted_before = granted_before(app, &session, &flow.client, &negotiated).await?;
             Ok(Asking { flow, anchor, session, callback, negotiated, granted_before })
         }
         Err(error) => {
@@ -232,15 +232,21 @@ async fn make_decision(
 /// what every grant has, so it goes along with whatever is allowed.
 fn ticked(asked: &Scopes, params: &Params) -> Scopes {
     let boxes: BTreeSet<&str> = params.all("scope").collect();
-    let ticked = Scopes::of(boxes).intersection(asked).intersection(&Scopes::of(RESOURCE_SCOPES));
     let along = asked.intersection(&Scopes::of([OFFLINE_ACCESS]));
+    let ticked = Scopes::of(boxes).intersection(&asked.difference(&along));
     if ticked.is_empty() { ticked } else { ticked.union(&along) }
 }
 
-async fn granted_before(app: &App, session: &Session, client: &Client) -> Result<Scopes, Error> {
+async fn granted_before(
+    app: &App,
+    session: &Session,
+    client: &Client,
+    negotiated: &Negotiated,
+) -> Result<Scopes, Error> {
     let grants = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
-    let same_client = |grant: &&Grant| grant.client.client_id == client.client_id;
-    Ok(grants.iter().filter(same_client).fold(Scopes::default(), |all, grant| all.union(&grant.scopes)))
+    let same =
+        |grant: &&Grant| grant.client.client_id == client.client_id && grant.resource == negotiated.resource;
+    Ok(grants.iter().filter(same).fold(Scopes::default(), |all, grant| all.union(&grant.scopes)))
 }
 
 /// The form belongs to the flow's own cookie and to the person it was shown to: a sign-in in another tab does not
@@ -257,13 +263,14 @@ fn show(
     status: StatusCode,
 ) -> PageResult {
     let Asking { flow, anchor, session, callback, negotiated, granted_before } = asking;
-    let scopes =
-        RESOURCE_SCOPES.iter().filter(|scope| negotiated.scopes.contains(scope)).map(|scope| ScopeView {
-            name: (*scope).to_owned(),
-            words: scope_words(scope),
-            standing: standing(granted_before, scope),
-            checked: problem.is_none(),
-        });
+    let audience = app.config.audiences().find(&negotiated.resource);
+    let asked = negotiated.scopes.difference(&Scopes::of([OFFLINE_ACCESS]));
+    let scopes = asked.iter().map(|scope| ScopeView {
+        name: scope.to_owned(),
+        words: views::scope_words_of(audience, scope),
+        standing: standing(granted_before, scope),
+        checked: problem.is_none(),
+    });
     let page = ConsentPage {
         id: id.to_owned(),
         csrf: csrf::token(app, &form_name(id, session), anchor)?,
@@ -274,8 +281,7 @@ fn show(
             client_uri: flow.client.metadata.client_uri.as_deref().and_then(HttpsLink::parse),
         },
         destination: views::destination(callback.redirect_uri()),
-        resource_name: crate::RESOURCE_NAME.to_owned(),
-        resource: app.config.public_url.resource().as_str().to_owned(),
+        server: views::server(audience, &negotiated.resource),
         scopes: scopes.collect(),
         access_until: Some(Moment::from_unix_ms(app.now().plus(app.config.tokens.grant_lifetime).0)),
         problem,

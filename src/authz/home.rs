@@ -8,6 +8,7 @@ use axum_extra::extract::cookie::CookieJar;
 
 use super::error::PageResult;
 use super::pages::home::HomePage;
+use super::views;
 use crate::app::App;
 use crate::identity::session;
 use crate::web::page::Page;
@@ -15,6 +16,12 @@ use crate::web::page::Page;
 /// Shows the page.
 pub async fn get(State(app): State<Arc<App>>, jar: CookieJar) -> PageResult {
     let session = session::find(&app, &jar).await?;
-    let mcp_url = app.config.public_url.resource().as_str().to_owned();
-    Ok(Page::ok(HomePage { mcp_url, username: session.map(|session| session.user.username) }).into_response())
+    let audiences = app.config.audiences();
+    let others = audiences.iter().filter(|_| !app.config.resource_server);
+    let page = HomePage {
+        mcp_url: audiences.default().map(|audience| audience.resource().as_str().to_owned()),
+        others: others.map(|other| views::server(Some(other), other.resource().as_str())).collect(),
+        username: session.map(|session| session.user.username),
+    };
+    Ok(Page::ok(page).into_response())
 }

@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 
 use super::assertion::ALGORITHMS;
 use crate::app::App;
-use crate::oauth::Scopes;
+use crate::config::OtherResource;
 use crate::oauth::client::AuthMethod;
-use crate::oauth::scope::{OFFLINE_ACCESS, offered};
 use crate::web::document;
 use crate::web::not_found;
 
@@ -39,9 +38,11 @@ fn metadata(app: &App) -> Value {
     let url = |path: &str| app.config.public_url.join(path);
     let methods: Vec<&str> = AuthMethod::ALL.into_iter().map(AuthMethod::as_str).collect();
     let algorithms: Vec<String> = ALGORITHMS.iter().map(|algorithm| format!("{algorithm:?}")).collect();
-    // The same as the resource's, because some clients read only one of the two lists.
-    let scopes = offered(app.config.mcp.writes.is_on()).union(&Scopes::of([OFFLINE_ACCESS]));
+    let audiences = app.config.audiences();
+    // The same as the resources', because some clients read only one of the lists.
+    let scopes = audiences.scopes();
     let scopes: Vec<&str> = scopes.iter().collect();
+    let resources: Vec<&str> = audiences.iter().map(|audience| audience.resource().as_str()).collect();
     let mut metadata = json!({
         "issuer": app.config.public_url.issuer(),
         "authorization_endpoint": url("/authorize"),
@@ -61,15 +62,21 @@ fn metadata(app: &App) -> Value {
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
-        "protected_resources": [app.config.public_url.resource().as_str()],
+        "protected_resources": resources,
     });
     if let Value::Object(members) = &mut metadata {
-        // Clients take the presence of these two for an offer.
+        // Clients take the presence of these for an offer.
         if app.config.clients.dynamic_registration {
             members.insert("registration_endpoint".into(), json!(url("/register")));
         }
         if app.config.clients.metadata_documents {
             members.insert("client_id_metadata_document_supported".into(), json!(true));
+        }
+        if app.config.other_resources.iter().any(OtherResource::may_introspect) {
+            let methods =
+                [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost].map(AuthMethod::as_str);
+            members.insert("introspection_endpoint".into(), json!(url("/introspect")));
+            members.insert("introspection_endpoint_auth_methods_supported".into(), json!(methods));
         }
     }
     metadata

@@ -15,6 +15,7 @@
 //! | `GET, POST /consent/{id}` | `consent` |
 //! | `POST /token` | `token`, one file per grant type |
 //! | `POST /revoke` | `revoke` |
+//! | `POST /introspect` | `introspect` |
 //! | `GET /account`, `POST /account/revoke`, `POST /logout`, `GET /signed-out` | `account` |
 //! | `GET /account/apps/{grant_id}/activity` | `activity` |
 //! | `GET, POST /setup` | `setup` |
@@ -35,6 +36,7 @@ pub mod error;
 pub mod flow;
 pub mod home;
 pub mod housekeeping;
+pub mod introspect;
 pub mod jwks;
 pub mod lasting;
 pub mod login;
@@ -72,7 +74,7 @@ const BODY_LIMIT: usize = 16 * 1024;
 
 /// Every route of the authorization server.
 pub fn router(app: &App) -> Router<Arc<App>> {
-    endpoints().merge(pages_router(app)).layer(DefaultBodyLimit::max(BODY_LIMIT))
+    endpoints().merge(for_servers()).merge(pages_router(app)).layer(DefaultBodyLimit::max(BODY_LIMIT))
 }
 
 /// What clients call. Browser clients too, so CORS is on.
@@ -89,6 +91,15 @@ fn endpoints() -> Router<Arc<App>> {
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
         .layer(map_response(error::late_in_json))
         .layer(cors::open())
+}
+
+/// What the servers of other resources call. Without CORS: a server's secret has no business in a browser.
+fn for_servers() -> Router<Arc<App>> {
+    Router::new()
+        .route("/introspect", post(introspect::post))
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
+        .layer(map_response(error::late_in_json))
 }
 
 /// What people see. No CORS, and no form from another site.

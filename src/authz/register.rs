@@ -61,7 +61,7 @@ pub async fn post(
     clients::record(&mut tx, &client, now).await?;
     audit::record(&mut tx, now, &event);
     commit(tx).await?;
-    let answer = Json(answer(&client, secret.as_ref(), now));
+    let answer = Json(answer(&client, secret.as_ref(), &app.config.audiences().scopes(), now));
     Ok(no_store((StatusCode::CREATED, answer).into_response()))
 }
 
@@ -81,10 +81,10 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Error> {
 }
 
 /// The client as registered (RFC 7591 §3.2.1): what was kept, what was replaced, and no `null`.
-fn answer(client: &Client, secret: Option<&ClientSecret>, now: Timestamp) -> Value {
+fn answer(client: &Client, secret: Option<&ClientSecret>, known: &Scopes, now: Timestamp) -> Value {
     let metadata = &client.metadata;
     let scope = metadata.scope.as_deref().and_then(|scope| Scopes::parse(scope).ok());
-    let scope = scope.map(|scope| scope.intersection(&Scopes::known())).filter(|scope| !scope.is_empty());
+    let scope = scope.map(|scope| scope.intersection(known)).filter(|scope| !scope.is_empty());
     let mut members = Map::new();
     let mut set = |name: &str, value: Value| members.insert(name.to_owned(), value);
     set("client_id", json!(client.client_id));
@@ -94,7 +94,7 @@ fn answer(client: &Client, secret: Option<&ClientSecret>, now: Timestamp) -> Val
     // Whatever was asked for, this is what there is.
     set("grant_types", json!(["authorization_code", "refresh_token"]));
     set("response_types", json!(["code"]));
-    set("scope", json!(scope.unwrap_or_else(Scopes::known).to_string()));
+    set("scope", json!(scope.as_ref().unwrap_or(known).to_string()));
     if let Some(secret) = secret {
         set("client_secret", json!(secret.reveal()));
         set("client_secret_expires_at", json!(0));

@@ -1,10 +1,11 @@
 //! The rules of the authorization request (OAuth 2.1 §4.1.1) that come after client and redirect URI.
 
+use crate::config::{Audience, Audiences};
 use crate::oauth::client::Client;
 use crate::oauth::error::{Error, invalid_request, invalid_scope};
 use crate::oauth::pkce::CodeChallenge;
 use crate::oauth::scope::OFFLINE_ACCESS;
-use crate::oauth::{ErrorCode, RedirectUri, Resource, Scopes};
+use crate::oauth::{ErrorCode, RedirectUri, Scopes};
 use crate::web::params::Params;
 
 /// What is asked, its parameters read once: none is repeated.
@@ -26,7 +27,9 @@ pub struct Asked<'a> {
 /// What may be asked of the user.
 #[derive(Clone, Debug)]
 pub struct Negotiated {
-    /// The scopes that we know among those asked for.
+    /// The resource that tokens are to be for, byte for byte.
+    pub resource: String,
+    /// The scopes of that resource among those asked for.
     pub scopes: Scopes,
     /// What the verifier must match.
     pub code_challenge: CodeChallenge,
@@ -88,16 +91,25 @@ impl<'a> Asked<'a> {
     }
 
     /// PKCE (RFC 7636) and resource indicators (RFC 8707).
-    pub fn check_extensions(&self, resource: &Resource) -> Result<(), Error> {
+    pub fn check_extensions(&self, audiences: Audiences<'_>) -> Result<(), Error> {
         CodeChallenge::parse(self.code_challenge, self.code_challenge_method)?;
-        resource.check(self.params.all("resource"))
+        self.audience(audiences).map(|_| ())
     }
 
-    /// What may be asked of the user. Unknown scopes are dropped and the granted set is reported (OAuth 2.1
-    /// §1.4.1). Without `scope`, or with `offline_access` alone, every scope of the resource is asked for, and
+    fn audience<'c>(&self, audiences: Audiences<'c>) -> Result<Audience<'c>, Error> {
+        audiences.named_or_default(self.params.all("resource"))
+    }
+
+    /// What may be asked of the user. Unknown scopes and those of other resources are dropped, because some clients
+    /// ask for all that the metadata lists, and the granted set is reported (OAuth 2.1 §1.4.1). Without `scope`, or with `offline_access` alone, every scope of the resource is asked for, and
     /// the user decides. The `scope` sent at registration plays no part: clients outgrow it.
-    /// `offered` are the resource's scopes that there is a use for.
-    pub fn negotiate(&self, requested: Option<Scopes>, offered: Scopes) -> Result<Negotiated, Error> {
+    pub fn negotiate(
+        &self,
+        requested: Option<Scopes>,
+        audiences: Audiences<'_>,
+    ) -> Result<Negotiated, Error> {
+        let audience = self.audience(audiences)?;
+        let offered = audience.offered();
         let code_challenge = CodeChallenge::parse(self.code_challenge, self.code_challenge_method)?;
         let requested = requested.filter(|scopes| !scopes.is_empty());
         let scopes = match requested {
@@ -105,12 +117,12 @@ impl<'a> Asked<'a> {
             Some(requested) => {
                 let kept = requested.intersection(&offered.union(&Scopes::of([OFFLINE_ACCESS])));
                 if kept.is_empty() {
-                    return Err(invalid_scope("none of the scopes is known here"));
+                    return Err(invalid_scope("the resource has none of these scopes"));
                 }
                 if kept == Scopes::of([OFFLINE_ACCESS]) { kept.union(&offered) } else { kept }
             }
         };
-        Ok(Negotiated { scopes, code_challenge })
+        Ok(Negotiated { resource: audience.resource().as_str().to_owned(), scopes, code_challenge })
     }
 }
 

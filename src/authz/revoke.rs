@@ -64,6 +64,7 @@ async fn grant_of(app: &App, token: &str) -> Result<Option<GrantId>, Error> {
         let row = app.store.find_refresh_token(&refresh_token.hash()).await?;
         return Ok(row.map(|row| row.grant_id));
     }
-    let claims = app.verify(token).await?.ok();
+    // Whichever resource it is for.
+    let claims = app.verify(token, None).await?.ok();
     Ok(claims.map(|claims| GrantId::new(claims.grant_id)))
 }

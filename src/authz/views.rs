@@ -1,6 +1,9 @@
-//! From what we know of clients and redirect URIs to what pages show of them.
+//! From what we know of clients, redirect URIs and resources to what pages show of them.
 
 use super::pages::consent::{ClientKind as Shown, Destination as Leads};
+use super::pages::scope_words::{ScopeWords, scope_words};
+use super::pages::server::ServerView;
+use crate::config::Audience;
 use crate::oauth::RedirectUri;
 use crate::oauth::client::{Client, ClientKind};
 use crate::oauth::redirect_uri::Destination;
@@ -22,4 +25,27 @@ pub fn destination(redirect_uri: &RedirectUri) -> Leads {
         Destination::Loopback => Leads::Loopback { host },
         Destination::App => Leads::App { scheme: host.trim_end_matches(':').to_owned() },
     }
+}
+
+/// The resource of this identifier, which may be none of ours any more.
+pub fn server(audience: Option<Audience<'_>>, identifier: &str) -> ServerView {
+    let title = audience.map_or("A server that is not offered any more", Audience::title).to_owned();
+    let used = match audience {
+        Some(Audience::Own { .. }) => "your tickets".to_owned(),
+        Some(Audience::Other(other)) => other.title().to_owned(),
+        None => identifier.to_owned(),
+    };
+    ServerView { title, identifier: identifier.to_owned(), used }
+}
+
+/// What a scope of a resource means: in our words for our own, in the operator's for another.
+pub fn scope_words_of(audience: Option<Audience<'_>>, scope: &str) -> ScopeWords {
+    let Some(Audience::Other(other)) = audience else { return scope_words(scope) };
+    other.sentence(scope).map_or_else(
+        || scope_words(scope),
+        |sentence| ScopeWords {
+            title: sentence.to_owned(),
+            description: format!("{} calls this {scope}.", other.title()),
+        },
+    )
 }

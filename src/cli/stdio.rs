@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Failure, demo};
 use crate::app::App;
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::mcp::stdio::{self, LocalGrant};
 use crate::oauth::Scopes;
 use crate::oauth::scope::{self, TICKETS_READ, TICKETS_WRITE};
@@ -36,6 +36,10 @@ pub(super) struct Stdio {
 pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> {
     let telemetry = telemetry::start(&config.log, config.export)?;
     mcp::check(&config.mcp)?;
+    if !config.resource_server {
+        let cure = "it is off, so there are no tools to serve; write on";
+        return Err(ConfigError::new("resource_server", cure).into());
+    }
     let scopes = scopes(command, config.mcp.writes.is_on())?;
     let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await?);
     if command.demo {

@@ -5,10 +5,13 @@
 //! joined by two underscores: `MANDATE_PUBLIC_URL`, `MANDATE_MCP__WRITES`.
 
 pub mod accounts;
+mod audience;
 mod export;
 pub mod folders;
 mod parse;
+mod public_url;
 mod raw;
+mod resources;
 mod switch;
 mod tokens;
 
@@ -22,12 +25,14 @@ use url::Url;
 
 use crate::ephemeral::Rate;
 use crate::ephemeral::redis::RedisUrl;
-use crate::oauth::Resource;
 use crate::storage::Database;
+use crate::telemetry::Export;
 pub use crate::telemetry::Log;
-use crate::telemetry::{Export, Origin};
+pub use audience::{Audience, Audiences};
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
+pub use public_url::PublicUrl;
 use raw::Raw;
+pub use resources::{OtherResource, OtherResources};
 pub use switch::Switch;
 pub use tokens::Tokens;
 
@@ -76,73 +81,14 @@ pub struct Config {
     pub clients: Clients,
     /// What outgoing requests may reach.
     pub outbound: OutboundKeys,
+    /// Whether there is a resource of our own: the MCP endpoint.
+    pub resource_server: bool,
+    /// The resources that others serve and we issue tokens for.
+    pub other_resources: OtherResources,
     /// The MCP endpoint.
     pub mcp: Mcp,
     /// How often unauthenticated endpoints may be used.
     pub limits: Limits,
-}
-
-/// The public URL: an origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicUrl {
-    text: String,
-    url: Url,
-    resource: Resource,
-}
-
-impl PublicUrl {
-    /// Parses the issuer: https, or http on a loopback host (OAuth 2.1 §1.5, RFC 8414 §2); an origin and nothing more.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let wrong = |problem: &str| ConfigError::new("public_url", problem);
-        let url = Url::parse(text)
-            .map_err(|_| wrong("it is not a URL; write it like https://tickets.example.com"))?;
-        let host = url.host_str().unwrap_or_default();
-        let loopback = host == "localhost" || host == "127.0.0.1" || host == "[::1]";
-        match url.scheme() {
-            "https" => {}
-            "http" if loopback => {}
-            "http" => return Err(wrong("it must be https; plain http is for localhost only")),
-            _ => return Err(wrong("it must be an https URL")),
-        }
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        if !bare || !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("it must be only scheme, host and port, without path, query or user name"));
-        }
-        let text = url.origin().ascii_serialization();
-        Ok(Self { text, resource: Resource::below(&url), url })
-    }
-
-    /// The issuer identifier, byte for byte.
-    pub fn issuer(&self) -> &str {
-        &self.text
-    }
-
-    /// The absolute URL of a path that starts with a slash.
-    pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.text)
-    }
-
-    /// The host with its port, as a `Host` header names it.
-    pub fn authority(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-    }
-
-    /// Scheme, host and port apart.
-    pub fn origin(&self) -> Origin<'_> {
-        let host = self.url.host_str().unwrap_or_default();
-        Origin { scheme: self.url.scheme(), host, port: self.url.port_or_known_default() }
-    }
-
-    /// The protected resource below it.
-    pub fn resource(&self) -> &Resource {
-        &self.resource
-    }
-
-    /// Whether cookies can be `Secure`.
-    pub fn is_https(&self) -> bool {
-        self.url.scheme() == "https"
-    }
 }
 
 /// How clients become known.
@@ -222,6 +168,8 @@ pub struct Limits {
     pub register: Rate,
     /// Fetches of metadata documents.
     pub document_fetch: Rate,
+    /// Introspections by one resource server.
+    pub introspect: Rate,
     /// How many requests use or wait for the database, and for Redis, at once; the next one is told to come back.
     pub requests_at_once: usize,
 }
@@ -238,6 +186,14 @@ impl Config {
         Self::from_raw(Raw::default())
     }
 
+    /// The resources that tokens are issued for.
+    pub fn audiences(&self) -> Audiences<'_> {
+        let own = self
+            .resource_server
+            .then(|| Audience::Own { resource: self.public_url.resource(), writes: &self.mcp.writes });
+        Audiences::new(own, &self.other_resources)
+    }
+
     fn from_raw(raw: Raw) -> Result<Self, ConfigError> {
         let database = database(&raw.database_url, raw.database_connections)?;
         let secret_key_file = match (raw.secret_key_file, &database) {
@@ -249,11 +205,16 @@ impl Config {
                 return Err(ConfigError::new("secret_key_file", cure));
             }
         };
+        let public_url = PublicUrl::parse(&raw.public_url)?;
+        let resource_server =
+            one_of("resource_server", &raw.resource_server, &[("on", true), ("off", false)])?;
         Ok(Self {
             listen: address("listen", &raw.listen)?,
             metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,
             export: Export::default(),
-            public_url: PublicUrl::parse(&raw.public_url)?,
+            resource_server,
+            other_resources: resources::parse(raw.resources, resource_server.then(|| public_url.resource()))?,
+            public_url,
             redis: redis(raw.redis_url.as_deref(), &raw.redis_prefix, &database)?,
             drain_delay: humantime::parse_duration(&raw.drain_delay)
                 .map_err(|error| ConfigError::new("drain_delay", error.to_string()))?,
@@ -291,6 +252,7 @@ fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
         token: per("limits.token_requests_per_minute", raw.token_requests_per_minute, 60)?,
         register: per("limits.registrations_per_hour", raw.registrations_per_hour, 3600)?,
         document_fetch: per("limits.document_fetches_per_minute", raw.document_fetches_per_minute, 60)?,
+        introspect: per("limits.introspections_per_minute", raw.introspections_per_minute, 60)?,
         requests_at_once: raw.requests_at_once,
     })
 }
@@ -350,24 +312,9 @@ mod tests {
     }
 
     #[test]
-    fn a_public_url_is_an_origin_and_https_unless_on_loopback() {
-        assert_eq!(PublicUrl::parse("https://T.example/").unwrap().issuer(), "https://t.example");
-        for bad in [
-            "tickets.example",
-            "http://tickets.example",
-            "https://t.example/x",
-            "https://t.example/?q",
-            "https://u@t.example",
-            "ftp://t.example",
-        ] {
-            assert!(PublicUrl::parse(bad).unwrap_err().to_string().starts_with("public_url: "), "{bad}");
-        }
-    }
-
-    #[test]
     fn a_wrong_value_is_named_with_its_key() {
         type Change = fn(&mut Raw);
-        let cases: [(&str, Change); 13] = [
+        let cases: [(&str, Change); 15] = [
             ("listen", |raw| raw.listen = "8080".into()),
             ("database_url", |raw| raw.database_url = "mysql://x".into()),
             ("tokens.code_lifetime", |raw| raw.tokens.code_lifetime = "11m".into()),
@@ -385,6 +332,8 @@ mod tests {
             }),
             ("trusted_proxies", |raw| raw.trusted_proxies = vec!["proxy".into()]),
             ("metrics_listen", |raw| raw.metrics_listen = Some("9090".into())),
+            ("resource_server", |raw| raw.resource_server = "no".into()),
+            ("resource_server", |raw| raw.resource_server = "off".into()),
         ];
         for (key, change) in cases {
             let mut raw = Raw::default();

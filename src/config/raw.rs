@@ -34,6 +34,8 @@ pub(super) struct Raw {
     pub(super) tokens: Tokens,
     pub(super) clients: Clients,
     pub(super) outbound: Outbound,
+    pub(super) resource_server: String,
+    pub(super) resources: BTreeMap<String, Resource>,
     pub(super) mcp: Mcp,
     pub(super) limits: Limits,
 }
@@ -56,6 +58,8 @@ impl Default for Raw {
             tokens: Tokens::default(),
             clients: Clients::default(),
             outbound: Outbound::default(),
+            resource_server: "on".into(),
+            resources: BTreeMap::new(),
             mcp: Mcp::default(),
             limits: Limits::default(),
         }
@@ -139,6 +143,16 @@ pub(super) struct Mcp {
     pub(super) tools: BTreeMap<String, Tool>,
 }
 
+/// A resource that somebody else serves.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Resource {
+    pub(super) uri: String,
+    pub(super) title: String,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) scopes: BTreeMap<String, String>,
+}
+
 /// A limit of one tool, besides that of its class.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -172,6 +186,7 @@ pub(super) struct Limits {
     pub(super) token_requests_per_minute: u32,
     pub(super) registrations_per_hour: u32,
     pub(super) document_fetches_per_minute: u32,
+    pub(super) introspections_per_minute: u32,
     pub(super) requests_at_once: usize,
 }
 
@@ -183,6 +198,7 @@ impl Default for Limits {
             token_requests_per_minute: 1200,
             registrations_per_hour: 1000,
             document_fetches_per_minute: 120,
+            introspections_per_minute: 6000,
             requests_at_once: 1024,
         }
     }

@@ -39,6 +39,8 @@ pub enum Key<'a> {
     Asked(&'a str, u64),
     /// What a client answered to a question of a running call (JSON), by call and question; 1 minute.
     Answer(&'a str, u64),
+    /// That the use of a grant at another resource was noted, by its id; 1 minute.
+    Noted(&'a str),
     /// The `jti` of a client assertion, by client and `jti` digest; until the assertion's `exp` and leeway.
     AssertionJti(&'a str, &'a str),
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Key<'_> {
             Self::Rotated(hash) => write!(f, "rotated:{hash}"),
             Self::Asked(call, question) => write!(f, "asked:{call}:{question}"),
             Self::Answer(call, question) => write!(f, "answer:{call}:{question}"),
+            Self::Noted(grant_id) => write!(f, "noted:{grant_id}"),
             Self::AssertionJti(client_id, digest) => write!(f, "jti:{client_id}:{digest}"),
         }
     }
@@ -87,6 +90,10 @@ pub enum Meter<'a> {
     SignInAccount(&'a str),
     /// Failed client authentications, by client id and address.
     ClientSecret(&'a str, &'a str),
+    /// Failed authentications of resource servers, by name and address.
+    ResourceSecret(&'a str, &'a str),
+    /// Introspections by one resource server.
+    Introspection(&'a str),
     /// Authorization requests parked for one address.
     Park(&'a str),
     /// Key sets fetched anew for an unknown `kid`, by URL and address (empty: whichever the address).
@@ -110,6 +117,8 @@ impl fmt::Display for Meter<'_> {
             Self::SignInAccount(account) => write!(f, "sign-in-account:{account}"),
             Self::SignInAddress(address) => write!(f, "sign-in-address:{address}"),
             Self::ClientSecret(client_id, address) => write!(f, "client-secret:{address}:{client_id}"),
+            Self::ResourceSecret(name, address) => write!(f, "resource-secret:{address}:{name}"),
+            Self::Introspection(name) => write!(f, "introspection:{name}"),
             Self::Park(address) => write!(f, "park:{address}"),
             Self::KeyRefetch(url, address) => write!(f, "key-refetch:{address}:{url}"),
             Self::Register(address) => write!(f, "register:{address}"),

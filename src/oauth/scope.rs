@@ -13,8 +13,8 @@ pub const OFFLINE_ACCESS: &str = "offline_access";
 
 /// The scopes that our resource knows: PRM and challenges list these.
 pub const RESOURCE_SCOPES: [&str; 2] = [TICKETS_READ, TICKETS_WRITE];
-/// The scopes that our AS knows: its metadata lists these.
-pub const KNOWN_SCOPES: [&str; 3] = [OFFLINE_ACCESS, TICKETS_READ, TICKETS_WRITE];
+/// Scopes that no resource can have, because they ask for something of the authorization server itself.
+pub const RESERVED_SCOPES: [&str; 4] = [OFFLINE_ACCESS, "openid", "profile", "email"];
 
 /// The scopes of our resource that there is a use for: without writing tools, none is for writing.
 pub fn offered(writes: bool) -> Scopes {
@@ -51,11 +51,6 @@ impl Scopes {
     /// The set of these known tokens.
     pub fn of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Self {
         Self(tokens.into_iter().map(str::to_owned).collect())
-    }
-
-    /// Every scope of our resource, and `offline_access`: what a request without `scope` asks for.
-    pub fn known() -> Self {
-        Self::of(KNOWN_SCOPES)
     }
 
     /// Whether the set holds `token`.

@@ -14,6 +14,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
 use crate::oauth::pkce::CodeChallenge;
+use crate::oauth::scope::RESOURCE_SCOPES;
 use crate::oauth::secret::SecretHash;
 use crate::oauth::{Authentication, ClientId, GrantId, RedirectUri, Scopes, UserId};
 
@@ -54,7 +55,7 @@ fn grant(id: &str) -> grants::Grant {
         },
         redirect_uri: RedirectUri::stored("https://c.example/cb"),
         resource: "https://t.example/mcp".into(),
-        scopes: Scopes::known(),
+        scopes: Scopes::of(RESOURCE_SCOPES),
         authentication: Authentication::at(NOW),
         created_at: NOW,
         expires_at: NOW.plus(Duration::from_secs(60)),
@@ -109,7 +110,7 @@ async fn a_grant_is_live_from_its_code_until_it_ends() {
         grants::activate(&mut tx, &id, NOW).await.unwrap();
         commit(tx).await.unwrap();
         let live = store.find_live_grant(&id, NOW).await.unwrap().unwrap();
-        assert_eq!((live.username.as_str(), live.scopes), ("alice", Scopes::known()));
+        assert_eq!((live.username.as_str(), live.scopes), ("alice", Scopes::of(RESOURCE_SCOPES)));
         assert_eq!(store.list_live_grants(&live.user_id, NOW).await.unwrap().len(), 1);
         let end = NOW.plus(Duration::from_secs(60));
         assert!(store.find_live_grant(&id, end).await.unwrap().is_none(), "it has expired");

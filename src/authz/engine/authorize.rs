@@ -18,7 +18,6 @@ use super::{contradiction, fail, note, to_scope};
 use crate::app::App;
 use crate::authz::request::{Asked, Negotiated};
 use crate::oauth::error::{Error, invalid_scope};
-use crate::oauth::scope::offered;
 use crate::oauth::{ErrorCode, Scopes};
 
 /// Runs the authorization machine up to consent: what is asked for, if it may be asked for.
@@ -95,10 +94,8 @@ impl Registrar for Authorize<'_> {
         client: BoundClient<'c>,
         scope: Option<Scope>,
     ) -> Result<PreGrant, RegistrarError> {
-        let negotiated = self.asked.negotiate(
-            scope.map(|scope| Scopes::of(scope.iter())),
-            offered(self.app.config.mcp.writes.is_on()),
-        );
+        let scope = scope.map(|scope| Scopes::of(scope.iter()));
+        let negotiated = self.asked.negotiate(scope, self.app.config.audiences());
         let negotiated = negotiated.map_err(|error| refuse(&self.fault, error))?;
         let scope = to_scope(&negotiated.scopes).map_err(|error| refuse(&self.fault, error))?;
         // A second negotiation cannot happen: the machine asks once.
@@ -118,9 +115,7 @@ impl Registrar for Authorize<'_> {
 #[async_trait]
 impl authorization::Extension for Authorize<'_> {
     async fn extend(&mut self, _: &(dyn Request + Sync)) -> Result<Extensions, ()> {
-        self.asked
-            .check_extensions(self.app.config.public_url.resource())
-            .map_err(|error| note(&self.fault, error))?;
+        self.asked.check_extensions(self.app.config.audiences()).map_err(|error| note(&self.fault, error))?;
         Ok(Extensions::new())
     }
 }

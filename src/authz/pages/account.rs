@@ -5,6 +5,7 @@ use askama::Template;
 use super::activity::ActivityView;
 use super::consent::{ClientKind, Destination};
 use super::scope_words::ScopeWords;
+use super::server::ServerView;
 use crate::web::moment::Moment;
 use crate::web::text::DisplayName;
 
@@ -24,8 +25,8 @@ pub struct AccountPage {
     pub notice: Option<AccountNotice>,
     /// The live grants, newest first.
     pub apps: Vec<AppView>,
-    /// The address that an MCP client is given.
-    pub mcp_url: String,
+    /// The address that an MCP client is given, where it is clear which.
+    pub mcp_url: Option<String>,
 }
 
 /// What has just been done, said at the top of the page.
@@ -35,6 +36,8 @@ pub enum AccountNotice {
     Revoked {
         /// The client's name.
         client_name: DisplayName,
+        /// What the client used, after "to use".
+        used: String,
         /// The grant, whose activity can still be read.
         grant_id: String,
     },
@@ -55,6 +58,8 @@ pub struct AppView {
     pub kind: ClientKind,
     /// Where its authorization code went.
     pub destination: Destination,
+    /// Where it may do it.
+    pub server: ServerView,
     /// What it may do.
     pub scopes: Vec<ScopeWords>,
     /// When it was granted.

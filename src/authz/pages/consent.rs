@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::scope_words::ScopeWords;
+use super::server::ServerView;
 use crate::web::moment::Moment;
 use crate::web::text::{DisplayName, HttpsLink};
 
@@ -23,10 +24,8 @@ pub struct ConsentPage {
     pub client: ClientView,
     /// Where the authorization code goes.
     pub destination: Destination,
-    /// What the resource is called.
-    pub resource_name: String,
-    /// The resource identifier (RFC 8707).
-    pub resource: String,
+    /// What access is given to.
+    pub server: ServerView,
     /// What is asked for, in the order to show it.
     pub scopes: Vec<ScopeView>,
     /// Until when the client keeps its access without asking again, when it is to have a refresh token.

@@ -104,8 +104,11 @@ fn account_pages() -> Vec<(&'static str, &'static str, String)> {
         app_view(5, "Cursor", document("cursor.com"), app("cursor")),
         app_view(9, "MCP Inspector", ClientKind::Dynamic, loopback()),
     ];
-    let revoked =
-        AccountNotice::Revoked { client_name: DisplayName::of("VS Code"), grant_id: "grant-1".into() };
+    let revoked = AccountNotice::Revoked {
+        client_name: DisplayName::of("VS Code"),
+        used: "your tickets".into(),
+        grant_id: "grant-1".into(),
+    };
     let busy = account(few, Some(revoked));
     let many = (1..=12).map(|index| {
         let name = if index % 4 == 0 { HOSTILE_NAME.to_owned() } else { format!("App number {index}") };

@@ -2,12 +2,16 @@
 
 use askama::Template;
 
+use super::server::ServerView;
+
 /// `GET /`.
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
 pub struct HomePage {
-    /// The address that an MCP client is given.
-    pub mcp_url: String,
+    /// The address that an MCP client is given, where it is clear which.
+    pub mcp_url: Option<String>,
+    /// The servers of others, when there is none of our own.
+    pub others: Vec<ServerView>,
     /// Who is signed in in this browser.
     pub username: Option<String>,
 }

@@ -25,6 +25,7 @@ pub mod errors;
 pub mod home;
 pub mod login;
 pub mod scope_words;
+pub mod server;
 pub mod setup;
 pub mod signed_out;
 

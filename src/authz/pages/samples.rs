@@ -10,6 +10,7 @@ use super::consent::{
 use super::deed_words::Particular;
 use super::home::HomePage;
 use super::scope_words::scope_words;
+use super::server::ServerView;
 use super::setup::{SetupPage, SetupProblems};
 use crate::web::moment::Moment;
 use crate::web::text::{DisplayName, visible};
@@ -28,7 +29,16 @@ pub(super) fn html(view: &impl Template) -> String {
 }
 
 pub(super) fn home(username: Option<&str>) -> HomePage {
-    HomePage { mcp_url: MCP_URL.to_owned(), username: username.map(str::to_owned) }
+    HomePage { mcp_url: Some(MCP_URL.to_owned()), others: Vec::new(), username: username.map(str::to_owned) }
+}
+
+pub(super) fn tickets() -> ServerView {
+    server("Tickets", MCP_URL, "your tickets")
+}
+
+pub(super) fn server(title: &str, identifier: &str, used: &str) -> ServerView {
+    let [title, identifier, used] = [title, identifier, used].map(str::to_owned);
+    ServerView { title, identifier, used }
 }
 
 pub(super) fn setup(username: &str, problems: SetupProblems) -> SetupPage {
@@ -43,8 +53,7 @@ pub(super) fn consent(name: &str, kind: ClientKind, destination: Destination) ->
         username: "alice".to_owned(),
         client: ClientView { name: DisplayName::of(name), kind, client_uri: None },
         destination,
-        resource_name: "Tickets".to_owned(),
-        resource: MCP_URL.to_owned(),
+        server: tickets(),
         scopes: ["tickets:read", "tickets:write", "offline_access"]
             .map(|name| scope(name, ScopeStanding::First))
             .into(),
@@ -86,6 +95,7 @@ pub(super) fn app_view(index: i64, name: &str, kind: ClientKind, destination: De
         grant_id: format!("grant-{index}"),
         client_name: DisplayName::of(name),
         kind,
+        server: tickets(),
         destination,
         scopes: ["tickets:read", "tickets:write", "offline_access"].map(scope_words).into(),
         created: Moment::from_unix_ms(NOW - index * DAY),
@@ -147,6 +157,7 @@ pub(super) fn activity_page(name: &str, text: &str, older: Option<i64>) -> Activ
 }
 
 pub(super) fn account(apps: Vec<AppView>, notice: Option<AccountNotice>) -> AccountPage {
-    let [username, role, csrf, mcp_url] = ["alice", "Support agent", "csrf-1", MCP_URL].map(str::to_owned);
+    let [username, role, csrf] = ["alice", "Support agent", "csrf-1"].map(str::to_owned);
+    let mcp_url = Some(MCP_URL.to_owned());
     AccountPage { username, role, csrf, notice, apps, mcp_url }
 }

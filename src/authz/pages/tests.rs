@@ -165,8 +165,11 @@ fn a_widened_grant_shows_what_is_new() {
 #[test]
 fn the_account_page_keeps_its_forms() {
     let apps = vec![app_view(2, "Cursor", document("cursor.com"), loopback())];
-    let notice =
-        AccountNotice::Revoked { client_name: DisplayName::of("VS Code"), grant_id: "grant-9".into() };
+    let notice = AccountNotice::Revoked {
+        client_name: DisplayName::of("VS Code"),
+        used: "your tickets".into(),
+        grant_id: "grant-9".into(),
+    };
     let html = html(&account(apps, Some(notice)));
     for part in [
         "<title>Connected apps · Mandate</title>",

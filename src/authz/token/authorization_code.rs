@@ -57,6 +57,7 @@ impl<'a> CodeRedemption<'a> {
         if user.is_none_or(|user| user.disabled_at.is_some()) {
             return Err(unknown().detail("the user is disabled"));
         }
+        self.presented.audience(self.app, &grant)?;
         let (_, _, grant) = self.found.insert((hash, row, grant));
         Ok(grant)
     }
@@ -72,8 +73,9 @@ impl<'a> CodeRedemption<'a> {
     pub async fn redeem(&self) -> Result<Issued, Error> {
         let (app, now) = (self.app, self.app.now());
         let (hash, _, grant) = self.found()?;
+        let audience = self.presented.audience(app, grant)?;
         let refresh_token = RefreshToken::issue(&app.random);
-        let issued = issue(app, grant, &grant.scopes, refresh_token.reveal(), now)?;
+        let issued = issue(app, (grant, audience), &grant.scopes, refresh_token.reveal(), now)?;
         let event = |kind, outcome| {
             Event::new(kind, outcome)
                 .user(&grant.user_id)

@@ -17,11 +17,11 @@ use super::engine;
 use super::error::{JsonError, no_store};
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::config::Audience;
 use crate::ephemeral::Meter;
 use crate::oauth::claims::AccessTokenClaims;
 use crate::oauth::client::AuthMethod;
-use crate::oauth::error::{Error, invalid_request, unsupported_grant_type};
-use crate::oauth::scope::RESOURCE_SCOPES;
+use crate::oauth::error::{Error, invalid_grant, invalid_request, invalid_target, unsupported_grant_type};
 use crate::oauth::{ClientId, Scopes};
 use crate::storage::grants::Grant;
 use crate::telemetry;
@@ -46,6 +46,23 @@ pub struct Presented<'a> {
     pub refresh_token: Option<&'a str>,
     /// `scope`.
     pub scope: Option<&'a str>,
+    /// What `resource` names.
+    pub resource: Option<Audience<'a>>,
+}
+
+impl Presented<'_> {
+    /// Whom the tokens of a grant are for. `resource` can only name the one that was allowed (RFC 8707 §2.2).
+    pub fn audience<'c>(&self, app: &'c App, grant: &Grant) -> Result<Audience<'c>, Error> {
+        let audience = app.config.audiences().find(&grant.resource).ok_or_else(|| {
+            invalid_grant("the resource that was allowed is not here any more").detail(&grant.resource)
+        })?;
+        match self.resource {
+            Some(named) if named.resource() != audience.resource() => {
+                Err(invalid_target("resource must be the one that was allowed"))
+            }
+            _ => Ok(audience),
+        }
+    }
 }
 
 /// The answer of OAuth 2.1 §3.2.3. `scope` is always sent.
@@ -78,8 +95,8 @@ pub async fn post(
 }
 
 async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Issued, Error> {
-    // 3. Every token is for our resource, and for nothing else (RFC 8707 §2.2).
-    app.config.public_url.resource().check(params.all("resource"))?;
+    // 3. Every token is for one resource that we know, and for nothing else (RFC 8707 §2.2).
+    let resource = app.config.audiences().named(params.all("resource"))?;
     let grant_type = params.get("grant_type")?.ok_or_else(|| invalid_request("grant_type is missing"))?;
     let presented = Presented {
         client_id: &client.client_id,
@@ -90,6 +107,7 @@ async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Iss
         code_verifier: params.get("code_verifier")?,
         refresh_token: params.get("refresh_token")?,
         scope: params.get("scope")?,
+        resource,
     };
     // 4. Run the grant type's machine.
     let (known, issued) = match grant_type {
@@ -111,7 +129,7 @@ async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Iss
 /// Makes the answer: a signed access token (RFC 9068) beside its refresh token.
 fn issue(
     app: &App,
-    grant: &Grant,
+    (grant, audience): (&Grant, Audience<'_>),
     scopes: &Scopes,
     refresh_token: &str,
     now: Timestamp,
@@ -121,9 +139,9 @@ fn issue(
     let claims = AccessTokenClaims {
         iss: app.config.public_url.issuer().to_owned(),
         sub: grant.user_id.as_str().to_owned(),
-        aud: grant.resource.clone(),
+        aud: audience.resource().as_str().to_owned(),
         client_id: grant.client.client_id.as_str().to_owned(),
-        scope: scopes.intersection(&Scopes::of(RESOURCE_SCOPES)).to_string(),
+        scope: scopes.intersection(&audience.scopes()).to_string(),
         jti: app.random.id(),
         iat: now.unix_seconds(),
         exp: now.plus(lifetime).unix_seconds(),

@@ -17,7 +17,6 @@ use crate::ephemeral::Key;
 use crate::keys::{derive, open_with, seal_with};
 use crate::oauth::Scopes;
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_request, server_error};
-use crate::oauth::scope::RESOURCE_SCOPES;
 use crate::oauth::secret::RefreshToken;
 use crate::storage::grants::Grant;
 use crate::storage::refresh_tokens::RefreshTokenRow;
@@ -79,6 +78,7 @@ impl<'a> RefreshRotation<'a> {
         if user.is_none_or(|user| user.disabled_at.is_some()) {
             return Err(dead().detail("the user is disabled"));
         }
+        self.presented.audience(self.app, &grant)?;
         let (_, _, grant) = self.found.insert((token, row, grant));
         Ok(grant)
     }
@@ -93,6 +93,7 @@ impl<'a> RefreshRotation<'a> {
     pub async fn rotate(&self, scopes: &Scopes) -> Result<Issued, Error> {
         let missing = || server_error("the server made an error").detail("the token was not looked up first");
         let (token, row, grant) = self.found.as_ref().ok_or_else(missing)?;
+        let audience = self.presented.audience(self.app, grant)?;
         let rotation = match &row.rotated {
             None => self.turn(token, grant).await?,
             Some((_, sealed)) => Rotation::SameSuccessor(self.head_after(token, sealed.clone()).await?),
@@ -107,9 +108,9 @@ impl<'a> RefreshRotation<'a> {
         };
         let asked = scopes.intersection(&grant.scopes);
         // `offline_access` alone asks for no less than everything: it reaches nothing itself.
-        let reaches = !asked.intersection(&Scopes::of(RESOURCE_SCOPES)).is_empty();
+        let reaches = !asked.intersection(&audience.scopes()).is_empty();
         let scopes = if reaches { &asked } else { &grant.scopes };
-        issue(self.app, grant, scopes, head.reveal(), self.app.now())
+        issue(self.app, (grant, audience), scopes, head.reveal(), self.app.now())
     }
 
     /// Rotates the head, or finds out who did.

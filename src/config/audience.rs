@@ -1,0 +1,124 @@
+//! Whom tokens are for: our own resource, unless it is switched off, and those of others. The one home of the rule
+//! which of them a request names (RFC 8707 §2).
+
+use super::resources::{OtherResource, OtherResources};
+use super::switch::Switch;
+use crate::RESOURCE_NAME;
+use crate::oauth::error::{Error, invalid_target};
+use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES, offered};
+use crate::oauth::{Resource, Scopes};
+
+/// A resource that tokens are issued for.
+#[derive(Clone, Copy, Debug)]
+pub enum Audience<'a> {
+    /// Our own: the MCP endpoint.
+    Own {
+        /// Its identifier.
+        resource: &'a Resource,
+        /// Whether there are tools that write.
+        writes: &'a Switch,
+    },
+    /// Somebody else's.
+    Other(&'a OtherResource),
+}
+
+impl<'a> Audience<'a> {
+    /// Its identifier: the `aud` of its tokens.
+    pub fn resource(self) -> &'a Resource {
+        match self {
+            Self::Own { resource, .. } => resource,
+            Self::Other(other) => other.resource(),
+        }
+    }
+
+    /// What people call it.
+    pub fn title(self) -> &'a str {
+        match self {
+            Self::Own { .. } => RESOURCE_NAME,
+            Self::Other(other) => other.title(),
+        }
+    }
+
+    /// Every scope that its tokens may have.
+    pub fn scopes(self) -> Scopes {
+        match self {
+            Self::Own { .. } => Scopes::of(RESOURCE_SCOPES),
+            Self::Other(other) => other.scopes(),
+        }
+    }
+
+    /// The scopes that there is a use for at present.
+    pub fn offered(self) -> Scopes {
+        match self {
+            Self::Own { writes, .. } => offered(writes.is_on()),
+            Self::Other(other) => other.scopes(),
+        }
+    }
+
+    fn is_named_by(self, value: &str) -> bool {
+        match self {
+            Self::Own { resource, .. } => resource.is_named_or_below(value),
+            Self::Other(other) => other.resource().is_named_by(value),
+        }
+    }
+}
+
+/// All resources that tokens are issued for.
+#[derive(Clone, Copy, Debug)]
+pub struct Audiences<'a> {
+    own: Option<Audience<'a>>,
+    others: &'a OtherResources,
+}
+
+impl<'a> Audiences<'a> {
+    pub(super) fn new(own: Option<Audience<'a>>, others: &'a OtherResources) -> Self {
+        Self { own, others }
+    }
+
+    /// Every one: our own first, then by name.
+    pub fn iter(self) -> impl Iterator<Item = Audience<'a>> {
+        self.own.into_iter().chain(self.others.iter().map(Audience::Other))
+    }
+
+    /// The one of this identifier, byte for byte: that of a grant. None when it is not configured any more.
+    pub fn find(self, identifier: &str) -> Option<Audience<'a>> {
+        self.iter().find(|audience| audience.resource().as_str() == identifier)
+    }
+
+    /// The one that is meant when nobody says which: our own, or else the only one.
+    pub fn default(self) -> Option<Audience<'a>> {
+        let mut others = self.others.iter();
+        let only = others.next().filter(|_| others.next().is_none());
+        self.own.or_else(|| only.map(Audience::Other))
+    }
+
+    /// The one that the `resource` values of a request name, if there are any: each must name the same one.
+    pub fn named<'v>(self, values: impl IntoIterator<Item = &'v str>) -> Result<Option<Audience<'a>>, Error> {
+        let mut named: Option<Audience<'a>> = None;
+        for value in values {
+            let one = self.iter().find(|audience| audience.is_named_by(value)).ok_or_else(|| {
+                invalid_target("resource must be one of the protected_resources in this server's metadata")
+            })?;
+            if named.is_some_and(|before| before.resource() != one.resource()) {
+                return Err(invalid_target("a token is for one resource: send one value of resource"));
+            }
+            named = Some(one);
+        }
+        Ok(named)
+    }
+
+    /// The same, where one must be meant: for an authorization request.
+    pub fn named_or_default<'v>(
+        self,
+        values: impl IntoIterator<Item = &'v str>,
+    ) -> Result<Audience<'a>, Error> {
+        self.named(values)?.or_else(|| self.default()).ok_or_else(|| {
+            invalid_target("resource is needed: one of the protected_resources in this server's metadata")
+        })
+    }
+
+    /// Every scope there is a use for, whichever the resource, and `offline_access`: what the AS metadata lists.
+    pub fn scopes(self) -> Scopes {
+        self.iter().fold(Scopes::of([OFFLINE_ACCESS]), |all, audience| all.union(&audience.offered()))
+    }
+}

@@ -1,0 +1,227 @@
+//! The resources that others serve and we issue tokens for: the tables `[resources.<name>]`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{ConfigError, raw};
+use crate::oauth::scope::{RESERVED_SCOPES, RESOURCE_SCOPES};
+use crate::oauth::secret::SecretHash;
+use crate::oauth::{Resource, Scopes};
+
+/// The longest name of a resource, in characters.
+const LONGEST_NAME: usize = 32;
+/// The longest title, in characters: it stands in a heading.
+const LONGEST_TITLE: usize = 60;
+/// The longest sentence about a scope, in characters.
+const LONGEST_SENTENCE: usize = 200;
+/// The most scopes of one resource: each has a box on the consent page.
+const MOST_SCOPES: usize = 32;
+/// The longest name of a scope, in bytes.
+const LONGEST_SCOPE: usize = 128;
+/// The shortest secret that cannot be guessed, in characters.
+const SHORTEST_SECRET: usize = 32;
+/// The longest one, in characters.
+const LONGEST_SECRET: usize = 512;
+
+/// One resource of somebody else.
+#[derive(Clone, Debug)]
+pub struct OtherResource {
+    name: String,
+    resource: Resource,
+    title: String,
+    sentences: BTreeMap<String, String>,
+    credential: Option<Credential>,
+}
+
+/// With what its server proves itself when it asks about tokens.
+#[derive(Clone)]
+struct Credential(SecretHash);
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential")
+    }
+}
+
+impl OtherResource {
+    /// A resource of this name, with its scopes and what each lets a client do, in a sentence. `secret` is what its
+    /// server proves itself with. An error names the key below `resources`.
+    pub fn new(
+        name: &str,
+        (uri, title): (&str, &str),
+        scopes: impl IntoIterator<Item = (String, String)>,
+        secret: Option<&str>,
+    ) -> Result<Self, ConfigError> {
+        let table = format!("resources.{name}");
+        let wrong = |key: &str, problem: &str| ConfigError::new(format!("{table}.{key}"), problem);
+        let named = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !named || !(1..=LONGEST_NAME).contains(&name.len()) {
+            let cure = "call it by 1 to 32 small letters, digits and dashes";
+            return Err(ConfigError::new(table, cure));
+        }
+        let resource = Resource::parse(uri).map_err(|problem| wrong("uri", problem))?;
+        if !is_line(title, LONGEST_TITLE) {
+            return Err(wrong("title", "write what people call it, in at most 60 characters"));
+        }
+        let sentences: BTreeMap<_, _> = scopes.into_iter().collect();
+        if !(1..=MOST_SCOPES).contains(&sentences.len()) {
+            return Err(wrong(
+                "scopes",
+                "write from 1 to 32 scopes, each with a sentence for the consent page",
+            ));
+        }
+        for (scope, sentence) in &sentences {
+            let problem = scope_problem(scope, sentence);
+            problem.map_or(Ok(()), |problem| Err(wrong(&format!("scopes.{scope}"), problem)))?;
+        }
+        let credential = secret.map(|secret| {
+            let length = (SHORTEST_SECRET..=LONGEST_SECRET).contains(&secret.len());
+            let good = length && secret.bytes().all(|b| b.is_ascii_graphic());
+            good.then(|| Credential(SecretHash::of(secret))).ok_or_else(|| {
+                let cure =
+                    "it must hold one line of 32 to 512 visible ASCII characters: openssl rand -hex 32";
+                wrong("secret_file", cure)
+            })
+        });
+        let credential = credential.transpose()?;
+        Ok(Self { name: name.to_owned(), resource, title: title.to_owned(), sentences, credential })
+    }
+
+    /// Its name in the configuration, which its server proves itself under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its identifier.
+    pub fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// What people call it.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Its scopes.
+    pub fn scopes(&self) -> Scopes {
+        Scopes::of(self.sentences.keys().map(String::as_str))
+    }
+
+    /// What a scope of it lets a client do.
+    pub fn sentence(&self, scope: &str) -> Option<&str> {
+        self.sentences.get(scope).map(String::as_str)
+    }
+
+    /// Whether its server may ask about tokens.
+    pub fn may_introspect(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    /// Whether `secret` is its server's, in constant time.
+    pub fn is_proven_by(&self, secret: &str) -> bool {
+        self.credential.as_ref().is_some_and(|credential| credential.0.matches(secret))
+    }
+}
+
+/// All of them, by name. No two have an identifier or a scope in common.
+#[derive(Clone, Debug, Default)]
+pub struct OtherResources(BTreeMap<String, OtherResource>);
+
+impl OtherResources {
+    /// These resources, beside our own. Without one of our own there must be another.
+    pub fn new(
+        resources: impl IntoIterator<Item = OtherResource>,
+        own: Option<&Resource>,
+    ) -> Result<Self, ConfigError> {
+        let mut all = BTreeMap::new();
+        for resource in resources {
+            tell_apart(&resource, own, &all)?;
+            all.insert(resource.name.clone(), resource);
+        }
+        if own.is_none() && all.is_empty() {
+            let cure = "it is off and there is no other resource to give access to; add a table \
+                        [resources.<name>], or write on";
+            return Err(ConfigError::new("resource_server", cure));
+        }
+        Ok(Self(all))
+    }
+
+    /// The resource of this name.
+    pub fn find(&self, name: &str) -> Option<&OtherResource> {
+        self.0.get(name)
+    }
+
+    /// Every one, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &OtherResource> {
+        self.0.values()
+    }
+}
+
+/// From the tables, with the secrets read from their files.
+pub(super) fn parse(
+    tables: BTreeMap<String, raw::Resource>,
+    own: Option<&Resource>,
+) -> Result<OtherResources, ConfigError> {
+    let one = |(name, table): (String, raw::Resource)| {
+        let secret = table.secret_file.as_deref().map(|file| read_secret(&name, file)).transpose()?;
+        OtherResource::new(&name, (&table.uri, table.title.trim()), table.scopes, secret.as_deref())
+    };
+    OtherResources::new(tables.into_iter().map(one).collect::<Result<Vec<_>, _>>()?, own)
+}
+
+fn read_secret(name: &str, file: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let problem = format!("{}: {error}; check the path and its permissions", file.display());
+        ConfigError::new(format!("resources.{name}.secret_file"), problem)
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+/// What would make one request mean two resources: an identifier or a scope that two of them have.
+fn tell_apart(
+    new: &OtherResource,
+    own: Option<&Resource>,
+    others: &BTreeMap<String, OtherResource>,
+) -> Result<(), ConfigError> {
+    let wrong =
+        |key: &str, problem: String| Err(ConfigError::new(format!("resources.{}.{key}", new.name), problem));
+    let uri = new.resource.as_str();
+    if own.is_some_and(|own| own.is_named_or_below(uri)) {
+        return wrong(
+            "uri",
+            "it names this server's own resource; write that of the other server".to_owned(),
+        );
+    }
+    for other in others.values() {
+        if other.name == new.name || other.resource.is_named_by(uri) {
+            return wrong(
+                "uri",
+                format!("it is the one of resources.{}; each resource has its own", other.name),
+            );
+        }
+        if let Some(scope) = other.scopes().intersection(&new.scopes()).iter().next() {
+            let problem = format!("resources.{} has a scope of this name; choose another", other.name);
+            return wrong(&format!("scopes.{scope}"), problem);
+        }
+    }
+    Ok(())
+}
+
+fn scope_problem(scope: &str, sentence: &str) -> Option<&'static str> {
+    let is_one = Scopes::parse(scope).is_ok_and(|scopes| scopes.contains(scope));
+    if !is_one || scope.len() > LONGEST_SCOPE {
+        return Some(
+            "a scope is at most 128 printable ASCII characters without spaces, quotes and backslashes",
+        );
+    }
+    if RESERVED_SCOPES.contains(&scope) || RESOURCE_SCOPES.contains(&scope) {
+        return Some("this server has a scope of this name; choose another");
+    }
+    let told = is_line(sentence, LONGEST_SENTENCE);
+    (!told).then_some("write what it lets an app do, in at most 200 characters")
+}
+
+fn is_line(text: &str, longest: usize) -> bool {
+    let length = text.chars().count();
+    !text.trim().is_empty() && length <= longest && !text.chars().any(char::is_control)
+}
