@@ -15,6 +15,7 @@
 //! | `GET, POST /consent/{id}` | `consent` |
 //! | `POST /token` | `token`, one file per grant type |
 //! | `POST /revoke` | `revoke` |
+//! | `POST /mint` | `mint`; the rules are in `minting`, which the command line shares |
 //! | `GET /account`, `POST /account/revoke`, `POST /logout`, `GET /signed-out` | `account` |
 //! | `GET /account/apps/{grant_id}/activity` | `activity` |
 //! | `GET, POST /setup` | `setup` |
@@ -39,6 +40,8 @@ pub mod jwks;
 pub mod lasting;
 pub mod login;
 pub mod metadata;
+pub mod mint;
+pub mod minting;
 pub mod pages;
 pub mod register;
 pub mod request;
@@ -71,7 +74,7 @@ const BODY_LIMIT: usize = 16 * 1024;
 
 /// Every route of the authorization server.
 pub fn router(app: &App) -> Router<Arc<App>> {
-    endpoints().merge(pages_router(app)).layer(DefaultBodyLimit::max(BODY_LIMIT))
+    endpoints().merge(control_plane()).merge(pages_router(app)).layer(DefaultBodyLimit::max(BODY_LIMIT))
 }
 
 /// What clients call. Browser clients too, so CORS is on.
@@ -88,6 +91,15 @@ fn endpoints() -> Router<Arc<App>> {
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
         .layer(map_response(error::late_in_json))
         .layer(cors::open())
+}
+
+/// What control planes call. No browser does, so there is no CORS.
+fn control_plane() -> Router<Arc<App>> {
+    Router::new()
+        .route("/mint", post(mint::post))
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
+        .layer(map_response(error::late_in_json))
 }
 
 /// What people see. No CORS, and no form from another site.

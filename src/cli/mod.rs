@@ -2,12 +2,15 @@
 
 mod audit;
 mod client;
+mod client_add;
 mod connect;
 mod demo;
+mod operator;
 mod output;
 mod secret;
 mod serve;
 mod stdio;
+mod token;
 mod user;
 
 use std::path::PathBuf;
@@ -47,6 +50,9 @@ enum Command {
     /// Manage clients that are registered by hand.
     #[command(subcommand)]
     Client(client::Client),
+    /// Issue tokens by hand.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -115,6 +121,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Stdio(command) => stdio::run(&command, config()?).await,
         Command::User(command) => user::run(command, &open(config()?).await?).await,
         Command::Client(command) => client::run(command, &open(config()?).await?).await,
+        Command::Token(command) => token::run(command, &open(config()?).await?).await,
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,

@@ -157,6 +157,10 @@ pub struct Tokens {
     pub refresh_grace: Duration,
     /// How long a code lives; at most ten minutes.
     pub code_lifetime: Duration,
+    /// How long a minted token lives, unless whoever mints it says otherwise.
+    pub minted_lifetime: Duration,
+    /// The longest that may be said.
+    pub minted_lifetime_most: Duration,
     /// `ES256`, `RS256` or `EdDSA`.
     pub signing_algorithm: Algorithm,
 }
@@ -304,7 +308,15 @@ fn tokens(raw: &raw::Tokens) -> Result<Tokens, ConfigError> {
         // OAuth 2.1 §4.1.2 caps it.
         return Err(ConfigError::new("tokens.code_lifetime", "a code may live ten minutes at most"));
     }
+    let minted_lifetime = duration("tokens.minted_lifetime", &raw.minted_lifetime)?;
+    let minted_lifetime_most = duration("tokens.minted_lifetime_most", &raw.minted_lifetime_most)?;
+    if minted_lifetime > minted_lifetime_most {
+        let problem = "it is longer than tokens.minted_lifetime_most allows";
+        return Err(ConfigError::new("tokens.minted_lifetime", problem));
+    }
     Ok(Tokens {
+        minted_lifetime,
+        minted_lifetime_most,
         access_token_lifetime: duration("tokens.access_token_lifetime", &raw.access_token_lifetime)?,
         refresh_token_lifetime: duration("tokens.refresh_token_lifetime", &raw.refresh_token_lifetime)?,
         grant_lifetime: duration("tokens.grant_lifetime", &raw.grant_lifetime)?,
@@ -404,11 +416,13 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_its_key() {
         type Change = fn(&mut Raw);
-        let cases: [(&str, Change); 10] = [
+        let cases: [(&str, Change); 12] = [
             ("listen", |raw| raw.listen = "8080".into()),
             ("database_url", |raw| raw.database_url = "mysql://x".into()),
             ("tokens.code_lifetime", |raw| raw.tokens.code_lifetime = "11m".into()),
             ("tokens.access_token_lifetime", |raw| raw.tokens.access_token_lifetime = "soon".into()),
+            ("tokens.minted_lifetime", |raw| raw.tokens.minted_lifetime = "2h".into()),
+            ("tokens.minted_lifetime_most", |raw| raw.tokens.minted_lifetime_most = "0s".into()),
             ("tokens.signing_algorithm", |raw| raw.tokens.signing_algorithm = "HS256".into()),
             ("mcp.challenge_scopes", |raw| raw.mcp.challenge_scopes = "some".into()),
             ("mcp.allowed_origins", |raw| raw.mcp.allowed_origins = vec!["https://a.example/x".into()]),

@@ -70,6 +70,8 @@ pub(super) struct Tokens {
     pub(super) grant_lifetime: String,
     pub(super) refresh_grace: String,
     pub(super) code_lifetime: String,
+    pub(super) minted_lifetime: String,
+    pub(super) minted_lifetime_most: String,
     pub(super) signing_algorithm: String,
 }
 
@@ -81,6 +83,8 @@ impl Default for Tokens {
             grant_lifetime: "365d".into(),
             refresh_grace: "30s".into(),
             code_lifetime: "60s".into(),
+            minted_lifetime: "10m".into(),
+            minted_lifetime_most: "1h".into(),
             signing_algorithm: "ES256".into(),
         }
     }

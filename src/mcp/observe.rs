@@ -105,7 +105,7 @@ async fn client_name(app: &App, client_id: &ClientId) -> Known {
         return Known::Host(host);
     }
     match app.store.find_client(client_id).await {
-        Ok(Some(row)) if row.client.kind == ClientKind::Registered => {
+        Ok(Some(row)) if matches!(row.client.kind, ClientKind::Registered | ClientKind::Machine) => {
             Known::Registered(client_id.as_str().to_owned())
         }
         Ok(Some(_)) => Known::Dynamic,
