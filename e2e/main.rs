@@ -12,6 +12,8 @@ mod connect;
 #[cfg(test)]
 mod keys_command;
 #[cfg(test)]
+mod machine_commands;
+#[cfg(test)]
 mod odd_text;
 #[cfg(test)]
 mod replicas;

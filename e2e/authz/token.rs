@@ -133,7 +133,7 @@ async fn each_fault_has_its_own_code() {
         (vec![id, refresh_grant, ("refresh_token", "x"), ("resource", "mcp")], 400, "invalid_target"),
         (unsupported("password"), 400, "unsupported_grant_type"),
         (unsupported("implicit"), 400, "unsupported_grant_type"),
-        (unsupported("client_credentials"), 400, "unsupported_grant_type"),
+        (unsupported("client_credentials"), 400, "unauthorized_client"),
         (unsupported("Authorization_Code"), 400, "unsupported_grant_type"),
         (unsupported("urn:ietf:params:oauth:grant-type:token-exchange"), 400, "unsupported_grant_type"),
         (unsupported("urn:ietf:params:oauth:grant-type:device_code"), 400, "unsupported_grant_type"),

@@ -117,7 +117,7 @@ pub(crate) async fn mint(server: &Server, user_id: &UserId, client_id: &str, sco
         jti: app.random.id(),
         iat: now.unix_seconds(),
         exp: now.unix_seconds() + 3600,
-        auth_time: now.unix_seconds(),
+        auth_time: Some(now.unix_seconds()),
         acr: None,
         amr: Vec::new(),
         grant_id: grant.grant_id.as_str().to_owned(),

@@ -18,8 +18,11 @@ pub enum Kind {
     SignOut,
     /// The consent page was answered.
     Consent,
-    /// A grant was given without a consent page, to a program on the machine of whoever may read the store anyway.
+    /// A grant was given without a consent page: to a program on the machine of whoever may read the store anyway, or to
+    /// a machine that acts for itself. The tokens of such a machine are no event, as renewals are none.
     GrantGiven,
+    /// A token was minted for somebody, by an operator or by a control plane: `detail` says by whom.
+    TokenMinted,
     /// Tokens were issued for a code. Their renewal is no event: it happens about once an hour under every grant,
     /// gives nobody more than the grant did, and would bury what matters. A refresh that is wrong is one
     /// ([`Kind::RefreshReused`]).
@@ -50,11 +53,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SignIn,
         Self::SignOut,
         Self::Consent,
         Self::GrantGiven,
+        Self::TokenMinted,
         Self::TokensIssued,
         Self::CodeReplayed,
         Self::RefreshReused,
@@ -75,6 +79,7 @@ impl Kind {
             Self::SignOut => "sign_out",
             Self::Consent => "consent",
             Self::GrantGiven => "grant_given",
+            Self::TokenMinted => "token_minted",
             Self::TokensIssued => "tokens_issued",
             Self::CodeReplayed => "code_replayed",
             Self::RefreshReused => "refresh_reused",

@@ -34,7 +34,7 @@ pub fn is_proven(client: &Client, redirect_uri: &RedirectUri) -> bool {
     let proven = match client.kind {
         ClientKind::Document => own_host(),
         ClientKind::Registered => !client.may_use(crate::oauth::client::AuthMethod::None),
-        ClientKind::Dynamic => false,
+        ClientKind::Dynamic | ClientKind::Machine => false,
     };
     proven && redirect_uri.destination() == Destination::Web
 }

@@ -26,6 +26,8 @@ pub(super) const FAILURES: Rate = Rate::of(20, std::time::Duration::from_secs(30
 pub struct Authenticated {
     /// Who.
     pub client_id: ClientId,
+    /// What it says of itself. Not known of metadata documents here, which are not fetched for this.
+    pub client: Option<Client>,
     /// How.
     pub method: AuthMethod,
     /// Whether it used the `Authorization` header: refusals then answer in kind.
@@ -76,13 +78,13 @@ pub async fn authenticate(
             }
         }
     };
-    let (client_id, method) = checked.await.map_err(|error| {
+    let (client_id, client, method) = checked.await.map_err(|error| {
         if !error.code.is_ours() {
             app.metrics.authentication_failed(presented, error.code.as_str());
         }
         JsonError { error, basic }
     })?;
-    Ok(Authenticated { client_id, method, basic })
+    Ok(Authenticated { client_id, client, method, basic })
 }
 
 /// Reads what was presented, without judging it.
@@ -143,15 +145,22 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Error> {
     Ok(Some((form_decode(client_id)?, form_decode(secret)?)))
 }
 
+/// Who it is, what is known of it, and how it proved it.
+type Proven = (ClientId, Option<Client>, AuthMethod);
+
+fn proven(client: Client, method: AuthMethod) -> Proven {
+    (client.client_id.clone(), Some(client), method)
+}
+
 /// A public client names itself. For a metadata document nothing is fetched here: the document was accepted at
 /// the authorization endpoint and is frozen in the grant, which decides whether a name is enough.
-async fn by_name(app: &App, client_id: String, address: &str) -> Result<(ClientId, AuthMethod), Error> {
+async fn by_name(app: &App, client_id: String, address: &str) -> Result<Proven, Error> {
     if is_document_url(&client_id) && app.config.clients.metadata_documents {
-        return Ok((ClientId::new(client_id), AuthMethod::None));
+        return Ok((ClientId::new(client_id), None, AuthMethod::None));
     }
     let client = registered(app, &client_id, address).await?;
     if client.may_use(AuthMethod::None) {
-        Ok((client.client_id, AuthMethod::None))
+        Ok(proven(client, AuthMethod::None))
     } else {
         Err(invalid_client("this client must authenticate: its secret or assertion is missing"))
     }
@@ -163,11 +172,11 @@ async fn by_secret(
     secret: &str,
     method: AuthMethod,
     address: &str,
-) -> Result<(ClientId, AuthMethod), Error> {
+) -> Result<Proven, Error> {
     let client = registered(app, &client_id, address).await?;
     let right = client.secret_hash.as_ref().is_some_and(|hash| hash.matches(secret));
     if right && client.may_use(method) {
-        return Ok((client.client_id, method));
+        return Ok(proven(client, method));
     }
     // The right secret is never refused for the wrong ones of others: it has 256 bits and cannot be guessed.
     refuse_guessing(app, &client_id, address).await?;
@@ -180,7 +189,7 @@ async fn by_assertion(
     client_id: Option<&str>,
     assertion: &str,
     address: &str,
-) -> Result<(ClientId, AuthMethod), Error> {
+) -> Result<Proven, Error> {
     let claimed = assertion::claimed_client(assertion)?;
     if client_id.is_some_and(|client_id| client_id != claimed) {
         return Err(invalid_client("client_id differs from the assertion's iss and sub"));
@@ -194,7 +203,7 @@ async fn by_assertion(
         app.ephemeral.quota(Meter::ClientSecret(&claimed, address), FAILURES).await?;
         return Err(error);
     }
-    Ok((client.client_id, AuthMethod::PrivateKeyJwt))
+    Ok(proven(client, AuthMethod::PrivateKeyJwt))
 }
 
 async fn registered(app: &App, client_id: &str, address: &str) -> Result<Client, Error> {

@@ -137,7 +137,7 @@ async fn find(
 /// RFC 7662 §2.2. The scope is never more than what is granted.
 fn active(claims: &AccessTokenClaims, grant: &LiveGrant) -> Value {
     let scopes = Scopes::parse(&claims.scope).unwrap_or_default().intersection(&grant.scopes);
-    json!({
+    let mut answer = json!({
         "active": true,
         "scope": scopes.to_string(),
         "client_id": claims.client_id,
@@ -149,8 +149,12 @@ fn active(claims: &AccessTokenClaims, grant: &LiveGrant) -> Value {
         "aud": claims.aud,
         "iss": claims.iss,
         "jti": claims.jti,
-        "auth_time": claims.auth_time,
-    })
+    });
+    // A machine never signed in.
+    if let (Value::Object(members), Some(auth_time)) = (&mut answer, claims.auth_time) {
+        members.insert("auth_time".into(), json!(auth_time));
+    }
+    answer
 }
 
 /// Notes that a grant is used, at most once a minute and without keeping anybody waiting.

@@ -16,6 +16,7 @@
 //! | `POST /token` | `token`, one file per grant type |
 //! | `POST /revoke` | `revoke` |
 //! | `POST /introspect` | `introspect` |
+//! | `POST /mint` | `mint`; the rules are in `minting`, which the command line shares |
 //! | `GET /account`, `POST /account/revoke`, `POST /logout`, `GET /signed-out` | `account` |
 //! | `GET /account/apps/{grant_id}/activity` | `activity` |
 //! | `GET, POST /setup` | `setup` |
@@ -41,6 +42,8 @@ pub mod jwks;
 pub mod lasting;
 pub mod login;
 pub mod metadata;
+pub mod mint;
+pub mod minting;
 pub mod pages;
 pub mod register;
 pub mod request;
@@ -93,10 +96,12 @@ fn endpoints() -> Router<Arc<App>> {
         .layer(cors::open())
 }
 
-/// What the servers of other resources call. Without CORS: a server's secret has no business in a browser.
+/// What other servers call: those of other resources, and control planes. Without CORS: their secrets have no business
+/// in a browser.
 fn for_servers() -> Router<Arc<App>> {
     Router::new()
         .route("/introspect", post(introspect::post))
+        .route("/mint", post(mint::post))
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
         .layer(map_response(error::late_in_json))

@@ -13,7 +13,7 @@ pub fn client_kind(client: &Client) -> Shown {
     match client.kind {
         ClientKind::Document => Shown::Document { host: client.proven_host().unwrap_or_default() },
         ClientKind::Dynamic => Shown::Dynamic,
-        ClientKind::Registered => Shown::Registered,
+        ClientKind::Registered | ClientKind::Machine => Shown::Registered,
     }
 }
 

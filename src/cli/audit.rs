@@ -136,7 +136,7 @@ async fn list(app: &App, asked: List) -> Result<(), Failure> {
 async fn find_user(app: &App, text: String) -> Result<String, Failure> {
     match app.store.find_user_by_name(&text).await? {
         Some(user) => Ok(user.user_id.as_str().to_owned()),
-        None if text.starts_with(UserId::PREFIX) => Ok(text),
+        None if [UserId::PREFIX, UserId::MACHINE_PREFIX].iter().any(|of| text.starts_with(of)) => Ok(text),
         None => Err(Failure::Said(format!(
             "--user: there is no account named {text}; `mandate user list` shows them all"
         ))),

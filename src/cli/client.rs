@@ -1,50 +1,24 @@
 //! `mandate client add|list|remove`.
 
-use std::path::PathBuf;
+use clap::Subcommand;
 
-use clap::{Subcommand, ValueEnum};
-use serde_json::{Map, Value, json};
-
-use super::Failure;
 use super::output::{say, table};
+use super::{Failure, client_add};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
-use crate::oauth::client::{self, AuthMethod, ClientKind, ClientMetadata, MetadataRules};
-use crate::oauth::secret::ClientSecret;
+use crate::identity::machine;
+use crate::oauth::client::ClientKind;
 use crate::oauth::{ClientId, UserId};
-use crate::storage::{audit, clients, commit, grants};
+use crate::storage::{audit, clients, commit, grants, machines};
 
 /// Manage clients that are registered by hand.
 #[derive(Debug, Subcommand)]
 pub(super) enum Client {
-    /// Register a client. Its secret, if it gets one, is shown once.
-    #[command(
-        after_help = "Example:\n  mandate client add --name Reports --redirect-uri https://reports.example/cb"
-    )]
-    Add {
-        /// The name that people see.
-        #[arg(long)]
-        name: String,
-        /// Where its codes may go; can be given several times.
-        #[arg(long = "redirect-uri", required = true)]
-        redirect_uris: Vec<String>,
-        /// How it authenticates.
-        #[arg(long, value_enum, default_value = "client_secret_basic")]
-        auth_method: Method,
-        /// Its id; made up if left out.
-        #[arg(long)]
-        client_id: Option<String>,
-        /// A file with its public keys as a JWK set, for `private_key_jwt`.
-        #[arg(long, value_name = "FILE", conflicts_with = "jwks_uri")]
-        jwks_file: Option<PathBuf>,
-        /// Where its public keys can be fetched, for `private_key_jwt`.
-        #[arg(long, value_name = "URL")]
-        jwks_uri: Option<String>,
-    },
+    Add(client_add::Add),
     /// List the registered clients, those that registered themselves included.
     #[command(after_help = "Example:\n  mandate client list")]
     List,
-    /// Remove a client. What users granted it is refused from the next call on.
+    /// Remove a client. What users granted it is refused from the next call on; a machine acts no more.
     #[command(after_help = "Example:\n  mandate client remove client_4fB1")]
     Remove {
         /// Which.
@@ -52,112 +26,15 @@ pub(super) enum Client {
     },
 }
 
-/// An authentication method as written on the command line: the registered names.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(super) enum Method {
-    /// A public client.
-    None,
-    /// A secret in the Authorization header.
-    ClientSecretBasic,
-    /// A secret in the form.
-    ClientSecretPost,
-    /// A signed assertion.
-    PrivateKeyJwt,
-}
-
-impl From<Method> for AuthMethod {
-    fn from(method: Method) -> Self {
-        match method {
-            Method::None => Self::None,
-            Method::ClientSecretBasic => Self::ClientSecretBasic,
-            Method::ClientSecretPost => Self::ClientSecretPost,
-            Method::PrivateKeyJwt => Self::PrivateKeyJwt,
-        }
-    }
-}
-
 /// How many grants of a removed client are ended at once.
 const GRANTS_AT_ONCE: u32 = 500;
 
 pub(super) async fn run(command: Client, app: &App) -> Result<(), Failure> {
     match command {
-        Client::Add { name, redirect_uris, auth_method, client_id, jwks_file, jwks_uri } => {
-            let mut members = Map::new();
-            members.insert("client_name".into(), json!(name));
-            members.insert("redirect_uris".into(), json!(redirect_uris));
-            members
-                .insert("token_endpoint_auth_method".into(), json!(AuthMethod::from(auth_method).as_str()));
-            if let Some(uri) = jwks_uri {
-                members.insert("jwks_uri".into(), json!(uri));
-            }
-            if let Some(path) = jwks_file {
-                members.insert("jwks".into(), read_jwks(&path)?);
-            }
-            add(app, &members, client_id).await
-        }
+        Client::Add(add) => client_add::run(add, app).await,
         Client::List => list(app).await,
         Client::Remove { client_id } => remove(app, &ClientId::new(client_id)).await,
     }
-}
-
-async fn add(app: &App, members: &Map<String, Value>, client_id: Option<String>) -> Result<(), Failure> {
-    let rules = MetadataRules {
-        private_use_schemes: &app.config.clients.private_use_schemes,
-        default_auth_method: AuthMethod::ClientSecretBasic,
-        further_methods: false,
-    };
-    let metadata = ClientMetadata::parse(members, rules)?;
-    let wanted = members.get("redirect_uris").and_then(Value::as_array).map_or(0, Vec::len);
-    if metadata.redirect_uris.len() != wanted {
-        return Err(Failure::Said(
-            "a redirect URI is not acceptable: use https, http on a loopback host, or an allowed private-use scheme"
-                .to_owned(),
-        ));
-    }
-    let client_id = match client_id {
-        Some(text) => ClientId::new(own_id(&text)?),
-        None => ClientId::issue(&app.random),
-    };
-    let secret = metadata.token_endpoint_auth_method.uses_secret().then(|| ClientSecret::issue(&app.random));
-    let client = client::Client {
-        client_id,
-        kind: ClientKind::Registered,
-        metadata,
-        secret_hash: secret.as_ref().map(ClientSecret::hash),
-    };
-    let event = Event::new(Kind::ClientRegistered, Outcome::Done).client(&client.client_id).detail("by hand");
-    let mut tx = app.store.write_patiently().await?;
-    if !clients::record(&mut tx, &client, app.now()).await? {
-        return Err(Failure::Said(format!("there is already a client {}", client.client_id)));
-    }
-    audit::record(&mut tx, app.now(), &event);
-    commit(tx).await?;
-    say(&format!("client_id: {}", client.client_id));
-    if let Some(secret) = secret {
-        say(&format!("client_secret: {} (shown this once)", secret.reveal()));
-    }
-    Ok(())
-}
-
-/// An id chosen by hand: printable, short, and in no other id's space.
-fn own_id(text: &str) -> Result<&str, Failure> {
-    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    if plain && (1..=128).contains(&text.len()) && !text.starts_with(UserId::PREFIX) {
-        Ok(text)
-    } else {
-        Err(Failure::Said(
-            "--client-id: write 1 to 128 letters, digits, dots, dashes or underscores, not starting with user_"
-                .to_owned(),
-        ))
-    }
-}
-
-fn read_jwks(path: &std::path::Path) -> Result<Value, Failure> {
-    let wrong =
-        |why: &dyn std::fmt::Display| Failure::Said(format!("--jwks-file: {}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    serde_json::from_str(&text).map_err(|error| wrong(&error))
 }
 
 async fn list(app: &App) -> Result<(), Failure> {
@@ -165,14 +42,9 @@ async fn list(app: &App) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = clients
         .iter()
         .map(|row| {
-            let kind = match row.client.kind {
-                ClientKind::Registered => "registered",
-                ClientKind::Dynamic => "dynamic",
-                ClientKind::Document => "document",
-            };
             vec![
                 row.client.client_id.to_string(),
-                kind.to_owned(),
+                row.client.kind.as_str().to_owned(),
                 row.client.metadata.token_endpoint_auth_method.as_str().to_owned(),
                 row.last_used_at.rfc3339(),
                 row.client.shown_name().chars().filter(|c| !c.is_control()).collect(),
@@ -186,6 +58,8 @@ async fn list(app: &App) -> Result<(), Failure> {
 /// Ends the grants first, some at a time: a client may have very many. What a command that broke off left over, the
 /// next one ends.
 async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
+    let is_machine =
+        app.store.find_client(client_id).await?.is_some_and(|row| row.client.kind == ClientKind::Machine);
     let mut ended = end_grants(app, client_id).await?;
     let mut tx = app.store.write_patiently().await?;
     let is_known = clients::remove(&mut tx, client_id).await?;
@@ -193,6 +67,9 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
         let what = format!("by hand; grants that ended with it: {ended}");
         let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id).detail(what);
         audit::record(&mut tx, app.now(), &event);
+    }
+    if is_known && is_machine {
+        machine::retire(app, &mut tx, client_id).await?;
     }
     commit(tx).await?;
     // Those that were granted meanwhile.
@@ -206,11 +83,14 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ends what was granted to a client, and, of a machine, what others were granted to act as it.
 async fn end_grants(app: &App, client_id: &ClientId) -> Result<usize, Failure> {
+    let account = UserId::of_machine(client_id);
     let mut ended = 0;
     loop {
         let mut tx = app.store.write_patiently().await?;
-        let some = grants::revoke_some_of(&mut tx, client_id, app.now(), GRANTS_AT_ONCE).await?;
+        let mut some = grants::revoke_some_of(&mut tx, client_id, app.now(), GRANTS_AT_ONCE).await?;
+        some.extend(machines::revoke_some(&mut tx, &account, app.now(), GRANTS_AT_ONCE).await?);
         app.commit_ending(tx, &some).await?;
         if some.is_empty() {
             return Ok(ended);

@@ -2,15 +2,18 @@
 
 mod audit;
 mod client;
+mod client_add;
 mod connect;
 mod demo;
 mod healthcheck;
 mod keys;
 mod migrate;
+mod operator;
 mod output;
 mod secret;
 mod serve;
 mod stdio;
+mod token;
 mod user;
 
 use std::path::PathBuf;
@@ -53,6 +56,9 @@ enum Command {
     /// Manage the keys that sign access tokens.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Issue tokens by hand.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -126,6 +132,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &open(config()?).await?).await,
         Command::Client(command) => client::run(command, &open(config()?).await?).await,
         Command::Keys(command) => keys::run(command, &open(config()?).await?).await,
+        Command::Token(command) => token::run(command, &open(config()?).await?).await,
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
         Command::Migrate(command) => migrate::run(&command, config()?).await,
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,

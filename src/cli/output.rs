@@ -12,6 +12,11 @@ pub(super) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "mandate: {line}");
 }
 
+/// Writes a line beside what a command is for, to standard error.
+pub(super) fn aside(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Writes rows as aligned columns.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) {
     let columns = header.len();

@@ -93,6 +93,12 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
         }
         User::Password { username, keep_apps, password_file } => {
             let user = find(app, &username).await?;
+            if user.user_id.is_machine() {
+                return Err(Failure::Said(format!(
+                    "{} is a machine: it has no password; a new secret comes with a new registration",
+                    user.username
+                )));
+            }
             let hash = secret::new_password(password_file.as_deref())?.hash().await?;
             let mut tx = app.store.write_patiently().await?;
             users::set_password(&mut tx, &user.user_id, &hash).await?;
@@ -117,8 +123,10 @@ async fn list(app: &App) -> Result<(), Failure> {
         .iter()
         .map(|user| {
             let state = if user.disabled_at.is_some() { "disabled" } else { "active" };
+            let kind = if user.user_id.is_machine() { "machine" } else { "person" };
             vec![
                 user.username.clone(),
+                kind.to_owned(),
                 user.role.as_str().to_owned(),
                 state.to_owned(),
                 user.created_at.rfc3339(),
@@ -126,7 +134,7 @@ async fn list(app: &App) -> Result<(), Failure> {
             ]
         })
         .collect();
-    table(&["USERNAME", "ROLE", "STATE", "CREATED", "ID"], &rows);
+    table(&["USERNAME", "KIND", "ROLE", "STATE", "CREATED", "ID"], &rows);
     Ok(())
 }
 

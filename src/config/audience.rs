@@ -117,6 +117,11 @@ impl<'a> Audiences<'a> {
         })
     }
 
+    /// Every scope that tokens may have, whichever the resource.
+    pub fn every_scope(self) -> Scopes {
+        self.iter().fold(Scopes::default(), |all, audience| all.union(&audience.scopes()))
+    }
+
     /// Every scope there is a use for, whichever the resource, and `offline_access`: what the AS metadata lists.
     pub fn scopes(self) -> Scopes {
         self.iter().fold(Scopes::of([OFFLINE_ACCESS]), |all, audience| all.union(&audience.offered()))

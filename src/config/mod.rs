@@ -314,11 +314,13 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_its_key() {
         type Change = fn(&mut Raw);
-        let cases: [(&str, Change); 15] = [
+        let cases: [(&str, Change); 17] = [
             ("listen", |raw| raw.listen = "8080".into()),
             ("database_url", |raw| raw.database_url = "mysql://x".into()),
             ("tokens.code_lifetime", |raw| raw.tokens.code_lifetime = "11m".into()),
             ("tokens.access_token_lifetime", |raw| raw.tokens.access_token_lifetime = "soon".into()),
+            ("tokens.minted_lifetime", |raw| raw.tokens.minted_lifetime = "2h".into()),
+            ("tokens.minted_lifetime_most", |raw| raw.tokens.minted_lifetime_most = "0s".into()),
             ("tokens.signing_algorithm", |raw| raw.tokens.signing_algorithm = "HS256".into()),
             ("tokens.signing_key_rotation", |raw| raw.tokens.signing_key_rotation = "59m".into()),
             ("tokens.signing_key_rotation", |raw| raw.tokens.signing_key_rotation = "sometimes".into()),

@@ -22,6 +22,10 @@ pub struct Tokens {
     pub refresh_grace: Duration,
     /// How long a code lives; at most ten minutes.
     pub code_lifetime: Duration,
+    /// How long a minted token lives, unless whoever mints it says otherwise.
+    pub minted_lifetime: Duration,
+    /// The longest that may be said.
+    pub minted_lifetime_most: Duration,
     /// `ES256`, `RS256` or `EdDSA`.
     pub signing_algorithm: Algorithm,
     /// How long a key that the server made signs before another takes its place; for ever when there is none.
@@ -35,7 +39,7 @@ pub struct Tokens {
 impl Tokens {
     /// How long any access token lives: so long the keys are kept that signed it.
     pub fn longest_token(&self) -> Duration {
-        self.access_token_lifetime
+        self.access_token_lifetime.max(self.minted_lifetime_most)
     }
 }
 
@@ -44,6 +48,12 @@ pub(super) fn parse(raw: &raw::Tokens) -> Result<Tokens, ConfigError> {
     if code_lifetime > Duration::from_secs(600) {
         // OAuth 2.1 §4.1.2 caps it.
         return Err(ConfigError::new("tokens.code_lifetime", "a code may live ten minutes at most"));
+    }
+    let minted_lifetime = duration("tokens.minted_lifetime", &raw.minted_lifetime)?;
+    let minted_lifetime_most = duration("tokens.minted_lifetime_most", &raw.minted_lifetime_most)?;
+    if minted_lifetime > minted_lifetime_most {
+        let problem = "it is longer than tokens.minted_lifetime_most allows";
+        return Err(ConfigError::new("tokens.minted_lifetime", problem));
     }
     if raw.next_signing_key_file.is_some() && raw.signing_key_file.is_none() {
         let cure = "name the file of the key that signs now as well, in tokens.signing_key_file";
@@ -56,6 +66,8 @@ pub(super) fn parse(raw: &raw::Tokens) -> Result<Tokens, ConfigError> {
         refresh_grace: humantime::parse_duration(&raw.refresh_grace)
             .map_err(|error| ConfigError::new("tokens.refresh_grace", error.to_string()))?,
         code_lifetime,
+        minted_lifetime,
+        minted_lifetime_most,
         signing_key_rotation: rotation(&raw.signing_key_rotation)?,
         signing_key_file: raw.signing_key_file.clone(),
         next_signing_key_file: raw.next_signing_key_file.clone(),

@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
-use crate::oauth::UserId;
 use crate::oauth::error::Error;
+use crate::oauth::{ClientId, UserId};
 use crate::storage::users::{Recorded, Role, User};
 use crate::storage::{Tx, audit, users};
 
@@ -57,6 +57,19 @@ pub fn without_password(app: &App, name: &Username, role: Role) -> User {
     }
 }
 
+/// The account of a machine. Its name is its id, which no person can choose: a username has no colon.
+pub fn of_machine(app: &App, client_id: &ClientId, role: Role) -> User {
+    let user_id = UserId::of_machine(client_id);
+    User {
+        username: user_id.as_str().to_owned(),
+        user_id,
+        role,
+        password_hash: NO_PASSWORD.to_owned(),
+        created_at: app.now(),
+        disabled_at: None,
+    }
+}
+
 /// Records a prepared account with its audit event.
 pub async fn record(app: &App, tx: &mut Tx, user: &User) -> Result<Recorded, Error> {
     let recorded = users::record(tx, user).await?;
@@ -77,7 +90,7 @@ mod tests {
             assert!(Username::parse(good).is_ok(), "{good}");
         }
         let long = "x".repeat(65);
-        for bad in ["", " ", "a b", "a<b", "a\u{202e}b", long.as_str()] {
+        for bad in ["", " ", "a b", "a<b", "a\u{202e}b", "client:reports", long.as_str()] {
             assert_eq!(Username::parse(bad), Err(BadUsername), "{bad}");
         }
     }

@@ -125,7 +125,9 @@ async fn by_email(
     let is_verified = claims.get("email_verified") == Some(&Value::Bool(true));
     let email = claims.get("email").and_then(Value::as_str).filter(|email| email.contains('@'));
     let Some(email) = email.filter(|_| accounts.link_by_email && is_verified) else { return Ok(None) };
-    Ok(app.store.find_user_by_name(email).await?)
+    let user = app.store.find_user_by_name(email).await?;
+    // The name of no machine is an e-mail address; and should one be, nobody becomes a machine.
+    Ok(user.filter(|user| !user.user_id.is_machine()))
 }
 
 async fn link(app: &App, said: Said<'_>, user_id: &UserId) -> Result<bool, Error> {

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod csrf;
 pub mod linking;
+pub mod machine;
 pub mod password;
 pub mod session;
 pub mod throttle;

@@ -39,7 +39,7 @@ fn claims() -> AccessTokenClaims {
         jti: "j".into(),
         iat: NOW.unix_seconds(),
         exp: NOW.unix_seconds() + 3600,
-        auth_time: NOW.unix_seconds(),
+        auth_time: Some(NOW.unix_seconds()),
         acr: None,
         amr: Vec::new(),
         grant_id: "grant_1".into(),

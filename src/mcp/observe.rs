@@ -130,7 +130,7 @@ impl Clients {
             return known;
         }
         let known = match app.store.find_client(client_id).await {
-            Ok(Some(row)) if row.client.kind == ClientKind::Registered => {
+            Ok(Some(row)) if matches!(row.client.kind, ClientKind::Registered | ClientKind::Machine) => {
                 Known::Registered(client_id.as_str().to_owned())
             }
             Ok(Some(_)) => Known::Dynamic,

@@ -10,7 +10,7 @@ pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 pub struct AccessTokenClaims {
     /// The issuer, byte for byte as configured.
     pub iss: String,
-    /// The user's id.
+    /// The id of the user, or of the machine that acts for itself.
     pub sub: String,
     /// The resource.
     pub aud: String,
@@ -24,8 +24,9 @@ pub struct AccessTokenClaims {
     pub iat: i64,
     /// Unix seconds.
     pub exp: i64,
-    /// When the user signed in, unix seconds (RFC 9068 §2.2.1).
-    pub auth_time: i64,
+    /// When the user signed in, unix seconds (RFC 9068 §2.2.1). Absent where nobody did: a machine got the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
     /// The class of that authentication, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,

@@ -6,7 +6,9 @@ use url::Url;
 
 use super::error::{Error, invalid_client_metadata, invalid_redirect_uri};
 use super::id::ClientId;
+use super::machine;
 use super::redirect_uri::{Destination, RedirectUri};
+use super::scope::Scopes;
 use super::secret::SecretHash;
 
 /// How long a name may be, in characters; the rest is cut.
@@ -65,6 +67,8 @@ pub enum ClientKind {
     Dynamic,
     /// By an operator of this server.
     Registered,
+    /// By an operator of this server, to act for itself and never for a person.
+    Machine,
 }
 
 impl ClientKind {
@@ -74,6 +78,7 @@ impl ClientKind {
             Self::Document => "document",
             Self::Dynamic => "dynamic",
             Self::Registered => "registered",
+            Self::Machine => "machine",
         }
     }
 }
@@ -83,7 +88,7 @@ impl ClientKind {
 pub struct ClientMetadata {
     /// The self-given name, at most 200 characters.
     pub client_name: Option<String>,
-    /// At least one.
+    /// At least one; none of a machine, which no browser ever comes back to.
     #[serde(deserialize_with = "stored_uris")]
     pub redirect_uris: Vec<RedirectUri>,
     /// The registered method.
@@ -95,7 +100,7 @@ pub struct ClientMetadata {
     pub client_uri: Option<String>,
     /// `native` or `web`, as sent.
     pub application_type: Option<String>,
-    /// As sent; it never caps what may be requested later.
+    /// As sent; it never caps what may be requested later, except by a machine.
     pub scope: Option<String>,
     /// Public keys by value.
     pub jwks: Option<Value>,
@@ -138,6 +143,38 @@ impl ClientMetadata {
     /// redirect URIs that we do not accept are dropped as long as one is left (RFC 7591 §2 lets a server
     /// replace what was asked for, and real clients list several kinds).
     pub fn parse(members: &Map<String, Value>, rules: MetadataRules<'_>) -> Result<Self, Error> {
+        Self::parse_with(members, rules, || redirect_uris(members, rules.private_use_schemes))
+    }
+
+    /// Parses what an operator says of a machine. It proves who it is by a secret or a key, no browser ever comes
+    /// back to it, and its scope is fixed. `resources` are the scopes of every resource that tokens are issued for.
+    pub fn parse_machine(members: &Map<String, Value>, resources: &Scopes) -> Result<Self, Error> {
+        let rules = MetadataRules {
+            private_use_schemes: &[],
+            default_auth_method: AuthMethod::ClientSecretBasic,
+            further_methods: false,
+        };
+        let metadata = Self::parse_with(members, rules, || Ok(Vec::new()))?;
+        if metadata.token_endpoint_auth_method == AuthMethod::None {
+            return Err(invalid_client_metadata(
+                "a machine must prove who it is: token_endpoint_auth_method must be client_secret_basic, \
+                 client_secret_post or private_key_jwt",
+            ));
+        }
+        if members.contains_key("redirect_uris") {
+            return Err(invalid_client_metadata(
+                "a machine has no redirect URI: no browser comes back to it",
+            ));
+        }
+        let scopes = machine::parse_registered(metadata.scope.as_deref().unwrap_or_default(), resources)?;
+        Ok(Self { scope: Some(scopes.to_string()), ..metadata })
+    }
+
+    fn parse_with(
+        members: &Map<String, Value>,
+        rules: MetadataRules<'_>,
+        redirect_uris: impl FnOnce() -> Result<Vec<RedirectUri>, Error>,
+    ) -> Result<Self, Error> {
         if members.values().any(holds_null) {
             return Err(invalid_client_metadata("a text contains a null character"));
         }
@@ -157,7 +194,7 @@ impl ClientMetadata {
         }
         Ok(Self {
             client_name: text(members, "client_name").map(|name| name.chars().take(MAX_NAME).collect()),
-            redirect_uris: redirect_uris(members, rules.private_use_schemes)?,
+            redirect_uris: redirect_uris()?,
             token_endpoint_auth_method,
             further_auth_methods: if rules.further_methods {
                 further_auth_methods(members, token_endpoint_auth_method)
@@ -205,6 +242,12 @@ impl Client {
         let url = Url::parse(self.client_id.as_str()).ok()?;
         let host = url.host_str()?;
         Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    }
+
+    /// What a machine was registered for. Nothing for every other client: what those say caps nothing.
+    pub fn registered_scopes(&self) -> Scopes {
+        let scope = self.metadata.scope.as_deref().filter(|_| self.kind == ClientKind::Machine);
+        Scopes::parse(scope.unwrap_or_default()).unwrap_or_default()
     }
 
     /// Whether it may use `method` at the token endpoint. The two ways to present a secret are one: real

@@ -47,6 +47,10 @@ id! {
 }
 
 impl ClientId {
+    /// The ids of what acts without being registered: a program on the machine of its user, and the command that
+    /// mints tokens. No registration hands them out.
+    pub const RESERVED: [&'static str; 2] = ["stdio", "control-plane"];
+
     /// A new id for a client that we register; never an https URL.
     pub fn issue(random: &Random) -> Self {
         Self(format!("client_{}", random.id()))
@@ -56,6 +60,19 @@ impl ClientId {
 impl UserId {
     /// What every user's id starts with, and no client's.
     pub const PREFIX: &'static str = "user_";
+    /// What the id of a machine's account starts with, and no person's: in `sub` a machine can never be taken for
+    /// somebody (RFC 9068 §5).
+    pub const MACHINE_PREFIX: &'static str = "client:";
+
+    /// The account of a machine: it says which client it is.
+    pub fn of_machine(client_id: &ClientId) -> Self {
+        Self(format!("{}{client_id}", Self::MACHINE_PREFIX))
+    }
+
+    /// Whether it is the account of a machine.
+    pub fn is_machine(&self) -> bool {
+        self.0.starts_with(Self::MACHINE_PREFIX)
+    }
 
     /// A new user's id.
     pub fn issue(random: &Random) -> Self {

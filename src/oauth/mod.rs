@@ -8,6 +8,7 @@ pub mod claims;
 pub mod client;
 pub mod error;
 pub mod id;
+pub mod machine;
 pub mod pkce;
 pub mod redirect_uri;
 pub mod resource;

@@ -11,6 +11,10 @@ pub const TICKETS_WRITE: &str = "tickets:write";
 /// either way, so it stands in the AS metadata only (MCP authorization, "Refresh Tokens").
 pub const OFFLINE_ACCESS: &str = "offline_access";
 
+/// Mint tokens for others. Only a machine has it, from its registration: it is no scope of any resource, so that no
+/// consent gives it, no metadata offers it and no access token carries it.
+pub const TOKENS_MINT: &str = "tokens:mint";
+
 /// The scopes that our resource knows: PRM and challenges list these.
 pub const RESOURCE_SCOPES: [&str; 2] = [TICKETS_READ, TICKETS_WRITE];
 /// Scopes that no resource can have, because they ask for something of the authorization server itself.

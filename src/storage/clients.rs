@@ -2,9 +2,9 @@
 
 use super::{Result, StorageError, Store, Tx};
 use crate::clock::Timestamp;
-use crate::oauth::ClientId;
 use crate::oauth::client::{Client, ClientKind};
 use crate::oauth::secret::SecretHash;
+use crate::oauth::{ClientId, UserId};
 
 /// A registered client with its dates.
 #[derive(Clone, Debug)]
@@ -17,21 +17,23 @@ pub struct ClientRow {
     pub last_used_at: Timestamp,
 }
 
-type Row = (String, String, String, Option<String>, i64, i64);
+type Row = (String, String, String, Option<String>, i64, i64, Option<String>);
 
 pub(super) fn parse_kind(name: &str) -> Result<ClientKind> {
-    [ClientKind::Dynamic, ClientKind::Registered, ClientKind::Document]
+    [ClientKind::Dynamic, ClientKind::Registered, ClientKind::Machine, ClientKind::Document]
         .into_iter()
         .find(|kind| kind.as_str() == name)
         .ok_or_else(|| StorageError::corrupt("client kind", name))
 }
 
 fn parse(row: Row) -> Result<ClientRow> {
-    let (client_id, kind, metadata, secret_hash, created_at, last_used_at) = row;
+    let (client_id, kind, metadata, secret_hash, created_at, last_used_at, user_id) = row;
+    // The first schema knows two kinds only; what makes a registered client a machine is its account.
+    let kind = if user_id.is_some() { ClientKind::Machine } else { parse_kind(&kind)? };
     Ok(ClientRow {
         client: Client {
             client_id: ClientId::new(client_id),
-            kind: parse_kind(&kind)?,
+            kind,
             metadata: serde_json::from_str(&metadata)
                 .map_err(|error| StorageError::corrupt("clients.metadata", error))?,
             secret_hash: secret_hash.map(SecretHash::stored),
@@ -41,19 +43,21 @@ fn parse(row: Row) -> Result<ClientRow> {
     })
 }
 
-/// Adds a client. `false` when the id is taken.
+/// Adds a client. `false` when the id is taken. The account of a machine is there already.
 pub async fn record(tx: &mut Tx, client: &Client, now: Timestamp) -> Result<bool> {
     let metadata = serde_json::to_string(&client.metadata)
         .map_err(|error| StorageError::corrupt("clients.metadata", error))?;
+    let is_machine = client.kind == ClientKind::Machine;
     let done = sqlx::query(
-        "INSERT INTO clients (client_id, kind, metadata, secret_hash, created_at, last_used_at) \
-         VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (client_id) DO NOTHING",
+        "INSERT INTO clients (client_id, kind, metadata, secret_hash, created_at, last_used_at, \
+         user_id) VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (client_id) DO NOTHING",
     )
     .bind(client.client_id.as_str())
-    .bind(client.kind.as_str())
+    .bind(if is_machine { ClientKind::Registered.as_str() } else { client.kind.as_str() })
     .bind(metadata)
     .bind(client.secret_hash.as_ref().map(|hash| hash.as_str().to_owned()))
     .bind(now.0)
+    .bind(is_machine.then(|| UserId::of_machine(&client.client_id).as_str().to_owned()))
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -111,7 +115,7 @@ impl Store {
     /// The registered client of this id.
     pub async fn find_client(&self, client_id: &ClientId) -> Result<Option<ClientRow>> {
         let row: Option<Row> = sqlx::query_as(
-            "SELECT client_id, kind, metadata, secret_hash, created_at, last_used_at FROM clients \
+            "SELECT client_id, kind, metadata, secret_hash, created_at, last_used_at, user_id FROM clients \
              WHERE client_id = $1",
         )
         .bind(client_id.as_str())
@@ -131,7 +135,7 @@ impl Store {
     /// Every registered client, newest first.
     pub async fn list_clients(&self) -> Result<Vec<ClientRow>> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT client_id, kind, metadata, secret_hash, created_at, last_used_at FROM clients \
+            "SELECT client_id, kind, metadata, secret_hash, created_at, last_used_at, user_id FROM clients \
              ORDER BY created_at DESC, client_id",
         )
         .fetch_all(self.read())

@@ -19,6 +19,7 @@ pub mod grants;
 pub mod identities;
 pub mod leases;
 pub mod live_grants;
+pub mod machines;
 mod migrations;
 pub mod postgres;
 pub mod refresh_tokens;

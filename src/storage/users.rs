@@ -147,9 +147,12 @@ pub async fn disable(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Whether anybody has an account.
+/// Finds a person: machines have accounts, too, and nobody can sign in to those.
+const ANY_PERSON: &str = "SELECT 1 FROM users WHERE user_id NOT LIKE 'client:%' LIMIT 1";
+
+/// Whether any person has an account.
 pub async fn exists(tx: &mut Tx) -> Result<bool> {
-    let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM users LIMIT 1").fetch_optional(&mut **tx).await?;
+    let row: Option<(i64,)> = sqlx::query_as(ANY_PERSON).fetch_optional(&mut **tx).await?;
     Ok(row.is_some())
 }
 
@@ -189,10 +192,9 @@ impl Store {
         rows.into_iter().map(parse).collect()
     }
 
-    /// Whether nobody has an account yet.
+    /// Whether no person has an account yet.
     pub async fn has_no_users(&self) -> Result<bool> {
-        let row: Option<(i64,)> =
-            sqlx::query_as("SELECT 1 FROM users LIMIT 1").fetch_optional(self.read()).await?;
+        let row: Option<(i64,)> = sqlx::query_as(ANY_PERSON).fetch_optional(self.read()).await?;
         Ok(row.is_none())
     }
 }

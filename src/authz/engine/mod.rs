@@ -1,4 +1,4 @@
-//! The only place that names oxide-auth. Its three state machines (authorization, access token, refresh) run over
+//! The only place that names oxide-auth. Its state machines (authorization, access token, refresh, client credentials) run over
 //! our own primitives, made anew for each request.
 //!
 //! The machines decide the order of the steps, bind code and token to the client, compare redirect URI and scope,
@@ -8,6 +8,7 @@
 //! fail with `()`), the reason is recorded in `fault` first, and a recorded reason wins over their code.
 
 mod authorize;
+mod client_credentials;
 mod token;
 
 use std::sync::OnceLock;
@@ -19,7 +20,12 @@ use crate::oauth::Scopes;
 use crate::oauth::error::{Error, server_error};
 
 pub use authorize::negotiate;
+pub use client_credentials::issue_to_machine;
 pub use token::{redeem_code, rotate};
+
+/// A redirect URI as the machines of the token endpoint see it. They insist on one. OAuth 2.1 §10.2 made the parameter
+/// optional there and we compare it ourselves, as text; so they compare this with itself.
+const COMPARED_BY_US: &str = "urn:mandate:redirect-uri";
 
 fn far_future() -> DateTime<Utc> {
     DateTime::<Utc>::MAX_UTC

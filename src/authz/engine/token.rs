@@ -18,7 +18,7 @@ use oxide_auth_async::code_grant::refresh::{self, refresh};
 use oxide_auth_async::primitives::{Authorizer, Issuer, Registrar};
 use url::Url;
 
-use super::{contradiction, fail, far_future, note, to_scope};
+use super::{COMPARED_BY_US, contradiction, fail, far_future, note, to_scope};
 use crate::app::App;
 use crate::authz::token::authorization_code::CodeRedemption;
 use crate::authz::token::refresh_token::RefreshRotation;
@@ -27,10 +27,6 @@ use crate::oauth::Scopes;
 use crate::oauth::error::{Error, invalid_client, invalid_grant, invalid_scope};
 use crate::oauth::scope::OFFLINE_ACCESS;
 use crate::storage::grants;
-
-/// The token request's redirect URI as the machine sees it. OAuth 2.1 §10.2 made the parameter optional and we
-/// compare it ourselves, as text; the machine insists on one, so it compares this with itself.
-const COMPARED_BY_US: &str = "urn:mandate:redirect-uri";
 
 /// Runs the access token machine: a code for tokens.
 pub async fn redeem_code(app: &App, presented: &Presented<'_>) -> Result<Issued, Error> {

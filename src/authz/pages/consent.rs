@@ -98,6 +98,15 @@ impl Destination {
         }
     }
 
+    /// Whether there is one: a minted token went to nobody's redirect URI.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        match self {
+            Self::Web { host } | Self::Loopback { host } => !host.is_empty(),
+            Self::App { scheme } => !scheme.is_empty(),
+        }
+    }
+
     /// What stands at that address.
     #[must_use]
     pub const fn words(&self) -> &'static str {

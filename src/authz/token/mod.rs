@@ -1,9 +1,11 @@
 //! `POST /token` (OAuth 2.1 §3.2): five steps that every grant type shares, then one file per grant type.
 
 pub mod authorization_code;
+pub mod client_credentials;
 pub mod refresh_token;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -20,8 +22,10 @@ use crate::clock::Timestamp;
 use crate::config::Audience;
 use crate::ephemeral::Meter;
 use crate::oauth::claims::AccessTokenClaims;
-use crate::oauth::client::AuthMethod;
-use crate::oauth::error::{Error, invalid_grant, invalid_request, invalid_target, unsupported_grant_type};
+use crate::oauth::client::{AuthMethod, Client, ClientKind};
+use crate::oauth::error::{
+    Error, invalid_grant, invalid_request, invalid_target, unauthorized_client, unsupported_grant_type,
+};
 use crate::oauth::{ClientId, Scopes};
 use crate::storage::grants::Grant;
 use crate::telemetry;
@@ -32,6 +36,8 @@ use crate::web::params::Params;
 pub struct Presented<'a> {
     /// Who.
     pub client_id: &'a ClientId,
+    /// What it says of itself, unless it is a metadata document.
+    pub client: Option<&'a Client>,
     /// How it proved it.
     pub method: AuthMethod,
     /// `grant_type`.
@@ -65,6 +71,13 @@ impl Presented<'_> {
     }
 }
 
+impl Presented<'_> {
+    /// Whether a machine asks.
+    fn is_machine(&self) -> bool {
+        self.client.is_some_and(|client| client.kind == ClientKind::Machine)
+    }
+}
+
 /// The answer of OAuth 2.1 §3.2.3. `scope` is always sent.
 #[derive(Serialize)]
 pub struct Issued {
@@ -72,7 +85,15 @@ pub struct Issued {
     token_type: &'static str,
     expires_in: u64,
     scope: String,
-    refresh_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
+impl Issued {
+    /// The access token.
+    pub fn access_token(&self) -> &str {
+        &self.access_token
+    }
 }
 
 /// Answers a token request.
@@ -100,6 +121,7 @@ async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Iss
     let grant_type = params.get("grant_type")?.ok_or_else(|| invalid_request("grant_type is missing"))?;
     let presented = Presented {
         client_id: &client.client_id,
+        client: client.client.as_ref(),
         method: client.method,
         grant_type,
         code: params.get("code")?,
@@ -111,10 +133,19 @@ async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Iss
     };
     // 4. Run the grant type's machine.
     let (known, issued) = match grant_type {
+        // Nobody is there to be asked for consent, so only a machine has this one, and it has no other.
+        "client_credentials" => ("client_credentials", engine::issue_to_machine(app, &presented).await),
+        "authorization_code" | "refresh_token" if presented.is_machine() => {
+            let refusal =
+                unauthorized_client("a machine acts for itself: grant_type must be client_credentials");
+            ("other", Err(refusal))
+        }
         "authorization_code" => ("authorization_code", engine::redeem_code(app, &presented).await),
         "refresh_token" => ("refresh_token", engine::rotate(app, &presented).await),
         _ => {
-            let refusal = unsupported_grant_type("grant_type must be authorization_code or refresh_token");
+            let refusal = unsupported_grant_type(
+                "grant_type must be authorization_code, refresh_token or client_credentials",
+            );
             ("other", Err(refusal))
         }
     };
@@ -136,6 +167,20 @@ fn issue(
 ) -> Result<Issued, Error> {
     // Never beyond the grant's own end.
     let lifetime = app.config.tokens.access_token_lifetime.min(grant.expires_at.since(now));
+    let issued = access_alone(app, (grant, audience), scopes, lifetime, now)?;
+    Ok(Issued { refresh_token: Some(refresh_token.to_owned()), ..issued })
+}
+
+/// The answer without a refresh token: for machines, which can ask again at any time.
+pub(super) fn access_alone(
+    app: &App,
+    (grant, audience): (&Grant, Audience<'_>),
+    scopes: &Scopes,
+    lifetime: Duration,
+    now: Timestamp,
+) -> Result<Issued, Error> {
+    // Of a machine's deeds nobody who signed in is the cause.
+    let somebody = grant.client.kind != ClientKind::Machine;
     let claims = AccessTokenClaims {
         iss: app.config.public_url.issuer().to_owned(),
         sub: grant.user_id.as_str().to_owned(),
@@ -145,7 +190,7 @@ fn issue(
         jti: app.random.id(),
         iat: now.unix_seconds(),
         exp: now.plus(lifetime).unix_seconds(),
-        auth_time: grant.authentication.auth_time.unix_seconds(),
+        auth_time: somebody.then(|| grant.authentication.auth_time.unix_seconds()),
         acr: grant.authentication.acr.clone(),
         amr: grant.authentication.amr.clone(),
         grant_id: grant.grant_id.as_str().to_owned(),
@@ -155,6 +200,6 @@ fn issue(
         token_type: "Bearer",
         expires_in: lifetime.as_secs(),
         scope: scopes.to_string(),
-        refresh_token: refresh_token.to_owned(),
+        refresh_token: None,
     })
 }

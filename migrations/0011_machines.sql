@@ -1,0 +1,4 @@
+-- Machines: clients that act for themselves, each as an account of its own that nobody can sign in to.
+
+-- That account. Clients that act for people have none.
+ALTER TABLE clients ADD COLUMN user_id TEXT REFERENCES users (user_id);
