@@ -1,5 +1,7 @@
 //! The bridge as a client of streamable HTTP: what it sends, what it passes on, and what it makes of breaks.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 
 use super::support::stub::{Stub, broken, events, json_answer, open_events, result};
@@ -150,6 +152,32 @@ async fn an_answer_goes_on_where_its_stream_broke() {
     let ids: Vec<String> =
         stub.seen("GET /mcp").iter().map(|seen| seen.header("last-event-id").to_owned()).collect();
     assert_eq!(ids, ["", "a-2", "a-3"]);
+}
+
+#[tokio::test]
+async fn a_server_that_only_says_to_come_back_is_asked_ever_more_rarely() {
+    let stub = Stub::open().await;
+    let machine = Machine::new();
+    let mut bridge = machine.connect(&stub.at("/mcp"));
+    stub.next_by("POST /mcp", |seen| session(seen, "s-1"));
+    bridge.initialize().await;
+    stub.wait_for("GET /mcp", 1).await;
+    let again = |number: usize| format!("id: a-{number}\nretry: 0\ndata:\n\n");
+    stub.next_by("POST /mcp", move |_| events(&[again(0)]));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    for number in 1..=3 {
+        let asked = asked.clone();
+        stub.next_by("GET /mcp", move |_| {
+            asked.lock().unwrap().push(tokio::time::Instant::now());
+            events(&[again(number)])
+        });
+    }
+    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "done": true } });
+    stub.next_by("GET /mcp", move |_| events(&[event("a-9", &answer)]));
+    assert_eq!(bridge.ask(1, "ping", &json!({})).await["result"]["done"], true);
+    // Waits of at least 300 and 600 milliseconds: more on a machine that is busy, and never less.
+    let asked = asked.lock().unwrap();
+    assert!(asked[2] - asked[0] > std::time::Duration::from_millis(800), "{asked:?}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use super::bridge::Bridge;
 use super::delivery::{Call, Trouble};
 use super::http::{HttpError, read_body};
 use super::message::{self, Id, Kind, LONGEST, Request};
+use super::patience::Patience;
 use super::session::Mark;
 use super::sse::Parser;
 use super::stdio::tell;
@@ -65,6 +66,8 @@ pub(super) enum End {
         retry: Option<Duration>,
         /// Whether anything came at all.
         was_alive: bool,
+        /// Whether a message did.
+        said_anything: bool,
     },
 }
 
@@ -78,9 +81,12 @@ impl Bridge {
         stop: &CancellationToken,
     ) -> Result<End, Trouble> {
         let mut end = self.read(response, waiting, stop).await?;
-        while let (Some(mark), End::Broken { last_id: Some(id), retry, .. }) = (mark, &end) {
-            let wait = tokio::time::sleep(retry.unwrap_or(RETRY));
-            stop.run_until_cancelled(wait).await.ok_or(Trouble::Cancelled)?;
+        let mut patience = Patience::endless();
+        while let (Some(mark), End::Broken { last_id: Some(id), retry, said_anything, .. }) = (mark, &end) {
+            if *said_anything {
+                patience.renew();
+            }
+            self.pause(&mut patience, Some(retry.unwrap_or(RETRY)), stop).await?;
             let response = self.deliver(&Call::get(continued(mark, Some(id))), stop).await?;
             if !is_stream(&response) {
                 break;
@@ -109,7 +115,9 @@ impl Bridge {
         let body = match body {
             Ok(body) => body,
             Err(HttpError::TooLong(limit)) => return Err(too_long(limit)),
-            Err(_) => return Ok(End::Broken { last_id: None, retry: None, was_alive: true }),
+            Err(_) => {
+                return Ok(End::Broken { last_id: None, retry: None, was_alive: true, said_anything: false });
+            }
         };
         let text = std::str::from_utf8(&body).ok().filter(|text| message::read(text).is_some());
         match text {
@@ -128,18 +136,22 @@ impl Bridge {
         stop: &CancellationToken,
     ) -> Result<End, Trouble> {
         let headers = response.headers().clone();
-        let (mut last_id, mut retry, mut was_alive) = (None, None, false);
+        let (mut last_id, mut retry) = (None, None);
+        let (mut was_alive, mut said_anything) = (false, false);
         let mut parser = Parser::new(LONGEST);
         let is_endless = waiting.ids.is_empty();
         loop {
             let piece = stop.run_until_cancelled(response.chunk()).await.ok_or(Trouble::Cancelled)?;
-            let Ok(Some(piece)) = piece else { return Ok(End::Broken { last_id, retry, was_alive }) };
+            let Ok(Some(piece)) = piece else {
+                return Ok(End::Broken { last_id, retry, was_alive, said_anything });
+            };
             let events = parser.push(&piece).map_err(|error| Trouble::Odd(error.to_string()))?;
             for event in events {
                 was_alive = true;
                 last_id = event.id.or(last_id);
                 retry = event.retry.or(retry);
                 if !event.data.is_empty() {
+                    said_anything = true;
                     self.pass(event.data, waiting, &headers).await;
                 }
                 if waiting.ids.is_empty() && !is_endless {

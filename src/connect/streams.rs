@@ -68,7 +68,7 @@ impl Bridge {
             Ok(response) if is_stream(&response) => {
                 self.session.note_stream(mark);
                 let read = self.read(response, &mut Waiting::all(Vec::new()), stop).await;
-                let Ok(End::Broken { last_id: id, retry, was_alive }) = read else {
+                let Ok(End::Broken { last_id: id, retry, was_alive, .. }) = read else {
                     return Next::Again(None);
                 };
                 *last_id = id.or(last_id.take());
