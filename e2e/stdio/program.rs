@@ -2,11 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::time::Duration;
 
 use rmcp::model::{CallToolRequestParams, CallToolResult, ProtocolVersion};
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, RunningService, ServiceError};
 use rmcp::{RoleClient, ServiceExt as _};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 
 use crate::binary::Place;
@@ -32,7 +34,13 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it for a user.
     pub(crate) fn start(place: &Place, user: &str, options: &[&str]) -> Self {
+        Self::start_with(place, user, options, &[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn start_with(place: &Place, user: &str, options: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut command = place.command(&[&["stdio", "--user", user], options].concat());
+        command.envs(settings.iter().copied());
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { child: command.spawn().unwrap() }
     }
@@ -41,6 +49,28 @@ impl Program {
         let (input, output) = (self.child.stdin.take().unwrap(), self.child.stdout.take().unwrap());
         let output = pipe::Receiver::from_owned_fd(output.into()).unwrap();
         (output, pipe::Sender::from_owned_fd(input.into()).unwrap())
+    }
+
+    /// Says all this and goes on saying what `again` makes, reading nothing, until the program takes no more: it
+    /// waits for a reader itself. Its pipes stay open with what is returned.
+    pub(crate) async fn choke(
+        &mut self,
+        first: &[Value],
+        again: impl Fn(i64) -> Value,
+    ) -> (pipe::Receiver, pipe::Sender) {
+        let (output, mut input) = self.pipes();
+        for message in first {
+            input.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        }
+        for id in 1.. {
+            let line = format!("{}\n", again(id));
+            let writing = input.write_all(line.as_bytes());
+            // It has taken nothing for long.
+            if tokio::time::timeout(Duration::from_secs(2), writing).await.is_err() {
+                break;
+            }
+        }
+        (output, input)
     }
 
     /// A client that says `initialize`.
@@ -152,8 +182,14 @@ impl Lines {
 
     /// Says `initialize` and what follows it.
     pub(crate) fn initialize(&mut self) -> Value {
+        self.initialize_with(json!({}))
+    }
+
+    /// The same as a client that can do this.
+    pub(crate) fn initialize_with(&mut self, capabilities: Value) -> Value {
         let client = json!({ "name": "by hand", "version": "1" });
-        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client });
+        let params =
+            json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": client });
         let answer =
             self.ask(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }));
         self.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);

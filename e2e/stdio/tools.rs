@@ -87,6 +87,20 @@ async fn a_write_is_done_once_and_recorded_with_its_trace() {
 }
 
 #[tokio::test]
+async fn what_is_logged_of_a_call_carries_the_reference_that_is_recorded() {
+    let place = place().await;
+    let mut program = Program::start_with(&place, "alice", &["--write"], &[("MANDATE_LOG", "mandate=debug")]);
+    let client = program.modern().await;
+    done(&client, "create_ticket", json!({ "title": "No paper", "body": "None." })).await;
+    client.cancel().await.unwrap();
+    let (_, log) = program.ended();
+    let event = audit(&place).into_iter().find(|event| event["event"] == "tool_call").unwrap();
+    let reference = format!("reference={}", event["reference"].as_str().unwrap());
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&reference)).collect();
+    assert!(!lines.is_empty() && lines.iter().all(|line| !line.contains("path=")), "{reference}: {log}");
+}
+
+#[tokio::test]
 async fn a_user_sees_over_stdio_what_they_see_anywhere() {
     let place = place().await;
     let mut alices = Program::start(&place, "alice", &["--write"]);

@@ -15,7 +15,7 @@ pub(super) struct Ids {
     pub(super) reference: Arc<str>,
     /// The trace that it belongs to, where there is one.
     pub(super) trace_id: Option<Arc<str>>,
-    /// The HTTP method.
+    /// The HTTP method; empty where there is none.
     pub(super) method: Arc<str>,
     /// The path; never the query, which holds codes.
     pub(super) path: Arc<str>,
@@ -33,6 +33,16 @@ impl Ids {
             path: path.into(),
             error_told: Arc::default(),
         }
+    }
+
+    /// Those of a message that came by no HTTP request.
+    pub(super) fn of_message(reference: &str) -> Self {
+        Self::new(reference, None, "", "")
+    }
+
+    /// Whether they are those of an HTTP request.
+    pub(super) fn are_of_http(&self) -> bool {
+        !self.method.is_empty()
     }
 
     /// The same request, in another trace.

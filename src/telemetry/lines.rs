@@ -136,8 +136,10 @@ fn json(time: &str, level: Level, said: &Said, ids: Option<&Ids>) -> String {
         members.insert((*name).to_owned(), value.clone());
     }
     if let Some(ids) = ids {
-        members.insert("method".to_owned(), (*ids.method).into());
-        members.insert("path".to_owned(), (*ids.path).into());
+        if ids.are_of_http() {
+            members.insert("method".to_owned(), (*ids.method).into());
+            members.insert("path".to_owned(), (*ids.path).into());
+        }
         members.insert("reference".to_owned(), (*ids.reference).into());
         if let Some(trace_id) = &ids.trace_id {
             members.insert("trace_id".to_owned(), (**trace_id).into());
@@ -155,8 +157,10 @@ fn text(time: &str, level: Level, said: &Said, ids: Option<&Ids>) -> String {
         let _ = write!(line, " {name}={value}");
     }
     if let Some(ids) = ids {
-        let path = Value::from(&*ids.path);
-        let _ = write!(line, " method={} path={path} reference={}", ids.method, ids.reference);
+        if ids.are_of_http() {
+            let _ = write!(line, " method={} path={}", ids.method, Value::from(&*ids.path));
+        }
+        let _ = write!(line, " reference={}", ids.reference);
         if let Some(trace_id) = &ids.trace_id {
             let _ = write!(line, " trace_id={trace_id}");
         }
@@ -214,6 +218,8 @@ mod tests {
         let ids = r#"method=POST path="/token x=y" reference=ref1 trace_id=ab"#;
         assert_eq!(line, format!("T  INFO re\\nfused code=\"a b\" n=1 {ids}\n"));
         assert_eq!(text("T", Level::WARN, &Said::default(), None), "T  WARN \n");
+        let of_message = Ids::of_message("ref2");
+        assert_eq!(text("T", Level::WARN, &Said::default(), Some(&of_message)), "T  WARN  reference=ref2\n");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use metrics::Metrics;
 pub use operation::{Asked, Operation};
 use otlp::Providers;
 pub use request::WatchedRequest;
-pub use spans::{note, step};
+pub use spans::{message, note, step};
 pub use stores::StoreWatch;
 
 /// Always below what is asked for: strangers can make the certificate check complain at will, and the MCP library

@@ -19,6 +19,15 @@ pub fn step(name: &'static str) -> Span {
     tracing::trace_span!(target: TRACES, "step", otel.name = name)
 }
 
+/// What a message is read in that came by no HTTP request. Its log lines carry the reference; it is no part of a trace,
+/// for whoever sent it traces the message alone.
+pub fn message(reference: &str) -> Span {
+    // At the highest level, so that no log filter takes its ids from the lines.
+    let span = tracing::error_span!("message");
+    Ids::of_message(reference).attach(&span);
+    span
+}
+
 /// A statement that a database is asked to run: `system` and `operation` as OpenTelemetry names them, and the table
 /// it is about.
 pub(super) fn statement(system: &'static str, operation: &'static str, table: Option<&str>) -> Span {

@@ -9,6 +9,7 @@ use rmcp::model::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::super::admit::Admission;
 use super::super::message::{Incoming, Malformed, Message};
@@ -21,6 +22,7 @@ use super::outlet::{Begun, Outlet};
 use super::refusal::error;
 use super::updates::Updates;
 use crate::app::App;
+use crate::telemetry;
 use crate::web::reference;
 
 /// Too many requests are under way.
@@ -75,7 +77,12 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
             let taken = match lines.next().await {
                 Ok(Line::Whole(line)) => {
                     let reference = self.app.random.id();
-                    Box::pin(reference::scope(reference, self.take(&line))).await
+                    let span = telemetry::message(&reference);
+                    let taking = async {
+                        tracing::debug!("a message came");
+                        self.take(&line).await
+                    };
+                    Box::pin(reference::scope(reference, taking).instrument(span)).await
                 }
                 Ok(Line::TooLong) => {
                     self.outlet.refuse(None, error(Refusal::TooLarge)).await;
