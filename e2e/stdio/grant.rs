@@ -171,3 +171,21 @@ async fn what_is_under_way_is_finished_when_the_input_ends() {
     assert_eq!(answered, (1..=5).map(Some).collect::<Vec<_>>());
     assert_eq!(program.ended().0, Some(0));
 }
+
+#[tokio::test]
+async fn a_client_that_neither_reads_nor_goes_keeps_nothing_from_ending() {
+    let place = place().await;
+    let mut program = Program::start(&place, "alice", &[]);
+    let client = json!({ "name": "by hand", "version": "1" });
+    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client });
+    let first = [
+        json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }),
+        json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }),
+    ];
+    let list = |id| json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list" });
+    let pipes = program.choke(&first, list).await;
+    program.signal("-TERM");
+    assert_eq!(program.ended().0, Some(0));
+    assert!(grant(&place).await.2.is_some(), "it is given back all the same");
+    drop(pipes);
+}

@@ -7,6 +7,7 @@
 //! | `lines.rs` | one message a line, of bounded length |
 //! | `inlet.rs` | judges each line before MCP sees it |
 //! | `outlet.rs` | what is under way, and the answers |
+//! | `questions.rs` | what the client was asked |
 //! | `updates.rs` | what a client of a revision before 2026-07-28 is told of without asking again |
 //! | `refusal.rs` | what would have an HTTP status, as JSON-RPC errors |
 
@@ -14,6 +15,7 @@ mod grant;
 mod inlet;
 mod lines;
 mod outlet;
+mod questions;
 mod refusal;
 mod updates;
 

@@ -1,26 +1,32 @@
 //! What goes out, and what is under way until it has.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rmcp::model::{ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::super::permit::Permit;
 use super::super::refusal::fault_words;
+use super::questions::Questions;
 use crate::app::App;
 
 /// How many requests may be under way at once.
 const MOST: usize = 64;
+/// How long a reader may keep the end waiting.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Writes answers, one a line.
 pub(super) struct Outlet<W> {
     app: Arc<App>,
-    output: tokio::sync::Mutex<W>,
+    /// Until a line could not be written whole: what follows it could not be read.
+    output: tokio::sync::Mutex<Option<W>>,
     /// Requests that have no answer yet, with what lets them run.
     under_way: Mutex<HashMap<RequestId, Underway>>,
-    /// What the client was asked and has not answered yet.
-    asked: Mutex<Vec<RequestId>>,
+    /// What the client was asked and somebody waits for the answer to.
+    asked: Questions,
 }
 
 /// A request that has no answer yet.
@@ -45,9 +51,9 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
     pub(super) fn new(app: Arc<App>, output: W) -> Self {
         Self {
             app,
-            output: tokio::sync::Mutex::new(output),
+            output: tokio::sync::Mutex::new(Some(output)),
             under_way: Mutex::default(),
-            asked: Mutex::default(),
+            asked: Questions::default(),
         }
     }
 
@@ -68,8 +74,14 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
     }
 
     /// Notes that nobody waits for the answer to a request any more: there will be none.
-    pub(super) fn forget(&self, id: &RequestId) -> bool {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(id).is_some()
+    pub(super) fn forget(&self, id: &RequestId) {
+        self.end(id);
+    }
+
+    /// Ends a request, and whatever was asked for it.
+    fn end(&self, id: &RequestId) -> Option<Underway> {
+        self.asked.end(id);
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
     /// The requests that end only when somebody ends them.
@@ -78,17 +90,14 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
         under_way.iter().filter(|(_, request)| request.lasts).map(|(id, _)| id.clone()).collect()
     }
 
-    /// Notes that the client answered. `false` when it was not asked.
+    /// Notes that the client answered. `false` when nobody waits for that.
     pub(super) fn answered(&self, id: &RequestId) -> bool {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = asked.len();
-        asked.retain(|open| open != id);
-        asked.len() < before
+        self.asked.take(id)
     }
 
     /// What the client was asked and has not answered. It is not waited for any more.
     pub(super) fn unanswered(&self) -> Vec<RequestId> {
-        std::mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+        self.asked.take_all()
     }
 
     /// Refuses a message.
@@ -99,19 +108,16 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
     }
 
     /// Sends what the MCP library says. Where it failed by our own fault, that is said instead.
-    pub(super) async fn send(&self, message: ServerJsonRpcMessage) -> std::io::Result<()> {
+    pub(super) async fn send(&self, message: ServerJsonRpcMessage) -> io::Result<()> {
+        self.asked.note(&message);
         let id = match &message {
             JsonRpcMessage::Response(response) => Some(response.id.clone()),
             JsonRpcMessage::Error(error) => error.id.clone(),
-            JsonRpcMessage::Request(request) => {
-                self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.id.clone());
-                None
-            }
-            JsonRpcMessage::Notification(_) => None,
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
         };
         let Some(id) = id else { return self.write(&message).await };
         // Free before the answer is out: whoever has read it may use the id again at once.
-        let answered = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let answered = self.end(&id);
         let fault = answered.as_ref().and_then(|request| {
             request.permit.fault().map(|error| fault_words(error, request.permit.reference()))
         });
@@ -124,15 +130,30 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
         self.write(&message).await
     }
 
-    /// Writes a line. Nothing is served to a reader who is gone.
-    async fn write(&self, message: &ServerJsonRpcMessage) -> std::io::Result<()> {
+    /// Writes a line. Nothing is served to a reader who is gone, and nobody waits at the end for one who does not read.
+    async fn write(&self, message: &ServerJsonRpcMessage) -> io::Result<()> {
         let mut line = serde_json::to_vec(message)?;
         line.push(b'\n');
         let mut output = self.output.lock().await;
-        let written = async {
-            output.write_all(&line).await?;
-            output.flush().await
+        let reader = output.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let writing = async {
+            reader.write_all(&line).await?;
+            reader.flush().await
         };
-        written.await.inspect_err(|_| self.app.stopping.cancel())
+        let written = tokio::select! {
+            written = writing => written,
+            () = self.too_late() => Err(io::ErrorKind::TimedOut.into()),
+        };
+        if written.is_err() {
+            *output = None;
+            self.app.stopping.cancel();
+        }
+        written
+    }
+
+    /// A while after the stop.
+    async fn too_late(&self) {
+        self.app.stopping.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
     }
 }
