@@ -1,5 +1,6 @@
 //! `mandate stdio`: the real binary, driven over its pipes.
 
+mod confirm;
 mod grant;
 mod lines;
 mod program;
