@@ -7,7 +7,7 @@ use super::challenge::Challenge;
 use super::dance::{self, Asking};
 use super::device;
 use super::discovery::{Site, discover};
-use super::login::{Login, LoginError, Memory, Turn};
+use super::login::{AWAY, Login, LoginError, Memory, Turn};
 use super::patience::Patience;
 use super::record::{Client, Record, Secret};
 use super::stdio::tell;
@@ -25,7 +25,7 @@ impl Login {
     pub(super) async fn refresh(self: &Arc<Self>, stale: &Secret) -> Result<(), LoginError> {
         let is_newer = |record: &Record| record.access_token != *stale;
         match self.take_turn(Some(stale), is_newer).await? {
-            Some(turn) => self.to_the_end(self.clone().replace(turn, stale.clone())).await,
+            Some(turn) => self.to_the_end(self.clone().replace(turn, stale.clone(), AWAY)).await,
             None => Ok(()),
         }
     }
@@ -33,7 +33,7 @@ impl Login {
     /// Replaces a token that is about to end, beside those that use it.
     pub(super) fn refresh_ahead(self: &Arc<Self>, stale: &Secret) {
         match self.try_turn() {
-            Ok(Some(turn)) => drop(self.aside(self.clone().replace(turn, stale.clone()))),
+            Ok(Some(turn)) => drop(self.aside(self.clone().replace(turn, stale.clone(), Duration::ZERO))),
             Ok(None) => {}
             Err(error) => tell(&error.to_string()),
         }
@@ -48,11 +48,16 @@ impl Login {
         Ok(self.store.try_turn()?.map(|among_processes| Turn { among_processes, memory }))
     }
 
-    async fn replace(self: Arc<Self>, mut turn: Turn, stale: Secret) -> Result<(), LoginError> {
+    async fn replace(
+        self: Arc<Self>,
+        mut turn: Turn,
+        stale: Secret,
+        patience: Duration,
+    ) -> Result<(), LoginError> {
         let done = match self.adopt(Some(&stale)).await {
             Ok(true) => Ok(()),
             Ok(false) => match self.current() {
-                Some(record) => self.use_refresh_token(&record, &mut turn.memory).await,
+                Some(record) => self.use_refresh_token(&record, &mut turn.memory, patience).await,
                 None => Ok(()),
             },
             Err(error) => Err(error),
@@ -60,15 +65,19 @@ impl Login {
         self.end_turn(turn, done)
     }
 
-    /// Uses the refresh token, unless that failed a moment ago.
+    /// Uses the refresh token, unless that failed a moment ago. Goes on asking for as long as the `patience` lasts.
     pub(super) async fn use_refresh_token(
         &self,
         record: &Record,
         memory: &mut Memory,
+        patience: Duration,
     ) -> Result<(), LoginError> {
         memory.respite.check(self.clock.now())?;
-        let done = self.exchange(record, memory.respite.patience()).await;
+        let done = self.exchange(record, memory.respite.limit(patience)).await;
         memory.respite.note(self.clock.now(), &done);
+        if let Some(why) = done.as_ref().err().filter(|why| why.is_fault()) {
+            tell(&format!("the token was not refreshed: {why}"));
+        }
         done
     }
 

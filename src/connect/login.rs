@@ -17,7 +17,6 @@ use super::exchanges::Exchanges;
 use super::http::{Http, HttpError, shown};
 use super::record::{Record, Secret};
 use super::respite::Respite;
-use super::stdio::tell;
 use super::store::{self, Store, StoreError, Wanted};
 use super::token_endpoint::TokenError;
 use crate::clock::{Clock, Timestamp};
@@ -176,8 +175,9 @@ impl Login {
         if record.is_due(now) {
             if record.is_live(now) {
                 self.refresh_ahead(&record.access_token);
-            } else if let Err(error) = self.refresh(&record.access_token).await {
-                tell(&error.to_string());
+            } else {
+                // Whoever fails says so. The server may know this token still: its clock counts.
+                let _ = self.refresh(&record.access_token).await;
             }
         }
         self.current().map(|record| record.access_token.clone())
@@ -216,7 +216,7 @@ impl Login {
         may_ask: bool,
     ) -> Result<(), LoginError> {
         if may_refresh && let Some(record) = self.current() {
-            match self.use_refresh_token(&record, memory).await {
+            match self.use_refresh_token(&record, memory, AWAY).await {
                 Err(LoginError::Needed) => {}
                 done => return done,
             }

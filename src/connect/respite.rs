@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::login::{AWAY, LoginError};
+use super::login::LoginError;
 use crate::clock::Timestamp;
 
 /// The first rest. Each that follows is twice as long.
@@ -26,9 +26,9 @@ impl Respite {
         }
     }
 
-    /// How long a try may go on asking: once a server is known to be away, nobody waits for it again.
-    pub(super) fn patience(&self) -> Duration {
-        if self.times == 0 { AWAY } else { Duration::ZERO }
+    /// What is left of a patience: once a server is known to be away, nobody waits for it again.
+    pub(super) fn limit(&self, patience: Duration) -> Duration {
+        if self.times == 0 { patience } else { Duration::ZERO }
     }
 
     /// Notes what came of a try.
@@ -53,18 +53,19 @@ mod tests {
         let start = Timestamp(0);
         let away = || Err(LoginError::Away("503".into()));
         let mut respite = Respite::default();
-        assert_eq!(respite.patience(), AWAY);
+        let patience = Duration::from_secs(30);
+        assert_eq!(respite.limit(patience), patience);
         for seconds in [5, 10, 20, 40, 60, 60] {
             respite.note(start, &away());
             let just_before = start.plus(Duration::from_millis(seconds * 1_000 - 1));
             assert!(matches!(respite.check(just_before), Err(LoginError::Away(_))), "{seconds}");
             assert!(respite.check(start.plus(Duration::from_secs(seconds))).is_ok(), "{seconds}");
-            assert_eq!(respite.patience(), Duration::ZERO);
+            assert_eq!(respite.limit(patience), Duration::ZERO);
         }
         for word in [Ok(()), Err(LoginError::Needed)] {
             respite.note(start, &away());
             respite.note(start, &word);
-            assert!(respite.check(start).is_ok() && respite.patience() == AWAY, "{word:?}");
+            assert!(respite.check(start).is_ok() && respite.limit(patience) == patience, "{word:?}");
         }
     }
 }
