@@ -115,7 +115,7 @@ async fn tokens_that_are_on_their_way_are_kept_before_the_end() {
         };
         let answering = async {
             // A server that takes its time: long enough for a program that waits for nothing to be gone.
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
             drop(held);
         };
         let (status, ()) = tokio::join!(ended, answering);

@@ -62,7 +62,7 @@ fn text(answer: &Value) -> &str {
 async fn before_2026_07_28_the_client_is_asked_while_the_call_waits() {
     let (_place, mut program) = scene("refuse").await;
     let mut lines = program.lines();
-    lines.initialize_with(json!({ "elicitation": {} }));
+    lines.initialize_with(&json!({ "elicitation": {} }));
     let question = asked(&mut lines, 1);
     let declined = lines.ask(&answer(&question, &json!({ "action": "decline" })));
     assert!(declined["id"] == 1 && text(&declined).contains("did not"), "{declined}");
@@ -81,7 +81,7 @@ async fn before_2026_07_28_the_client_is_asked_while_the_call_waits() {
 async fn an_answer_to_a_call_that_was_cancelled_does_nothing() {
     let (_place, mut program) = scene("proceed").await;
     let mut lines = program.lines();
-    lines.initialize_with(json!({ "elicitation": {} }));
+    lines.initialize_with(&json!({ "elicitation": {} }));
     let question = asked(&mut lines, 1);
     lines.write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
     lines.write(&answer(&question, &yes()).to_string());

@@ -182,11 +182,11 @@ impl Lines {
 
     /// Says `initialize` and what follows it.
     pub(crate) fn initialize(&mut self) -> Value {
-        self.initialize_with(json!({}))
+        self.initialize_with(&json!({}))
     }
 
     /// The same as a client that can do this.
-    pub(crate) fn initialize_with(&mut self, capabilities: Value) -> Value {
+    pub(crate) fn initialize_with(&mut self, capabilities: &Value) -> Value {
         let client = json!({ "name": "by hand", "version": "1" });
         let params =
             json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": client });

@@ -7,11 +7,12 @@ use super::challenge::Challenge;
 use super::dance::{self, Asking};
 use super::device;
 use super::discovery::{Site, discover};
-use super::login::{AWAY, Login, LoginError, Memory, Turn};
+use super::login::{AWAY, Login, LoginError};
 use super::patience::Patience;
 use super::record::{Client, Record, Secret};
 use super::stdio::tell;
 use super::token_endpoint::{self, TokenError, Tokens};
+use super::turn::{Memory, Turn};
 use crate::oauth::Scopes;
 use crate::oauth::scope::OFFLINE_ACCESS;
 

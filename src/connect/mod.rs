@@ -5,7 +5,7 @@
 //! - `stdio`, `message`: lines in and out, and what the bridge must understand of them;
 //! - `bridge`, `streams`: requests under way, and what has no end of its own;
 //! - `exchange`, `delivery`, `receive`, `sse`, `session`, `mcp_headers`, `tools`: streamable HTTP of either era;
-//! - `login`, `grant`, `respite`: which token to use, and what to do when there is none that would do;
+//! - `login`, `turn`, `grant`, `respite`: which token to use, and what to do when there is none that would do;
 //! - `challenge`, `discovery`, `client`, `dance`, `callback`, `device`, `token_endpoint`, `exchanges`: how a sign-in is done;
 //! - `record`, `store`: what is kept of it;
 //! - `http`, `patience`: how servers are asked, and how long they may be away.
@@ -36,6 +36,7 @@ mod store;
 mod streams;
 mod token_endpoint;
 mod tools;
+mod turn;
 
 use std::path::PathBuf;
 use std::sync::Arc;

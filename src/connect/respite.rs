@@ -21,7 +21,8 @@ impl Respite {
     /// Whether a try may be made now; else what came of the last one.
     pub(super) fn check(&self, now: Timestamp) -> Result<(), LoginError> {
         match &self.last {
-            Some((until, why)) if now < *until => Err(why.clone()),
+            // A clock that was set back makes no rest longer.
+            Some((until, why)) if now < *until && until.since(now) <= LONGEST => Err(why.clone()),
             _ => Ok(()),
         }
     }
@@ -62,6 +63,7 @@ mod tests {
             assert!(respite.check(start.plus(Duration::from_secs(seconds))).is_ok(), "{seconds}");
             assert_eq!(respite.limit(patience), Duration::ZERO);
         }
+        assert!(respite.check(start.minus(Duration::from_hours(1))).is_ok(), "the clock was set back");
         for word in [Ok(()), Err(LoginError::Needed)] {
             respite.note(start, &away());
             respite.note(start, &word);
