@@ -10,6 +10,8 @@ mod clients;
 #[cfg(test)]
 mod connect;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod odd_text;
 #[cfg(test)]
 mod replicas;
