@@ -10,6 +10,8 @@ mod clients;
 #[cfg(test)]
 mod connect;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod keys_command;
 #[cfg(test)]
 mod machine_commands;

@@ -1,6 +1,12 @@
 //! The HTTP server: both halves under one origin, the order of the layers, probes, and the way to stop.
+//!
+//! HTTP/1.1 and HTTP/2 are spoken on the one port, HTTP/2 with prior knowledge (h2c): TLS ends in front of us, and a proxy
+//! that carries many open streams to us does so best on few connections. So it is on by choice, and limited: so many
+//! streams on a connection, so long headers, and a peer that no longer answers loses its connection. Whoever is slow in
+//! sending the head of a request, or sends none, loses theirs too ([`connections::Limits`]).
 
-use std::net::SocketAddr;
+mod connections;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +25,7 @@ use crate::authz;
 use crate::mcp;
 use crate::web::page::ErrorPage;
 use crate::web::{draining, not_found, reference};
+use connections::Limits;
 
 /// How long a stop waits for requests that are being answered.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
@@ -46,30 +53,24 @@ pub fn router_with(app: &Arc<App>, mcp: Router) -> Router {
 }
 
 /// Serves until the application is told to stop, then lets requests finish.
-pub async fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
+pub async fn serve(app: Arc<App>, listener: TcpListener) {
     let router = router(&app);
-    serve_router(app, listener, router).await
+    serve_router(app, listener, router).await;
 }
 
 /// The same with a router that was made for it.
-pub async fn serve_router(app: Arc<App>, listener: TcpListener, router: Router) -> std::io::Result<()> {
-    let stopping = app.stopping.clone();
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service)
-        .with_graceful_shutdown(async move { stopping.cancelled().await })
-        .into_future();
+pub async fn serve_router(app: Arc<App>, listener: TcpListener, router: Router) {
     let late = async {
         app.stopping.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;
     };
     tokio::select! {
-        served = serving => served?,
+        () = connections::serve(listener, router, Limits::default(), &app.stopping) => {}
         () = late => tracing::warn!("some requests did not finish in time"),
     }
     app.tasks.close();
     app.tasks.wait().await;
     app.store.close().await;
-    Ok(())
 }
 
 /// `GET /live`: the process answers.

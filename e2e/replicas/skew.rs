@@ -39,7 +39,7 @@ const WAYS: [(usize, usize); 2] = [(0, 1), (1, 0)];
 struct Pair {
     replicas: Vec<Replica>,
     redis: (String, String),
-    _serving: JoinSet<std::io::Result<()>>,
+    _serving: JoinSet<()>,
     _folder: tempfile::TempDir,
 }
 

@@ -189,3 +189,36 @@ async fn the_public_listener_has_no_metrics() {
     assert_eq!(answer.status(), reqwest::StatusCode::NOT_FOUND);
     assert!(watched.scrape().await.contains("mandate_telemetry_dropped"), "they are elsewhere");
 }
+
+#[tokio::test]
+async fn a_refusal_for_its_rate_does_not_ask_the_database_who_it_was() {
+    let watched = Watched::start(|command| {
+        command.env("MANDATE_MCP__READS_PER_MINUTE", "1");
+    })
+    .await;
+    let danced = dance(&watched.place).await;
+    let mcp = Mcp::modern(&watched.place, danced.token());
+    let refuse = async |times: u64| {
+        for _ in 0..times {
+            mcp.call("search_tickets", json!({ "query": "x" })).await;
+        }
+    };
+    let asked = |text: &str| -> u64 {
+        let lines = samples(text);
+        let of = lines.iter().filter(|(series, _)| {
+            series.starts_with("db_client_operation_duration_seconds_count") && series.contains("\"SELECT\"")
+        });
+        of.map(|(_, count)| count.parse::<u64>().unwrap()).sum()
+    };
+    refuse(3).await;
+    let before = asked(&until_ended(&watched, 3).await);
+    refuse(40).await;
+    let after = until_ended(&watched, 43).await;
+    assert!(
+        after.contains("mandate_rate_limit_refusals_total{client=\"dynamic\",limit=\"read\"} 42"),
+        "{after}"
+    );
+    // Each call may ask for its grant, where nothing remembers it, and the server asks a little on its own.
+    assert!(asked(&after) - before < 60, "{} after {before}", asked(&after));
+    watched.stop().await;
+}

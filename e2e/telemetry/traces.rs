@@ -206,7 +206,7 @@ async fn a_trace_goes_on_where_its_caller_is() {
     let request = tree.parent(in_header[0]).unwrap();
     assert_eq!(request.name, "POST /mcp");
     assert_eq!(hex(&request.parent_span_id), "00f067aa0ba902b7");
-    assert_eq!(request.trace_state, "vendor=1");
+    assert_eq!(request.trace_state, "", "what a caller writes goes nowhere");
     // The message's own context is its parent; the request that brought it is linked.
     let in_meta: Vec<_> = calls.iter().filter(|call| hex(&call.trace_id) == OTHER_CALLER).collect();
     assert_eq!(in_meta.len(), 2);
@@ -287,5 +287,61 @@ async fn a_back_end_behind_tls_is_trusted_by_its_authority_alone() {
             watched.stop().await;
             assert_eq!(!backend.spans().is_empty(), trusted, "{protocol}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_is_believed_that_it_records_the_trace_once_its_token_is_verified() {
+    let backend = Backend::start(Manner::Good).await;
+    let watched = Watched::start(|command| {
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", backend.url());
+        command.env("OTEL_TRACES_SAMPLER", "parentbased_always_off");
+    })
+    .await;
+    let danced = dance(&watched.place).await;
+    let header = format!("00-{CALLER}-00f067aa0ba902b7-01");
+    for path in ["/live", "/authorize", "/mcp"] {
+        let asked = crate::support::http().get(watched.place_url(path)).header("traceparent", &header);
+        asked.send().await.unwrap();
+    }
+    call_within(&Mcp::modern(&watched.place, "a.b.c"), Some(&header), Some(&header)).await;
+    let mcp = Mcp::modern(&watched.place, danced.token());
+    call_within(&mcp, None, None).await.structured();
+    call_within(&mcp, Some(&header), None).await.structured();
+    watched.stop().await;
+    let tree = Tree(backend.spans());
+    let call = tree.only("tools/call search_tickets");
+    assert_eq!(
+        (hex(&call.trace_id).as_str(), hex(&call.parent_span_id).as_str()),
+        (CALLER, "00f067aa0ba902b7")
+    );
+    assert_eq!(call.links.len(), 0, "the request itself is not recorded");
+    assert!(tree.children(call).contains(&"gate"));
+    let of_requests = |name: &&str| name.starts_with("GET ") || name.starts_with("POST ");
+    assert_eq!(tree.names().into_keys().find(of_requests), None);
+}
+
+#[tokio::test]
+async fn every_event_of_the_audit_log_leads_to_the_trace_it_happened_in() {
+    let backend = Backend::start(Manner::Good).await;
+    let watched = Watched::sending_to(&backend, "http/protobuf").await;
+    let danced = dance(&watched.place).await;
+    let mcp = Mcp::modern(&watched.place, danced.token());
+    mcp.call("create_ticket", serde_json::json!({ "title": "t", "body": "b" })).await.structured();
+    let exported = watched.place.done(&["audit", "export"], "");
+    watched.stop().await;
+    let traces: BTreeSet<_> = backend.spans().iter().map(|span| hex(&span.trace_id)).collect();
+    let mut kinds = BTreeSet::new();
+    for line in exported.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let kind = event["event"].as_str().unwrap().to_owned();
+        // The account was made by a command, not by a request.
+        if kind != "account_changed" {
+            assert!(event["trace_id"].as_str().is_some_and(|id| traces.contains(id)), "{event}");
+            kinds.insert(kind);
+        }
+    }
+    for kind in ["client_registered", "sign_in", "consent", "tokens_issued", "tool_call"] {
+        assert!(kinds.contains(kind), "{kind} in {kinds:?}");
     }
 }

@@ -32,11 +32,11 @@ pub(super) struct Serve {
 
 pub(super) async fn run(command: &Serve, config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     let telemetry = telemetry::start(&config.log, config.export)?;
-    let served = serve(command, config, file).await;
+    let served = Box::pin(serve(command, config, file)).await;
     if let Err(failure) = &served {
         tracing::error!(detail = %failure, "the server does not run");
     }
-    // Also of a server that failed, or did not start: its last lines tell the most.
+    // Also of a server that did not start: its last lines tell the most.
     telemetry.stop().await;
     served
 }
@@ -66,9 +66,7 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
         let stop = app.stopping.clone().cancelled_owned();
         app.tasks.spawn(metrics::serve(app.metrics.clone(), listener, stop));
     }
-    server::serve(app, listener)
-        .await
-        .map_err(|error| Failure::Said(format!("the server failed: {error}")))?;
+    server::serve(app, listener).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -237,3 +237,91 @@ impl Drop for Held {
 pub(super) async fn still_permitted(app: &App, permit: &Permit) -> storage::Result<bool> {
     refresh(app, &mut permit.principal().clone()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::config::Config;
+    use crate::identity::account::{self, Username};
+    use crate::identity::password::Password;
+    use crate::mcp::stdio::LocalGrant;
+    use crate::oauth::Scopes;
+    use crate::random::Random;
+    use crate::storage::users::Role;
+    use crate::storage::{Database, commit, grants};
+
+    /// A server with room for one stream of each grant, and a grant.
+    struct Scene {
+        app: Arc<App>,
+        clock: Arc<ManualClock>,
+        principal: Principal,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Scene {
+        async fn set() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let mut config = Config::defaults().unwrap();
+            config.database = Database::Sqlite(folder.path().join("mandate.db"));
+            config.secret_key_file = folder.path().join("mandate.key");
+            config.mcp.streams_per_grant = 1;
+            let clock = Arc::new(ManualClock::new(Timestamp(1_795_392_000_000)));
+            let app = Arc::new(App::open(config, clock.clone(), Random::system()).await.unwrap());
+            let name = Username::parse("alice").unwrap();
+            let password = Password::chosen("correct horse battery").unwrap();
+            let user = account::prepare(&app, &name, password, Role::Agent).await.unwrap();
+            let mut tx = app.store.write().await.unwrap();
+            account::record(&app, &mut tx, &user).await.unwrap();
+            commit(tx).await.unwrap();
+            let scopes = Scopes::parse(TICKETS_READ).unwrap();
+            let token = LocalGrant::begin(app.clone(), "alice", scopes).await.unwrap().token().await.unwrap();
+            let grant = app.store.find_grant(&token.grant_id).await.unwrap().unwrap();
+            let principal = Principal {
+                user_id: token.user_id.clone(),
+                role: user.role,
+                client_id: token.client_id.clone(),
+                grant_id: token.grant_id.clone(),
+                scopes: token.scopes.clone(),
+                expires_at: grant.expires_at,
+                token_ends_at: grant.expires_at,
+                last_used_at: None,
+            };
+            Self { app, clock, principal, _folder: folder }
+        }
+
+        async fn open(&self) -> Opening {
+            Watch::open(&self.app, &self.principal, None).await.unwrap()
+        }
+
+        /// A bus that is never silent: what concerns others, and at last something for everybody.
+        async fn chatter(&self) {
+            for number in 0..50 {
+                self.app.tell(&Notice::TicketChanged { id: format!("T-{}", 1000 + number) }).await;
+            }
+            self.app.tell(&Notice::ToolsChanged).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn however_much_is_heard_a_stream_keeps_its_place_and_sees_that_its_grant_ended() {
+        let scene = Scene::set().await;
+        let Opening::Open(mut watch) = scene.open().await else { panic!("there is room") };
+        let (wanted, due) = (BTreeSet::new(), tokio::time::Instant::now() - LOOKS_EVERY);
+        // Longer than a place is held without being looked after.
+        for _ in 0..3 {
+            scene.clock.advance(PLACE_HELD / 3 * 2);
+            watch.looks.reset_at(due);
+            scene.chatter().await;
+            assert_eq!(watch.next(&wanted).await, Seen::ToolsChanged);
+        }
+        assert!(matches!(scene.open().await, Opening::Full), "the place is taken");
+        // Nobody tells of it: that word was lost.
+        let mut tx = scene.app.store.write().await.unwrap();
+        assert!(grants::revoke(&mut tx, &scene.principal.grant_id, "test", scene.app.now()).await.unwrap());
+        commit(tx).await.unwrap();
+        watch.looks.reset_at(due);
+        scene.chatter().await;
+        assert_eq!(watch.next(&wanted).await, Seen::Ended);
+    }
+}

@@ -69,6 +69,12 @@ impl Line {
         self.1.command(name, self.within(command.query_async(&mut connection))).await
     }
 
+    /// Sends a command that waits for no room: for the few of ours that must get through however many others wait.
+    pub(super) async fn ask_in_any_case<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        let mut connection = self.connection();
+        self.answered(command.query_async(&mut connection)).await
+    }
+
     /// Runs a script; loads it where it is not known yet.
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
         let mut connection = self.connection();
@@ -78,6 +84,10 @@ impl Line {
     async fn within<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Result<T> {
         let room = self.0.room.try_acquire();
         let _room = room.map_err(|_| EphemeralError("too many requests wait for Redis".to_owned()))?;
+        self.answered(work).await
+    }
+
+    async fn answered<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Result<T> {
         match tokio::time::timeout(ANSWER_WITHIN, work).await {
             Ok(Ok(answer)) => {
                 self.0.unanswered.store(0, Ordering::Relaxed);

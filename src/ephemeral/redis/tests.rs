@@ -83,6 +83,23 @@ async fn what_is_away_fails_quickly_and_comes_back_by_itself() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn a_replica_with_too_much_to_do_is_heard_all_the_same() {
+    use futures::StreamExt as _;
+    let Some(server) = shared_redis() else { return };
+    let client = ::redis::Client::open(server.url()).unwrap();
+    let mut listening = client.get_async_pubsub().await.unwrap();
+    listening.subscribe("busy:bus").await.unwrap();
+    let url = RedisUrl::parse(&server.url(), "busy").unwrap();
+    let line = super::line::Line::open(&url, 0).await.unwrap();
+    let wire = super::wire::Wire::open(&url, line);
+    let refused = wire.publish(&crate::ephemeral::bus::Notice::ToolsChanged).await;
+    assert!(refused.is_err(), "there is room for nothing");
+    let heard = tokio::time::timeout(Duration::from_secs(30), listening.on_message().next()).await;
+    let heard: String = heard.expect("a word").unwrap().get_payload().unwrap();
+    assert!(heard.contains("Beat") || heard.contains("beat"), "{heard}");
+}
+
 async fn answers_again(store: &Redis) {
     for _ in 0..100 {
         if store.ping().await.is_ok() {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Client, ConnectionInfo, cmd};
+use ::redis::{Client, Cmd, ConnectionInfo, cmd};
 use futures::StreamExt;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -48,7 +48,7 @@ impl Wire {
 
     /// Tells every replica, this one included.
     pub(super) async fn publish(&self, notice: &Notice) -> Result<()> {
-        publish(&self.line, &self.channel, notice).await
+        self.line.ask::<i64>(&saying(&self.channel, notice)).await.map(|_| ())
     }
 
     /// Begins to listen.
@@ -57,15 +57,18 @@ impl Wire {
     }
 }
 
-async fn publish(line: &Line, channel: &str, notice: &Notice) -> Result<()> {
+fn saying(channel: &str, notice: &Notice) -> Cmd {
     let text = serde_json::to_string(notice).unwrap_or_default();
-    line.ask::<i64>(cmd("PUBLISH").arg(channel).arg(text)).await.map(|_| ())
+    let mut command = cmd("PUBLISH");
+    command.arg(channel).arg(text);
+    command
 }
 
 async fn beat_for_ever(line: Line, channel: String) {
     loop {
-        // When this fails, whoever listens finds out.
-        let _ = publish(&line, &channel, &Notice::Beat).await;
+        // When this fails, whoever listens finds out. A replica with too much to do is not dead, so it says its word
+        // in any case: were all busy and silent, all would lay the bus anew, and have still more to do.
+        let _ = line.ask_in_any_case::<i64>(&saying(&channel, &Notice::Beat)).await;
         tokio::time::sleep(BEAT_EVERY).await;
     }
 }

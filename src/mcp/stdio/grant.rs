@@ -70,7 +70,7 @@ impl LocalGrant {
     }
 
     /// What calls are made with. Puts the end of the grant off where that is due.
-    pub(super) async fn token(&self) -> Result<Arc<Verified>, Error> {
+    pub(in crate::mcp) async fn token(&self) -> Result<Arc<Verified>, Error> {
         let Current { token, expires_at } = self.current();
         let now = self.app.now();
         if expires_at.since(now) > RENEW_BELOW {
