@@ -96,6 +96,11 @@ impl Server {
 
     /// Stops the server and starts another on its address, its stores and its key file.
     pub(crate) async fn restart(&self) {
+        self.restart_with(|_| {}).await;
+    }
+
+    /// The same with a changed configuration.
+    pub(crate) async fn restart_with(&self, change: impl FnOnce(&mut Config)) {
         self.app.stopping.cancel();
         let listener = loop {
             match TcpListener::bind(self.address).await {
@@ -103,7 +108,9 @@ impl Server {
                 Err(_) => tokio::task::yield_now().await,
             }
         };
-        let app = App::open(self.app.config.clone(), self.clock.clone(), Random::system()).await.unwrap();
+        let mut config = self.app.config.clone();
+        change(&mut config);
+        let app = App::open(config, self.clock.clone(), Random::system()).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
         tokio::spawn(mandate::server::serve(Arc::new(app), listener));
     }

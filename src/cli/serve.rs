@@ -137,11 +137,17 @@ fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'st
 
 fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&str>) {
     let config = &app.config;
-    let mcp_url = config.public_url.resource().as_str();
+    let mcp_url = config.resource_server.then(|| config.public_url.resource().as_str());
     say(&format!("Mandate {} is ready.", env!("CARGO_PKG_VERSION")));
     say("");
     say(&format!("  Sign in and manage apps   {}", config.public_url.join("/account")));
-    say(&format!("  MCP endpoint              {mcp_url}"));
+    if let Some(mcp_url) = mcp_url {
+        say(&format!("  MCP endpoint              {mcp_url}"));
+    }
+    for other in config.other_resources.iter() {
+        let how = if other.may_introspect() { "JWKS, introspection" } else { "JWKS" };
+        say(&format!("  Tokens for                {} ({}, {how})", other.resource(), other.name()));
+    }
     say(&format!("  Listening on              {}", config.listen));
     say(&format!("  Database                  {}", config.database));
     say(&format!("  Ephemeral store           {}", app.ephemeral.describe()));
@@ -161,6 +167,12 @@ fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&
         say("  The database has accounts of its own already, so nothing was added for the demo.");
     }
     say("");
+    if let Some(mcp_url) = mcp_url {
+        greet_clients(mcp_url);
+    }
+}
+
+fn greet_clients(mcp_url: &str) {
     say("  Connect a client");
     say(&format!("    Claude Code   claude mcp add --transport http tickets {mcp_url}"));
     say(&format!(

@@ -127,3 +127,62 @@ impl<'a> Audiences<'a> {
         self.iter().fold(Scopes::of([OFFLINE_ACCESS]), |all, audience| all.union(&audience.offered()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::ErrorCode;
+    use url::Url;
+
+    const OWN: &str = "https://tickets.example/mcp";
+    const BILLING: &str = "https://billing.example/mcp";
+    const WIKI: &str = "https://tickets.example/wiki/";
+
+    fn other(name: &str, uri: &str) -> OtherResource {
+        let scopes = [(format!("{name}:read"), "Read".to_owned())];
+        OtherResource::new(name, (uri, name), scopes, None).unwrap()
+    }
+
+    /// What each request names: an identifier, or nothing where that is refused.
+    fn check(own: bool, others: &[(&str, &str)], cases: &[(&[&str], Option<&str>)]) {
+        let resource = Resource::below(&Url::parse("https://tickets.example").unwrap());
+        let writes = Switch::new(true);
+        let own = own.then_some(Audience::Own { resource: &resource, writes: &writes });
+        let others = others.iter().map(|(name, uri)| other(name, uri));
+        let others = OtherResources::new(others, own.map(Audience::resource)).unwrap();
+        let audiences = Audiences::new(own, &others);
+        for (values, expected) in cases {
+            let named = audiences.named_or_default(values.iter().copied());
+            match (&named, expected) {
+                (Ok(audience), Some(identifier)) => assert_eq!(audience.resource().as_str(), *identifier),
+                (Err(error), None) => assert_eq!(error.code, ErrorCode::InvalidTarget),
+                _ => panic!("{values:?}: {named:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_names_one_resource_or_means_our_own_or_the_only_one() {
+        let both = [("billing", BILLING), ("wiki", WIKI)];
+        let named: [(&[&str], Option<&str>); 8] = [
+            (&[BILLING], Some(BILLING)),
+            (&["HTTPS://BILLING.example:443/mcp/", BILLING], Some(BILLING)),
+            (&["https://tickets.example/wiki"], Some(WIKI)),
+            (&["https://billing.example"], None),
+            (&["https://billing.example/mcp/x"], None),
+            (&[BILLING, WIKI], None),
+            (&[BILLING, "https://other.example"], None),
+            (&["https://other.example"], None),
+        ];
+        check(true, &both, &named);
+        check(false, &both, &named);
+        check(
+            true,
+            &both,
+            &[(&[], Some(OWN)), (&["https://tickets.example/"], Some(OWN)), (&[OWN, BILLING], None)],
+        );
+        check(true, &[], &[(&[], Some(OWN)), (&[OWN], Some(OWN))]);
+        check(false, &both, &[(&[], None), (&[OWN], None), (&["https://tickets.example"], None)]);
+        check(false, &both[..1], &[(&[], Some(BILLING)), (&[OWN], None)]);
+    }
+}

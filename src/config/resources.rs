@@ -225,3 +225,92 @@ fn is_line(text: &str, longest: usize) -> bool {
     let length = text.chars().count();
     !text.trim().is_empty() && length <= longest && !text.chars().any(char::is_control)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::Resource;
+    use url::Url;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn of(name: &str, uri: &str, title: &str, scopes: &[(&str, &str)]) -> Result<OtherResource, ConfigError> {
+        let scopes = scopes.iter().map(|(scope, sentence)| ((*scope).to_owned(), (*sentence).to_owned()));
+        OtherResource::new(name, (uri, title), scopes, Some(SECRET))
+    }
+
+    fn billing(uri: &str, scope: &str) -> OtherResource {
+        of("billing", uri, "Billing", &[(scope, "See your invoices")]).unwrap()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_table_is_said_of_its_key() {
+        let uri = "https://billing.example/mcp";
+        let good = [("billing:read", "See your invoices")];
+        assert!(of("billing-2", uri, "Billing", &good).is_ok());
+        let long = "x".repeat(201);
+        let cases: [(&str, Result<OtherResource, ConfigError>); 14] = [
+            ("resources.Billing", of("Billing", uri, "Billing", &good)),
+            ("resources.", of("", uri, "Billing", &good)),
+            ("resources.billing.uri", of("billing", "", "Billing", &good)),
+            ("resources.billing.uri", of("billing", "http://billing.example", "Billing", &good)),
+            ("resources.billing.title", of("billing", uri, " ", &good)),
+            ("resources.billing.title", of("billing", uri, &long, &good)),
+            ("resources.billing.title", of("billing", uri, "two\nlines", &good)),
+            ("resources.billing.scopes", of("billing", uri, "Billing", &[])),
+            ("resources.billing.scopes.a b", of("billing", uri, "Billing", &[("a b", "See")])),
+            ("resources.billing.scopes.", of("billing", uri, "Billing", &[("", "See")])),
+            ("resources.billing.scopes.openid", of("billing", uri, "Billing", &[("openid", "See")])),
+            (
+                "resources.billing.scopes.tickets:read",
+                of("billing", uri, "Billing", &[("tickets:read", "See")]),
+            ),
+            ("resources.billing.scopes.x", of("billing", uri, "Billing", &[("x", "")])),
+            ("resources.billing.scopes.x", of("billing", uri, "Billing", &[("x", &long)])),
+        ];
+        for (key, result) in cases {
+            let error = result.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{key}: ")), "{error}");
+        }
+        let many = (0..33).map(|index| (format!("s{index}"), "See".to_owned()));
+        assert!(OtherResource::new("billing", (uri, "Billing"), many, None).is_err());
+        for secret in ["", "short", &SECRET[1..], &format!("{SECRET} {SECRET}"), &"x".repeat(513)] {
+            let one = [("x".to_owned(), "See".to_owned())];
+            let error = OtherResource::new("billing", (uri, "Billing"), one, Some(secret)).unwrap_err();
+            assert!(error.to_string().starts_with("resources.billing.secret_file: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_two_resources_have_an_identifier_or_a_scope_in_common() {
+        let own = Resource::below(&Url::parse("https://tickets.example").unwrap());
+        let wiki = || of("wiki", "https://wiki.example", "Wiki", &[("wiki:read", "Read pages")]).unwrap();
+        let beside = |other| OtherResources::new([wiki(), other], Some(&own)).map(|_| ());
+        assert!(beside(billing("https://billing.example/mcp", "billing:read")).is_ok());
+        for (key, other) in [
+            ("uri", billing("https://wiki.example/", "billing:read")),
+            ("uri", billing("https://WIKI.example:443", "billing:read")),
+            ("uri", billing("https://tickets.example/mcp", "billing:read")),
+            ("uri", billing("https://tickets.example/mcp/", "billing:read")),
+            ("uri", billing("https://tickets.example", "billing:read")),
+            ("scopes.wiki:read", billing("https://billing.example", "wiki:read")),
+        ] {
+            let error = beside(other).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("resources.billing.{key}: ")), "{error}");
+        }
+        // Where ours is switched off, somebody else may serve at its address.
+        assert!(OtherResources::new([billing("https://tickets.example/mcp", "x")], None).is_ok());
+        assert!(OtherResources::new([], None).unwrap_err().to_string().starts_with("resource_server: "));
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let other = billing("https://billing.example", "x");
+        assert!(other.is_proven_by(SECRET) && !other.is_proven_by("") && other.may_introspect());
+        let printed = format!("{other:?}");
+        assert!(!printed.contains(SECRET) && !printed.contains(SecretHash::of(SECRET).as_str()), "{printed}");
+        let none =
+            OtherResource::new("a", ("https://a.example", "A"), [("x".into(), "See".into())], None).unwrap();
+        assert!(!none.may_introspect() && !none.is_proven_by("") && !none.is_proven_by(SECRET));
+    }
+}

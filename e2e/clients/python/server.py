@@ -30,11 +30,13 @@ DOCUMENT = {
 
 
 class Server:
-    """One running `mandate serve --demo`."""
+    """One running `mandate serve --demo`, with these settings and with these files in its folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: str = "", files: dict[str, str] | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mandate-python-")
-        folder = Path(self._folder.name)
+        self.folder = folder = Path(self._folder.name)
+        for name, text in {"mandate.toml": settings, **(files or {})}.items():
+            (folder / name).write_text(text)
         documents = folder / "documents"
         documents.mkdir()
         (documents / "notebook.json").write_text(json.dumps(DOCUMENT))
@@ -52,7 +54,7 @@ class Server:
         }
         self._log = open(folder / "log.txt", "w+")
         self._process = subprocess.Popen(
-            [BINARY, "serve", "--demo"],
+            [BINARY, "serve", "--demo", "--config", "mandate.toml"],
             cwd=folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -60,7 +62,8 @@ class Server:
             text=True,
         )
         self.said = ""
-        while "mcpServers" not in self.said:
+        # What it says last in every case: the demo users.
+        while not re.search(r"^ +bob +password \S+.*\n", self.said, re.MULTILINE):
             line = self._process.stdout.readline()
             assert line, f"the server ended at its start:\n{self.said}{self.log()}"
             self.said += line
