@@ -35,11 +35,11 @@ pub(super) struct Add {
     #[arg(long)]
     machine: bool,
     /// What the machine may see; a requester if left out.
-    #[arg(long, value_enum, requires = "machine")]
+    #[arg(long, value_enum, requires = "machine", conflicts_with = "redirect_uris")]
     role: Option<RoleName>,
     /// All that the machine may ask for, separated by spaces: tickets:read, tickets:write, and tokens:mint for a control
     /// plane that mints tokens for others.
-    #[arg(long, requires = "machine", required_if_eq("machine", "true"))]
+    #[arg(long, requires = "machine", required_if_eq("machine", "true"), conflicts_with = "redirect_uris")]
     scope: Option<String>,
     /// How it authenticates.
     #[arg(long, value_enum, default_value = "client_secret_basic")]

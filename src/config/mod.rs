@@ -10,6 +10,7 @@ pub mod folders;
 mod parse;
 mod raw;
 mod switch;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use jsonwebtoken::Algorithm;
 use url::Url;
 
 use crate::ephemeral::Rate;
@@ -29,6 +29,7 @@ use crate::telemetry::{Export, Origin};
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
 use raw::Raw;
 pub use switch::Switch;
+pub use tokens::Tokens;
 
 /// A key that cannot be used, in one sentence with the cure.
 #[derive(Debug, thiserror::Error)]
@@ -142,27 +143,6 @@ impl PublicUrl {
     pub fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }
-}
-
-/// Lifetimes and signing.
-#[derive(Clone, Debug)]
-pub struct Tokens {
-    /// How long an access token lives.
-    pub access_token_lifetime: Duration,
-    /// How long a refresh token lives unused; each use starts it anew.
-    pub refresh_token_lifetime: Duration,
-    /// How long a grant lives, used or not.
-    pub grant_lifetime: Duration,
-    /// How long a rotated refresh token still yields its successor.
-    pub refresh_grace: Duration,
-    /// How long a code lives; at most ten minutes.
-    pub code_lifetime: Duration,
-    /// How long a minted token lives, unless whoever mints it says otherwise.
-    pub minted_lifetime: Duration,
-    /// The longest that may be said.
-    pub minted_lifetime_most: Duration,
-    /// `ES256`, `RS256` or `EdDSA`.
-    pub signing_algorithm: Algorithm,
 }
 
 /// How clients become known.
@@ -283,7 +263,7 @@ impl Config {
                 json: one_of("log_format", &raw.log_format, &[("text", false), ("json", true)])?,
             },
             trusted_proxies: networks("trusted_proxies", &raw.trusted_proxies)?,
-            tokens: tokens(&raw.tokens)?,
+            tokens: Tokens::parse(&raw.tokens)?,
             clients: Clients {
                 metadata_documents: raw.clients.metadata_documents,
                 dynamic_registration: raw.clients.dynamic_registration,
@@ -300,35 +280,6 @@ impl Config {
             database,
         })
     }
-}
-
-fn tokens(raw: &raw::Tokens) -> Result<Tokens, ConfigError> {
-    let code_lifetime = duration("tokens.code_lifetime", &raw.code_lifetime)?;
-    if code_lifetime > Duration::from_secs(600) {
-        // OAuth 2.1 §4.1.2 caps it.
-        return Err(ConfigError::new("tokens.code_lifetime", "a code may live ten minutes at most"));
-    }
-    let minted_lifetime = duration("tokens.minted_lifetime", &raw.minted_lifetime)?;
-    let minted_lifetime_most = duration("tokens.minted_lifetime_most", &raw.minted_lifetime_most)?;
-    if minted_lifetime > minted_lifetime_most {
-        let problem = "it is longer than tokens.minted_lifetime_most allows";
-        return Err(ConfigError::new("tokens.minted_lifetime", problem));
-    }
-    Ok(Tokens {
-        minted_lifetime,
-        minted_lifetime_most,
-        access_token_lifetime: duration("tokens.access_token_lifetime", &raw.access_token_lifetime)?,
-        refresh_token_lifetime: duration("tokens.refresh_token_lifetime", &raw.refresh_token_lifetime)?,
-        grant_lifetime: duration("tokens.grant_lifetime", &raw.grant_lifetime)?,
-        refresh_grace: humantime::parse_duration(&raw.refresh_grace)
-            .map_err(|error| ConfigError::new("tokens.refresh_grace", error.to_string()))?,
-        code_lifetime,
-        signing_algorithm: one_of(
-            "tokens.signing_algorithm",
-            &raw.signing_algorithm,
-            &[("ES256", Algorithm::ES256), ("RS256", Algorithm::RS256), ("EdDSA", Algorithm::EdDSA)],
-        )?,
-    })
 }
 
 fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
