@@ -642,6 +642,7 @@ async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argume
         &["client", "add"],
         &["client", "list"],
         &["client", "remove"],
+        &["token", "mint"],
         &["audit", "list"],
         &["audit", "export"],
         &["audit", "verify"],

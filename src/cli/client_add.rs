@@ -20,7 +20,8 @@ use crate::storage::{audit, clients, commit};
 /// Register a client, or a machine. Its secret, if it gets one, is shown once.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mandate client add --name Reports --redirect-uri https://reports.example/cb\n  \
+    after_help = "Example:\n  mandate client add --name Reports --redirect-uri https://reports.example/cb\n\n\
+                        Example of a machine:\n  \
                         mandate client add --machine --name 'Nightly report' --role agent --scope tickets:read"
 )]
 pub(super) struct Add {
