@@ -644,6 +644,7 @@ async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argume
         &["client", "remove"],
         &["keys", "list"],
         &["keys", "rotate"],
+        &["token", "mint"],
         &["audit", "list"],
         &["audit", "export"],
         &["audit", "verify"],

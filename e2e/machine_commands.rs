@@ -47,9 +47,9 @@ async fn call(place: &Place, token: &str) -> StatusCode {
     Mcp::modern(place, token).call("search_tickets", json!({ "query": "printer" })).await.status
 }
 
-/// The details of the audit log's events of one kind, oldest first.
+/// The details of the audit log's events of one kind, newest first.
 fn audited(place: &Place, event: &str) -> Vec<String> {
-    let lines = place.done(&["audit", "export", "--event", event], "");
+    let lines = place.done(&["audit", "list", "--json", "--event", event], "");
     let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     events.map(|event| event["detail"].as_str().unwrap_or_default().to_owned()).collect()
 }

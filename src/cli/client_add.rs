@@ -20,7 +20,8 @@ use crate::storage::{audit, clients, commit};
 /// Register a client, or a machine. Its secret, if it gets one, is shown once.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mandate client add --name Reports --redirect-uri https://reports.example/cb\n  \
+    after_help = "Example:\n  mandate client add --name Reports --redirect-uri https://reports.example/cb\n\n\
+                        Example of a machine:\n  \
                         mandate client add --machine --name 'Nightly report' --role agent --scope tickets:read"
 )]
 pub(super) struct Add {
@@ -35,11 +36,11 @@ pub(super) struct Add {
     #[arg(long)]
     machine: bool,
     /// What the machine may see; a requester if left out.
-    #[arg(long, value_enum, requires = "machine")]
+    #[arg(long, value_enum, requires = "machine", conflicts_with = "redirect_uris")]
     role: Option<RoleName>,
     /// All that the machine may ask for, separated by spaces: tickets:read, tickets:write, and tokens:mint for a control
     /// plane that mints tokens for others.
-    #[arg(long, requires = "machine", required_if_eq("machine", "true"))]
+    #[arg(long, requires = "machine", required_if_eq("machine", "true"), conflicts_with = "redirect_uris")]
     scope: Option<String>,
     /// How it authenticates.
     #[arg(long, value_enum, default_value = "client_secret_basic")]

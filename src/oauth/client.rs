@@ -405,6 +405,38 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_proves_who_it_is_has_no_redirect_uri_and_names_its_scope() {
+        let parse = |value: Value| ClientMetadata::parse_machine(value.as_object().unwrap());
+        let metadata = parse(json!({"scope": " tickets:write  tickets:read"})).unwrap();
+        assert_eq!(metadata.scope.as_deref(), Some("tickets:read tickets:write"));
+        assert_eq!(metadata.token_endpoint_auth_method, AuthMethod::ClientSecretBasic);
+        assert_eq!(metadata.find_redirect_uri(None), None);
+        for bad in [
+            json!({}),
+            json!({"scope": "everything"}),
+            json!({"scope": "tickets:read", "token_endpoint_auth_method": "none"}),
+            json!({"scope": "tickets:read", "token_endpoint_auth_method": "private_key_jwt"}),
+            json!({"scope": "tickets:read", "redirect_uris": ["https://c.example/cb"]}),
+        ] {
+            assert_eq!(parse(bad).unwrap_err().code, ErrorCode::InvalidClientMetadata);
+        }
+    }
+
+    #[test]
+    fn only_what_a_machine_was_registered_for_caps_anything() {
+        let metadata =
+            parse(json!({"redirect_uris": ["https://c.example/cb"], "scope": "tickets:read tokens:mint"}))
+                .unwrap();
+        for kind in [ClientKind::Document, ClientKind::Dynamic, ClientKind::Registered, ClientKind::Machine] {
+            let client =
+                Client { client_id: ClientId::new("c"), kind, metadata: metadata.clone(), secret_hash: None };
+            let registered = client.registered_scopes();
+            assert_eq!(registered.contains("tokens:mint"), kind == ClientKind::Machine, "{kind:?}");
+            assert_eq!(registered.is_empty(), kind != ClientKind::Machine, "{kind:?}");
+        }
+    }
+
+    #[test]
     fn stored_metadata_reads_back_equal() {
         let metadata = parse(json!({"redirect_uris": ["https://c.example/cb"], "client_name": "C"})).unwrap();
         let text = serde_json::to_string(&metadata).unwrap();

@@ -1,5 +1,8 @@
 //! Machines: clients with an account of their own, and the one grant that each acts under.
 
+#[cfg(test)]
+mod contract;
+
 use super::users::Role;
 use super::{Result, Tx};
 use crate::clock::Timestamp;
