@@ -12,6 +12,7 @@
 //! | `POST /register` | `register` |
 //! | `GET /authorize` | `authorize` |
 //! | `GET, POST /login` | `login` |
+//! | everything below `/login/` | `sign_in`, one file per route |
 //! | `GET, POST /consent/{id}` | `consent` |
 //! | `POST /token` | `token`, one file per grant type |
 //! | `POST /revoke` | `revoke` |
@@ -44,6 +45,7 @@ pub mod register;
 pub mod request;
 pub mod revoke;
 pub mod setup;
+pub mod sign_in;
 pub mod token;
 pub mod views;
 
@@ -71,7 +73,7 @@ const BODY_LIMIT: usize = 16 * 1024;
 
 /// Every route of the authorization server.
 pub fn router(app: &App) -> Router<Arc<App>> {
-    endpoints().merge(pages_router(app)).layer(DefaultBodyLimit::max(BODY_LIMIT))
+    endpoints().merge(providers()).merge(pages_router(app)).layer(DefaultBodyLimit::max(BODY_LIMIT))
 }
 
 /// What clients call. Browser clients too, so CORS is on.
@@ -90,6 +92,15 @@ fn endpoints() -> Router<Arc<App>> {
         .layer(cors::open())
 }
 
+/// What providers call. No browser has any business there.
+fn providers() -> Router<Arc<App>> {
+    Router::new()
+        .route("/login/{provider}/logout", post(sign_in::backchannel::post))
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
+        .layer(map_response(error::late_in_json))
+}
+
 /// What people see. No CORS, and no form from another site.
 fn pages_router(app: &App) -> Router<Arc<App>> {
     let forms = CsrfLayer::new().with_rejection_response(form_refused);
@@ -99,6 +110,8 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/", get(home::get))
         .route("/authorize", get(authorize::get))
         .route("/login", get(login::get).post(login::post))
+        .route("/login/{provider}", get(sign_in::begin::get).post(sign_in::begin::post))
+        .route("/login/{provider}/callback", get(sign_in::callback::get))
         .route("/consent/{id}", get(consent::get).post(consent::post))
         .route("/account", get(account::get))
         .route("/account/apps/{grant_id}/activity", get(activity::get))

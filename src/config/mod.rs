@@ -8,6 +8,8 @@ pub mod accounts;
 mod export;
 pub mod folders;
 mod parse;
+pub mod providers;
+mod public_url;
 mod raw;
 mod switch;
 
@@ -22,11 +24,12 @@ use url::Url;
 
 use crate::ephemeral::Rate;
 use crate::ephemeral::redis::RedisUrl;
-use crate::oauth::Resource;
 use crate::storage::Database;
+use crate::telemetry::Export;
 pub use crate::telemetry::Log;
-use crate::telemetry::{Export, Origin};
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
+use providers::{Provider, SignIn};
+pub use public_url::PublicUrl;
 use raw::Raw;
 pub use switch::Switch;
 
@@ -79,69 +82,10 @@ pub struct Config {
     pub mcp: Mcp,
     /// How often unauthenticated endpoints may be used.
     pub limits: Limits,
-}
-
-/// The public URL: an origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicUrl {
-    text: String,
-    url: Url,
-    resource: Resource,
-}
-
-impl PublicUrl {
-    /// Parses the issuer: https, or http on a loopback host (OAuth 2.1 §1.5, RFC 8414 §2); an origin and nothing more.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let wrong = |problem: &str| ConfigError::new("public_url", problem);
-        let url = Url::parse(text)
-            .map_err(|_| wrong("it is not a URL; write it like https://tickets.example.com"))?;
-        let host = url.host_str().unwrap_or_default();
-        let loopback = host == "localhost" || host == "127.0.0.1" || host == "[::1]";
-        match url.scheme() {
-            "https" => {}
-            "http" if loopback => {}
-            "http" => return Err(wrong("it must be https; plain http is for localhost only")),
-            _ => return Err(wrong("it must be an https URL")),
-        }
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        if !bare || !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("it must be only scheme, host and port, without path, query or user name"));
-        }
-        let text = url.origin().ascii_serialization();
-        Ok(Self { text, resource: Resource::below(&url), url })
-    }
-
-    /// The issuer identifier, byte for byte.
-    pub fn issuer(&self) -> &str {
-        &self.text
-    }
-
-    /// The absolute URL of a path that starts with a slash.
-    pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.text)
-    }
-
-    /// The host with its port, as a `Host` header names it.
-    pub fn authority(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-    }
-
-    /// Scheme, host and port apart.
-    pub fn origin(&self) -> Origin<'_> {
-        let host = self.url.host_str().unwrap_or_default();
-        Origin { scheme: self.url.scheme(), host, port: self.url.port_or_known_default() }
-    }
-
-    /// The protected resource below it.
-    pub fn resource(&self) -> &Resource {
-        &self.resource
-    }
-
-    /// Whether cookies can be `Secure`.
-    pub fn is_https(&self) -> bool {
-        self.url.scheme() == "https"
-    }
+    /// Where people may sign in elsewhere, by name.
+    pub providers: BTreeMap<String, Provider>,
+    /// The ways to sign in.
+    pub sign_in: SignIn,
 }
 
 /// Lifetimes and signing.
@@ -254,6 +198,11 @@ impl Config {
         Self::from_raw(Raw::default())
     }
 
+    /// What a text says, without the environment; for tests.
+    pub fn written(text: &str) -> Result<Self, ConfigError> {
+        Self::from_raw(raw::read(text)?)
+    }
+
     fn from_raw(raw: Raw) -> Result<Self, ConfigError> {
         let database = database(&raw.database_url, raw.database_connections)?;
         let secret_key_file = match (raw.secret_key_file, &database) {
@@ -265,7 +214,10 @@ impl Config {
                 return Err(ConfigError::new("secret_key_file", cure));
             }
         };
+        let (providers, sign_in) = providers::parse(raw.providers, raw.sign_in)?;
         Ok(Self {
+            providers,
+            sign_in,
             listen: address("listen", &raw.listen)?,
             metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,
             export: Export::default(),

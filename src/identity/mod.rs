@@ -8,3 +8,4 @@ pub mod linking;
 pub mod password;
 pub mod session;
 pub mod throttle;
+pub mod upstream;

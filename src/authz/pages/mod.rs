@@ -26,6 +26,7 @@ pub mod home;
 pub mod login;
 pub mod scope_words;
 pub mod setup;
+pub mod sign_in;
 pub mod signed_out;
 
 #[cfg(test)]
