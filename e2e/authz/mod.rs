@@ -17,5 +17,6 @@ mod refresh;
 mod register;
 mod revoke;
 mod setup;
-mod signer;
+pub(crate) mod signer;
 mod token;
+mod upstream;
