@@ -76,7 +76,7 @@ impl Upstream {
             signer,
             claims: json!({ "preferred_username": "alice", "groups": ["staff"] }),
             metadata: json!({}),
-            userinfo: json!({}),
+            userinfo: json!({ "sub": "subject of alice" }),
             broken: BTreeMap::new(),
             header: None,
             now: START,

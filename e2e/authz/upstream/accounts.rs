@@ -22,15 +22,17 @@ async fn an_account_belongs_to_issuer_and_subject_whatever_else_is_said() {
     upstream.script().claims = json!({ "preferred_username": "alice", "sub": "another alice" });
     let mut other = Browser::new(&server);
     sign_in(&mut other, &upstream).await;
-    assert!(other.get("/account").await.body.contains("<strong>alice.acme</strong>"), "a name is nobody's proof");
+    assert!(
+        other.get("/account").await.body.contains("<strong>alice.acme</strong>"),
+        "a name is nobody's proof"
+    );
 }
 
 #[tokio::test]
 async fn where_no_accounts_are_made_a_page_says_whom_to_ask() {
-    for (lines, whom) in [
-        ("contact = \"the IT desk\"", "the IT desk"),
-        ("", "the people who run this server"),
-    ] {
+    for (lines, whom) in
+        [("contact = \"the IT desk\"", "the IT desk"), ("", "the people who run this server")]
+    {
         let upstream = Upstream::start().await;
         let server = server(&upstream, lines, "create = false").await;
         let page = refused(&server, &upstream, StatusCode::FORBIDDEN, "no_account").await;

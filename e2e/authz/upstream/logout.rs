@@ -38,7 +38,7 @@ async fn signing_out_here_signs_out_there() {
     assert_eq!(sent["post_logout_redirect_uri"], server.at("/signed-out"));
     assert!(!sent["state"].is_empty() && !sent.contains_key("id_token_hint"));
     assert!(!is_signed_in(&mut browser).await);
-    browser.get("/signed-out?state=x").await.assert_page(StatusCode::OK, "You are signed out");
+    browser.get("/signed-out?state=x").await.assert_page(StatusCode::OK, "Signed out");
     assert!(browser.cookies.keys().all(|name| !name.contains("session")));
 }
 
@@ -84,7 +84,11 @@ async fn signing_out_there_ends_the_sessions_that_are_named_and_no_grant() {
     }
     assert!(is_signed_in(&mut bob).await);
     let other = json!({ "sub": "somebody else", "jti": "c" });
-    assert_eq!(tell(&server, &upstream.logout_token(&other)).await.0, StatusCode::OK, "nobody's sessions end");
+    assert_eq!(
+        tell(&server, &upstream.logout_token(&other)).await.0,
+        StatusCode::OK,
+        "nobody's sessions end"
+    );
 }
 
 #[tokio::test]
@@ -128,7 +132,11 @@ async fn a_logout_token_that_breaks_a_rule_ends_nothing() {
     tokens.push(upstream.script().signer.sign_as(&typed, &claims));
     for token in tokens {
         let (status, body) = tell(&server, &token).await;
-        assert_eq!((status, body["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_request")), "{token}");
+        assert_eq!(
+            (status, body["error"].as_str()),
+            (StatusCode::BAD_REQUEST, Some("invalid_request")),
+            "{token}"
+        );
     }
     assert!(is_signed_in(&mut browser).await);
     assert_eq!(tell(&server, &good).await.0, StatusCode::OK);

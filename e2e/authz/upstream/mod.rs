@@ -68,7 +68,13 @@ async fn refused(server: &Server, upstream: &Upstream, status: StatusCode, word:
 }
 
 /// Nobody is signed in; the page, the log and the numbers say why.
-async fn check_refusal(server: &Server, browser: &Browser<'_>, page: &Loaded, status: StatusCode, word: &str) {
+async fn check_refusal(
+    server: &Server,
+    browser: &Browser<'_>,
+    page: &Loaded,
+    status: StatusCode,
+    word: &str,
+) {
     assert_eq!((page.status, page.location.as_str()), (status, ""), "{word}: {}", page.body);
     page.assert_page(status, page.title().trim_end_matches(" · Mandate"));
     assert!(!browser.cookies.contains_key("mandate-session"), "{word}");

@@ -160,8 +160,7 @@ async fn a_sign_in_that_is_too_old_is_not_taken() {
     let server = server(&upstream, "max_age = \"1h\"", EVERYBODY).await;
     let mut browser = Browser::new(&server);
     let now = server.app.now().unix_seconds();
-    for (auth_time, is_good) in
-        [(json!(now - 3700), false), (json!(null), false), (json!(now - 3650), true)]
+    for (auth_time, is_good) in [(json!(now - 3700), false), (json!(null), false), (json!(now - 3650), true)]
     {
         upstream.script().claims["auth_time"] = auth_time.clone();
         let back = sign_in(&mut browser, &upstream).await;
@@ -199,7 +198,7 @@ async fn the_only_way_is_gone_without_a_word_but_never_in_circles() {
     let csrf = browser.get("/account").await.hidden("csrf");
     let out = browser.post("/logout", &[("csrf", &csrf)]).await;
     assert!(out.location.starts_with(&upstream.issuer), "{out:?}");
-    browser.get("/signed-out").await.assert_page(StatusCode::OK, "You are signed out");
+    browser.get("/signed-out").await.assert_page(StatusCode::OK, "Signed out");
     browser.get("/login?switch=1").await.assert_page(StatusCode::OK, "Sign in");
     let form = [("csrf", "x"), ("username", "alice"), ("password", "x")];
     assert_eq!(browser.post("/login", &form).await.status, StatusCode::BAD_REQUEST, "no passwords");
