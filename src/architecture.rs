@@ -19,8 +19,9 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// What may be named in few places only: the text, and where.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("oxide_auth", &["authz/engine/"]),
+    ("openidconnect::", &["identity/upstream/"]),
     (
         "sqlx::",
         &[
@@ -46,7 +47,8 @@ const HOMES: [(&str, &[&str]); 13] = [
     // the server's client would refuse them. So would they our own listener.
     ("reqwest::", &["web/outbound/", "connect/", "cli/healthcheck.rs"]),
     // Not the resource server: a token that came in goes nowhere else (MCP security best practices).
-    ("outbound", &["web/", "config/", "authz/", "app.rs"]),
+    // What is asked of a provider is a part of finding out who somebody is.
+    ("outbound", &["web/", "config/", "authz/", "app.rs", "identity/upstream/"]),
     ("tokio::spawn", &[]),
 ];
 

@@ -22,5 +22,6 @@ mod register;
 mod resources;
 mod revoke;
 mod setup;
-mod signer;
+pub(crate) mod signer;
 mod token;
+mod upstream;

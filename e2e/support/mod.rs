@@ -10,6 +10,7 @@ pub(crate) mod profile;
 pub(crate) mod schema;
 #[expect(dead_code, reason = "the unit tests of the library use it, too, and some of it alone")]
 pub(crate) mod services;
+pub(crate) mod upstream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

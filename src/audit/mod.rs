@@ -11,8 +11,9 @@ use crate::oauth::{ClientId, GrantId, UserId};
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The password of an account was tried: what was refused is recorded for accounts that exist, as often as the
-    /// throttle lets anybody try. A name that nobody has is no event: there is nobody to tell of it.
+    /// Somebody signed in, or was refused. By password: what was refused is recorded for accounts that exist, as
+    /// often as the throttle lets anybody try; a name that nobody has is no event, there is nobody to tell of it. At a
+    /// provider: what came of each sign-in that was begun here.
     SignIn,
     /// Somebody signed out.
     SignOut,

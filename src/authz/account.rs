@@ -23,6 +23,8 @@ use crate::ephemeral::admission::{Limit, READS, Standing, WRITES};
 use crate::ephemeral::{EphemeralError, Rate};
 use crate::identity::csrf;
 use crate::identity::session::{self, Session};
+use crate::identity::upstream::end_session;
+use crate::oauth::GrantId;
 use crate::oauth::error::Error;
 use crate::oauth::scope::{OFFLINE_ACCESS, TICKETS_READ, TICKETS_WRITE};
 use crate::oauth::{GrantId, Scopes};
@@ -90,7 +92,8 @@ pub async fn post_revoke(
     Ok(redirect(&if revoked { format!("/account?revoked={grant_id}") } else { "/account?revoked=".into() }))
 }
 
-/// Signs out of this browser. Grants stay: taking those back is what the buttons above are for.
+/// Signs out of this browser, and of the provider that vouched for the person, where it has a place for that. Grants
+/// stay: taking those back is what the buttons above are for.
 pub async fn post_logout(
     State(app): State<Arc<App>>,
     jar: CookieJar,
@@ -107,7 +110,12 @@ pub async fn post_logout(
     let event = Event::new(Kind::SignOut, Outcome::Done).user(&session.user.user_id);
     audit::record(&mut tx, app.now(), &event);
     commit(tx).await?;
-    Ok((CookieJar::new().add(cookie), redirect("/signed-out")).into_response())
+    let elsewhere = match &session.vouched {
+        Some(vouched) => end_session::address(&app, &vouched.issuer).await?,
+        None => None,
+    };
+    let next = elsewhere.as_deref().unwrap_or("/signed-out");
+    Ok((CookieJar::new().add(cookie), redirect(next)).into_response())
 }
 
 /// `GET /signed-out`.

@@ -11,12 +11,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::PageResult;
-use super::flow::{self, Found};
-use super::pages::errors;
-use super::pages::login::{LoginPage, LoginProblem};
+use super::pages::login::{LoginPage, LoginProblem, WayIn};
+use super::sign_in::only_way;
+use super::sign_in::purpose::{self, Purpose};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
-use crate::clock::Timestamp;
 use crate::ephemeral::whole_seconds;
 use crate::identity::password::Password;
 use crate::identity::throttle::Verdict;
@@ -29,36 +28,31 @@ use crate::web::address::ClientAddress;
 use crate::web::cookies;
 use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
-use crate::web::reference;
 use crate::web::text::DisplayName;
 
-/// Anchors the form of a sign-in that belongs to no flow.
-const ANCHOR: &str = "sign-in";
-const ANCHOR_LIFETIME: Duration = Duration::from_secs(86_400);
 /// Tells that an account has signed in in this browser before.
 const KNOWN: &str = "known";
 const KNOWN_LIFETIME: Duration = Duration::from_secs(180 * 86_400);
 /// The longest username that is looked up, in bytes.
 const MAX_USERNAME: usize = 256;
 
-/// What a sign-in is for, and what its form is anchored to.
-struct Purpose {
-    flow: Option<String>,
-    begun_at: Option<Timestamp>,
-    client_name: Option<DisplayName>,
-    anchor: String,
-    new_anchor: Option<Cookie<'static>>,
-}
-
-/// Shows the page. Somebody who is signed in and came for no app goes to their account, unless they want to switch.
+/// Shows the page. Somebody who is signed in and came for no app goes to their account, unless they want to switch; and
+/// where there is one way to sign in, and nothing to say first, they go that way.
 pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): RawQuery) -> PageResult {
     let params = Params::parse(query.unwrap_or_default().as_bytes())?;
-    let purpose = purpose(&app, &jar, params.get("flow")?).await?;
+    let purpose = purpose::find(&app, &jar, params.get("flow")?).await?;
     let switching = params.get("switch")?.is_some();
-    if purpose.flow.is_none() && !switching && session::find(&app, &jar).await?.is_some() {
+    if purpose.flow().is_none() && !switching && session::find(&app, &jar).await?.is_some() {
         return Ok(redirect("/account"));
     }
-    show(&app, purpose, StatusCode::OK, String::new(), None)
+    if let Some(provider) = only_way(&app)
+        && !switching
+        && params.get("stay")?.is_none()
+    {
+        let query = purpose.flow().map(|id| format!("?flow={id}")).unwrap_or_default();
+        return Ok(redirect(&format!("/login/{}{query}", provider.name)));
+    }
+    show(&app, purpose, switching, Shown::default())
 }
 
 /// Checks name and password, and signs in.
@@ -70,7 +64,10 @@ pub async fn post(
     Typed(body): Typed,
 ) -> PageResult {
     let params = form(&headers, &body)?;
-    let purpose = purpose(&app, &jar, params.get("flow")?).await?;
+    if !app.config.sign_in.local_accounts {
+        return Err(ErrorPage::bad_request("Nobody signs in here with a password.").into());
+    }
+    let purpose = purpose::find(&app, &jar, params.get("flow")?).await?;
     if !csrf::matches(&app, "login", &purpose.anchor, params.get("csrf")?)? {
         return Err(ErrorPage::form_refused().into());
     }
@@ -81,16 +78,11 @@ pub async fn post(
             if let Some(response) = welcome(&app, &jar, &user, &purpose).await? {
                 return Ok(response);
             }
-            let problem = Some(LoginProblem::WrongCredentials);
-            show(&app, purpose, StatusCode::UNPROCESSABLE_ENTITY, username, problem)
+            show(&app, purpose, false, Shown::refused(username, LoginProblem::WrongCredentials))
         }
         Attempt::Wrong(problem) => {
             app.metrics.authentication_failed(Credential::Password, problem.word());
-            let status = match problem {
-                LoginProblem::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
-                _ => StatusCode::UNPROCESSABLE_ENTITY,
-            };
-            show(&app, purpose, status, username, Some(problem))
+            show(&app, purpose, false, Shown::refused(username, problem))
         }
     }
 }
@@ -166,60 +158,56 @@ async fn welcome(
         return Ok(None);
     }
     let cookie =
-        session::begin(app, &mut tx, jar, user, session::just_now(app, purpose.begun_at), None).await?;
+        session::begin(app, &mut tx, jar, user, session::just_now(app, purpose.begun_at()), None).await?;
     let event = Event::new(Kind::SignIn, Outcome::Done).user(&user.user_id);
     audit::record(&mut tx, app.now(), &event);
     commit(tx).await?;
     let mark = throttle::known_browser_mark(app, &user.username)?;
     let known = cookies::make(&app.config.public_url, KNOWN, mark, KNOWN_LIFETIME);
-    let next = match &purpose.flow {
+    let next = match purpose.flow() {
         Some(id) => format!("/consent/{id}"),
         None => "/account".to_owned(),
     };
     Ok(Some((CookieJar::new().add(cookie).add(known), redirect(&next)).into_response()))
 }
 
-/// Finds out what the sign-in is for. A flow that is gone or belongs elsewhere is said at once: signing in would
-/// lead nowhere.
-async fn purpose(app: &App, jar: &CookieJar, id: Option<&str>) -> Result<Purpose, super::error::PageError> {
-    let Some(id) = id else {
-        let kept = jar.get(&cookies::name(&app.config.public_url, ANCHOR)).map(|c| c.value().to_owned());
-        let kept = kept.filter(|anchor| anchor.len() == 43);
-        if let Some(anchor) = kept {
-            return Ok(Purpose { flow: None, begun_at: None, client_name: None, anchor, new_anchor: None });
+/// What the page tells of the last try.
+#[derive(Default)]
+struct Shown {
+    username: String,
+    problem: Option<LoginProblem>,
+}
+
+impl Shown {
+    fn refused(username: String, problem: LoginProblem) -> Self {
+        Self { username, problem: Some(problem) }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.problem {
+            None => StatusCode::OK,
+            Some(LoginProblem::TooManyTries { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
         }
-        let anchor = app.random.token();
-        let cookie = cookies::make(&app.config.public_url, ANCHOR, anchor.clone(), ANCHOR_LIFETIME);
-        return Ok(Purpose {
-            flow: None,
-            begun_at: None,
-            client_name: None,
-            anchor,
-            new_anchor: Some(cookie),
-        });
-    };
-    match flow::find(app, id, jar).await? {
-        Found::Here { flow, anchor } => Ok(Purpose {
-            flow: Some(id.to_owned()),
-            begun_at: Some(flow.begun_at),
-            client_name: Some(DisplayName::of(flow.client.shown_name())),
-            anchor,
-            new_anchor: None,
-        }),
-        Found::Elsewhere => Err(errors::other_browser().with_reference(reference::current()).into()),
-        Found::Gone => Err(errors::request_expired().with_reference(reference::current()).into()),
     }
 }
 
-fn show(
-    app: &App,
-    purpose: Purpose,
-    status: StatusCode,
-    username: String,
-    problem: Option<LoginProblem>,
-) -> PageResult {
+fn show(app: &App, purpose: Purpose, switching: bool, shown: Shown) -> PageResult {
     let csrf = csrf::token(app, "login", &purpose.anchor)?;
-    let page = LoginPage { csrf, flow: purpose.flow, username, problem, client_name: purpose.client_name };
+    let status = shown.status();
+    let Shown { username, problem } = shown;
+    let ways = app.config.providers.values();
+    let page = LoginPage {
+        csrf,
+        flow: purpose.flow().map(str::to_owned),
+        username,
+        problem,
+        client_name: purpose.client_name(),
+        ways: ways.map(|way| WayIn { name: way.name.clone(), title: DisplayName::of(&way.title) }).collect(),
+        local_accounts: app.config.sign_in.local_accounts,
+        switching,
+        contact: app.config.sign_in.contact.clone(),
+    };
     let jar = purpose.new_anchor.into_iter().fold(CookieJar::new(), CookieJar::add);
     let mut response = (jar, Page(status, page)).into_response();
     if let Some(LoginProblem::TooManyTries { wait_seconds }) = problem {

@@ -12,6 +12,7 @@
 //! | `POST /register` | `register` |
 //! | `GET /authorize` | `authorize` |
 //! | `GET, POST /login` | `login` |
+//! | everything below `/login/` | `sign_in`, one file per route |
 //! | `GET, POST /consent/{id}` | `consent` |
 //! | `POST /token` | `token`, one file per grant type |
 //! | `POST /revoke` | `revoke` |
@@ -50,6 +51,7 @@ pub mod request;
 pub mod revoke;
 pub mod rotation;
 pub mod setup;
+pub mod sign_in;
 pub mod token;
 pub mod views;
 
@@ -96,12 +98,13 @@ fn endpoints() -> Router<Arc<App>> {
         .layer(cors::open())
 }
 
-/// What other servers call: those of other resources, and control planes. Without CORS: their secrets have no business
+/// What other servers call: those of other resources, control planes, and providers. Without CORS: their secrets have no business
 /// in a browser.
 fn for_servers() -> Router<Arc<App>> {
     Router::new()
         .route("/introspect", post(introspect::post))
         .route("/mint", post(mint::post))
+        .route("/login/{provider}/logout", post(sign_in::backchannel::post))
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
         .layer(map_response(error::late_in_json))
@@ -116,6 +119,8 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/", get(home::get))
         .route("/authorize", get(authorize::get))
         .route("/login", get(login::get).post(login::post))
+        .route("/login/{provider}", get(sign_in::begin::get).post(sign_in::begin::post))
+        .route("/login/{provider}/callback", get(sign_in::callback::get))
         .route("/consent/{id}", get(consent::get).post(consent::post))
         .route("/account", get(account::get))
         .route("/account/apps/{grant_id}/activity", get(activity::get))

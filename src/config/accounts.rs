@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ConfigError;
+use super::parse::list;
 use crate::storage::users::Role;
 
 /// The keys as they are written.
@@ -15,7 +16,9 @@ pub(super) struct RawAccounts {
     pub(super) link_by_email: bool,
     pub(super) username_claim: String,
     pub(super) role_claim: String,
+    #[serde(deserialize_with = "list")]
     pub(super) agents: Vec<String>,
+    #[serde(deserialize_with = "list")]
     pub(super) requesters: Vec<String>,
     pub(super) role: String,
 }
@@ -97,6 +100,18 @@ impl Accounts {
         };
         let (create, link_by_email, username_claim) = (raw.create, raw.link_by_email, raw.username_claim);
         Ok(Self { create, link_by_email, username_claim, roles })
+    }
+
+    /// Whether these claims lack one that the account or its role follows from.
+    pub fn lack(&self, claims: &Map<String, Value>) -> bool {
+        let missing = |path: &str| claim(claims, path).is_none();
+        let of_the_role = match &self.roles {
+            Roles::Fixed(_) => false,
+            Roles::Claimed { claim, .. } => missing(claim),
+        };
+        of_the_role
+            || (self.create && missing(&self.username_claim))
+            || (self.link_by_email && (missing("email") || missing("email_verified")))
     }
 
     /// What these claims say of a role.
@@ -183,6 +198,18 @@ mod tests {
                 "{claim} {claims}"
             );
         }
+    }
+
+    #[test]
+    fn claims_lack_what_the_account_follows_from() {
+        let claims = json!({ "sub": "1", "email": "a@b.example" });
+        let lacks =
+            |change: fn(&mut RawAccounts)| accounts(change).unwrap().lack(claims.as_object().unwrap());
+        assert!(!lacks(|_| {}));
+        assert!(lacks(|raw| raw.create = true));
+        assert!(!lacks(|raw| (raw.create, raw.username_claim) = (true, "email".into())));
+        assert!(lacks(|raw| raw.link_by_email = true), "whether it is verified is not said");
+        assert!(lacks(|raw| (raw.role_claim, raw.agents) = ("groups".into(), vec!["x".into()])));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod audience;
 mod export;
 pub mod folders;
 mod parse;
+pub mod providers;
 mod public_url;
 mod raw;
 mod resources;
@@ -30,6 +31,7 @@ use crate::telemetry::Export;
 pub use crate::telemetry::Log;
 pub use audience::{Audience, Audiences};
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
+use providers::{Provider, SignIn};
 pub use public_url::PublicUrl;
 use raw::Raw;
 pub use resources::{OtherResource, OtherResources};
@@ -89,6 +91,10 @@ pub struct Config {
     pub mcp: Mcp,
     /// How often unauthenticated endpoints may be used.
     pub limits: Limits,
+    /// Where people may sign in elsewhere, by name.
+    pub providers: BTreeMap<String, Provider>,
+    /// The ways to sign in.
+    pub sign_in: SignIn,
 }
 
 /// How clients become known.
@@ -194,6 +200,11 @@ impl Config {
         Audiences::new(own, &self.other_resources)
     }
 
+    /// What a text says, without the environment; for tests.
+    pub fn written(text: &str) -> Result<Self, ConfigError> {
+        Self::from_raw(raw::read(text)?)
+    }
+
     fn from_raw(raw: Raw) -> Result<Self, ConfigError> {
         let database = database(&raw.database_url, raw.database_connections)?;
         let secret_key_file = match (raw.secret_key_file, &database) {
@@ -208,7 +219,10 @@ impl Config {
         let public_url = PublicUrl::parse(&raw.public_url)?;
         let resource_server =
             one_of("resource_server", &raw.resource_server, &[("on", true), ("off", false)])?;
+        let (providers, sign_in) = providers::parse(raw.providers, raw.sign_in)?;
         Ok(Self {
+            providers,
+            sign_in,
             listen: address("listen", &raw.listen)?,
             metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,
             export: Export::default(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
 
 use super::ConfigError;
 use crate::ephemeral::Rate;
@@ -97,6 +98,23 @@ pub(super) fn one_of<T: Copy>(key: &str, text: &str, known: &[(&str, T)]) -> Res
     known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
         ConfigError::new(key, format!("{text:?} is not known; write one of {}", names.join(", ")))
+    })
+}
+
+/// A list; or one text, as the environment has it, whose parts are separated by commas. For lists below a table that
+/// has a name of its own: the others are known by name to what reads the environment.
+pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::Many(texts) => texts,
+        Written::One(text) => {
+            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        }
     })
 }
 

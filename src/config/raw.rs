@@ -7,6 +7,7 @@ use config::{Config as Layers, ConfigError as LayerError, Environment, File, Fil
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use super::providers::{RawProvider, RawSignIn};
 
 /// Keys that hold lists: in the environment their values are separated by commas.
 const LISTS: [&str; 4] =
@@ -38,6 +39,8 @@ pub(super) struct Raw {
     pub(super) resources: BTreeMap<String, Resource>,
     pub(super) mcp: Mcp,
     pub(super) limits: Limits,
+    pub(super) sign_in: RawSignIn,
+    pub(super) providers: BTreeMap<String, RawProvider>,
 }
 
 impl Default for Raw {
@@ -62,6 +65,8 @@ impl Default for Raw {
             resources: BTreeMap::new(),
             mcp: Mcp::default(),
             limits: Limits::default(),
+            sign_in: RawSignIn::default(),
+            providers: BTreeMap::new(),
         }
     }
 }
@@ -232,6 +237,12 @@ pub(super) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
     layers.add_source(environment).build().and_then(Layers::try_deserialize).map_err(explain)
 }
 
+/// Reads a text as a file is read, without the environment.
+pub(super) fn read(text: &str) -> Result<Raw, ConfigError> {
+    let layers = Layers::builder().add_source(File::from_str(text, FileFormat::Toml));
+    layers.build().and_then(Layers::try_deserialize).map_err(explain)
+}
+
 /// A parser's message without the lines that draw the place: its first line says where, its last one what.
 fn one_line(message: &str) -> String {
     let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -264,12 +275,20 @@ mod tests {
         }
     }
 
+    /// The defaults, with one entry in each table whose entries have names.
+    fn full() -> Raw {
+        let mut raw = Raw::default();
+        raw.mcp.tools.insert("<tool>".into(), Tool { per_minute: 1, burst: None });
+        raw.providers.insert("<name>".into(), RawProvider::default());
+        raw
+    }
+
     #[test]
     fn the_readme_lists_every_key() {
         let readme = include_str!("../../README.md");
         let mut all = Vec::new();
-        keys(&serde_json::to_value(Raw::default()).unwrap(), "", &mut all);
-        assert!(all.len() > 20, "{all:?}");
+        keys(&serde_json::to_value(full()).unwrap(), "", &mut all);
+        assert!(all.len() > 50, "{all:?}");
         for key in all {
             assert!(readme.contains(&format!("`{key}`")), "README.md does not list {key}");
         }

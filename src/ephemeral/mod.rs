@@ -43,6 +43,10 @@ pub enum Key<'a> {
     Noted(&'a str),
     /// The `jti` of a client assertion, by client and `jti` digest; until the assertion's `exp` and leeway.
     AssertionJti(&'a str, &'a str),
+    /// A sign-in under way at a provider (JSON, sealed), by the hash of its `state`; 10 minutes.
+    SignInElsewhere(&'a str),
+    /// The `jti` of a provider's logout token, by provider and `jti` digest; until the token's `exp` and leeway.
+    LogoutJti(&'a str, &'a str),
 }
 
 impl fmt::Display for Key<'_> {
@@ -57,6 +61,8 @@ impl fmt::Display for Key<'_> {
             Self::Answer(call, question) => write!(f, "answer:{call}:{question}"),
             Self::Noted(grant_id) => write!(f, "noted:{grant_id}"),
             Self::AssertionJti(client_id, digest) => write!(f, "jti:{client_id}:{digest}"),
+            Self::SignInElsewhere(hash) => write!(f, "sign-in-elsewhere:{hash}"),
+            Self::LogoutJti(provider, digest) => write!(f, "logout-jti:{provider}:{digest}"),
         }
     }
 }
@@ -96,6 +102,10 @@ pub enum Meter<'a> {
     Introspection(&'a str),
     /// Authorization requests parked for one address.
     Park(&'a str),
+    /// Sign-ins begun at providers from one address.
+    SignInElsewhere(&'a str),
+    /// Logout tokens from one address.
+    LogoutToken(&'a str),
     /// Key sets fetched anew for an unknown `kid`, by URL and address (empty: whichever the address).
     KeyRefetch(&'a str, &'a str),
     /// Registrations from one address.
@@ -115,6 +125,8 @@ impl fmt::Display for Meter<'_> {
                 write!(f, "sign-in-pair:{tier}:{address}:{account}")
             }
             Self::SignInAccount(account) => write!(f, "sign-in-account:{account}"),
+            Self::SignInElsewhere(address) => write!(f, "sign-in-elsewhere:{address}"),
+            Self::LogoutToken(address) => write!(f, "logout-token:{address}"),
             Self::SignInAddress(address) => write!(f, "sign-in-address:{address}"),
             Self::ClientSecret(client_id, address) => write!(f, "client-secret:{address}:{client_id}"),
             Self::ResourceSecret(name, address) => write!(f, "resource-secret:{address}:{name}"),

@@ -9,3 +9,4 @@ pub mod machine;
 pub mod password;
 pub mod session;
 pub mod throttle;
+pub mod upstream;

@@ -45,17 +45,31 @@ pub async fn verify<C: DeserializeOwned>(
     header: &Header,
     asker: &str,
 ) -> Result<Result<C, Unverified>, Error> {
+    let unknown = |keys: &JwkSet| header.kid.as_deref().is_some_and(|kid| keys.find(kid).is_none());
+    let judge = |keys: &JwkSet| try_keys(keys, token, header).ok_or_else(|| unknown(keys));
+    let judged = judge_by(app, uri, asker, judge, |unknown| *unknown).await?;
+    Ok(judged.and_then(|claims| claims.map_err(|_| Unverified::NoKeyFits)))
+}
+
+/// Judges something by the set at `uri`, in the caller's own way. When the verdict may come from a set that is out of
+/// date, it is judged once more by what lies there now, as often as limits allow.
+pub async fn judge_by<T, E>(
+    app: &App,
+    uri: &Url,
+    asker: &str,
+    judge: impl Fn(&JwkSet) -> Result<T, E>,
+    may_be_outdated: impl Fn(&E) -> bool,
+) -> Result<Result<Result<T, E>, Unverified>, Error> {
     let keys = match current(app, uri, asker).await? {
         Ok(keys) => keys,
         Err(why) => return Ok(Err(why)),
     };
-    let first = try_keys(&keys, token, header);
-    let unknown = header.kid.as_deref().is_some_and(|kid| keys.find(kid).is_none());
-    if first.is_some() || !unknown || !may_fetch(app, uri, asker).await? {
-        return Ok(first.ok_or(Unverified::NoKeyFits));
+    match judge(&keys) {
+        Err(error) if may_be_outdated(&error) && may_fetch(app, uri, asker).await? => {
+            Ok(fetch(app, uri).await?.map(|keys| judge(&keys)))
+        }
+        verdict => Ok(Ok(verdict)),
     }
-    let fetched = fetch(app, uri).await?;
-    Ok(fetched.and_then(|keys| try_keys(&keys, token, header).ok_or(Unverified::NoKeyFits)))
 }
 
 /// The set as it is kept, or fetched where its time is over. While its host fails, or was asked too often, a copy that

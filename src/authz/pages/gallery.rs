@@ -7,11 +7,13 @@ use super::consent::{ClientKind, ScopeStanding};
 use super::errors;
 use super::login::{LoginPage, LoginProblem};
 use super::samples::{
-    HOSTILE, HOSTILE_NAME, account, activity_page, app, app_view, consent, document, home, html, loopback,
-    scope, setup, web, widening,
+    HOSTILE, HOSTILE_NAME, account, activity_page, app, app_view, consent, document, home, html,
+    login_with_ways, loopback, scope, setup, web, widening,
 };
 use super::setup::SetupProblems;
+use super::sign_in::SignInStopped;
 use super::signed_out::SignedOutPage;
+use crate::identity::linking::Nobody;
 use crate::web::page::ErrorPage;
 use crate::web::text::{DisplayName, HttpsLink};
 
@@ -38,6 +40,7 @@ pub(super) fn pages() -> Vec<(&'static str, &'static str, String)> {
     pages.extend(consent_pages());
     pages.extend(account_pages());
     pages.extend(error_pages());
+    pages.extend(stopped_pages());
     pages
 }
 
@@ -58,6 +61,10 @@ fn login_pages() -> Vec<(&'static str, &'static str, String)> {
             username,
             problem,
             client_name,
+            ways: Vec::new(),
+            local_accounts: true,
+            switching: false,
+            contact: None,
         })
     };
     vec![
@@ -70,7 +77,39 @@ fn login_pages() -> Vec<(&'static str, &'static str, String)> {
             page("alice", None, Some(LoginProblem::TooManyTries { wait_seconds: 300 })),
         ),
         ("login_hostile", "Sign in", page(HOSTILE, Some(HOSTILE_NAME), Some(LoginProblem::AccountDisabled))),
+        ("login_ways", "Sign in", html(&login_with_ways(&["Acme", "Acme Partners"], true))),
+        ("login_only_way", "Sign in", html(&login_with_ways(&["Acme"], false))),
+        ("login_ways_hostile", "Sign in", html(&login_with_ways(&[HOSTILE_NAME, "Acme"], true))),
     ]
+}
+
+fn stopped_pages() -> Vec<(&'static str, &'static str, String)> {
+    let all = [
+        ("stopped_away", "cannot be reached", SignInStopped::provider_away("Acme", None)),
+        ("stopped_wrong", "cannot be used", SignInStopped::provider_wrong("Acme", None)),
+        ("stopped_not_anew", "did not ask you", SignInStopped::not_asked_anew("Acme", None)),
+        ("stopped_declined", "were not signed in", SignInStopped::declined("Acme")),
+        ("stopped_browser", "another browser", SignInStopped::of_another_browser()),
+        ("stopped_over", "is over", SignInStopped::over()),
+        (
+            "stopped_no_account",
+            "no access",
+            SignInStopped::no_account("Acme", Nobody::NoAccount, Some("the IT desk (it@acme.example)")),
+        ),
+        ("stopped_no_role", "no access", SignInStopped::no_account("Acme", Nobody::NoRole, None)),
+        ("stopped_disabled", "no access", SignInStopped::no_account("Acme", Nobody::Disabled, None)),
+        ("stopped_unusable", "no access", SignInStopped::no_account("Acme", Nobody::Unusable, None)),
+        (
+            "stopped_hostile",
+            "no access",
+            SignInStopped::no_account(HOSTILE, Nobody::NoAccount, Some(HOSTILE)),
+        ),
+    ];
+    let reference = "9f2c7b1e04d84c56".to_owned();
+    all.map(|(name, heading, page)| {
+        (name, heading, html(&SignInStopped { reference: reference.clone(), ..page }))
+    })
+    .into()
 }
 
 fn consent_pages() -> Vec<(&'static str, &'static str, String)> {

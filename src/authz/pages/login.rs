@@ -7,7 +7,8 @@ use crate::web::text::DisplayName;
 
 /// `GET /login`, and the answer to a `POST /login` that did not succeed.
 ///
-/// The form posts `csrf`, `flow` (if any), `username` and `password` to `/login`.
+/// The form posts `csrf`, `flow` (if any), `username` and `password` to `/login`; each button for a provider posts
+/// `csrf`, `flow` and `switch` (if any) to `/login/{provider}`.
 #[derive(Debug, Template)]
 #[template(path = "login.html")]
 pub struct LoginPage {
@@ -21,6 +22,23 @@ pub struct LoginPage {
     pub problem: Option<LoginProblem>,
     /// The client that waits, under the name it gave itself.
     pub client_name: Option<DisplayName>,
+    /// The providers to sign in at.
+    pub ways: Vec<WayIn>,
+    /// Whether passwords are asked for.
+    pub local_accounts: bool,
+    /// Whether the person wants to be somebody else than they are now.
+    pub switching: bool,
+    /// Whom to ask for an account.
+    pub contact: Option<String>,
+}
+
+/// A provider to sign in at.
+#[derive(Debug, Clone)]
+pub struct WayIn {
+    /// As addresses have it.
+    pub name: String,
+    /// As people know it.
+    pub title: DisplayName,
 }
 
 /// Why somebody is not signed in.

@@ -27,6 +27,7 @@ pub mod login;
 pub mod scope_words;
 pub mod server;
 pub mod setup;
+pub mod sign_in;
 pub mod signed_out;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::consent::{
 };
 use super::deed_words::Particular;
 use super::home::HomePage;
+use super::login::{LoginPage, WayIn};
 use super::scope_words::scope_words;
 use super::server::ServerView;
 use super::setup::{SetupPage, SetupProblems};
@@ -44,6 +45,21 @@ pub(super) fn server(title: &str, identifier: &str, used: &str) -> ServerView {
 pub(super) fn setup(username: &str, problems: SetupProblems) -> SetupPage {
     let [csrf, token] = ["csrf-1", "token-1"].map(str::to_owned);
     SetupPage { csrf, token, username: username.to_owned(), password_min: 12, problems }
+}
+
+pub(super) fn login_with_ways(titles: &[&str], local_accounts: bool) -> LoginPage {
+    let way = |title: &&str| WayIn { name: "acme".to_owned(), title: DisplayName::of(title) };
+    LoginPage {
+        csrf: "csrf-1".to_owned(),
+        flow: Some("flow-1".to_owned()),
+        username: String::new(),
+        problem: None,
+        client_name: Some(DisplayName::of("Cursor")),
+        ways: titles.iter().map(way).collect(),
+        local_accounts,
+        switching: !local_accounts,
+        contact: (!local_accounts).then(|| "the IT desk".to_owned()),
+    }
 }
 
 pub(super) fn consent(name: &str, kind: ClientKind, destination: Destination) -> ConsentPage {

@@ -90,7 +90,7 @@ impl Ephemeral for Memory {
 
     async fn once(&self, key: Key<'_>, lifetime: Duration) -> Result<bool> {
         let now = self.clock.now();
-        let guards_replay = matches!(key, Key::AssertionJti(..));
+        let guards_replay = matches!(key, Key::AssertionJti(..) | Key::LogoutJti(..));
         let key = key.to_string();
         let state = &mut *self.lock();
         if !guards_replay {

@@ -87,6 +87,8 @@ pub enum Credential {
     ClientAssertion,
     /// A password.
     Password,
+    /// What a provider said of somebody.
+    Provider,
 }
 
 /// An open stream; dropping it says that it is closed.
@@ -194,6 +196,7 @@ impl Metrics {
             Credential::ClientSecret => "client_secret",
             Credential::ClientAssertion => "client_assertion",
             Credential::Password => "password",
+            Credential::Provider => "provider",
         };
         self.0.authentication_failures.count([credential.into(), reason.into()]);
     }
