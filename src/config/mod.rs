@@ -7,6 +7,7 @@
 pub mod accounts;
 mod export;
 pub mod folders;
+pub mod issuers;
 mod parse;
 mod raw;
 mod switch;
@@ -26,6 +27,7 @@ use crate::oauth::Resource;
 use crate::storage::Database;
 pub use crate::telemetry::Log;
 use crate::telemetry::{Export, Origin};
+use issuers::{Issuer, Issuers};
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
 use raw::Raw;
 pub use switch::Switch;
@@ -79,6 +81,10 @@ pub struct Config {
     pub mcp: Mcp,
     /// How often unauthenticated endpoints may be used.
     pub limits: Limits,
+    /// Whether this is an authorization server, too; else it is a resource server alone.
+    pub authorization_server: bool,
+    /// Others whose access tokens are taken.
+    pub issuers: Issuers,
 }
 
 /// The public URL: an origin.
@@ -265,11 +271,11 @@ impl Config {
                 return Err(ConfigError::new("secret_key_file", cure));
             }
         };
-        Ok(Self {
+        let public_url = PublicUrl::parse(&raw.public_url)?;
+        let config = Self {
             listen: address("listen", &raw.listen)?,
             metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,
             export: Export::default(),
-            public_url: PublicUrl::parse(&raw.public_url)?,
             redis: redis(raw.redis_url.as_deref(), &raw.redis_prefix, &database)?,
             drain_delay: humantime::parse_duration(&raw.drain_delay)
                 .map_err(|error| ConfigError::new("drain_delay", error.to_string()))?,
@@ -293,8 +299,26 @@ impl Config {
             },
             mcp: mcp(raw.mcp)?,
             limits: limits(&raw.limits)?,
+            authorization_server: one_of(
+                "authorization_server",
+                &raw.authorization_server,
+                &[("on", true), ("off", false)],
+            )?,
+            issuers: Issuers::parse(raw.issuers, Some(&public_url))?,
+            public_url,
             database,
-        })
+        };
+        if !config.authorization_server && config.advertised_issuers().next().is_none() {
+            let cure = "when it is off, clients have to be sent to somebody else: add a table [issuers.<name>] \
+                        that is advertised";
+            return Err(ConfigError::new("authorization_server", cure));
+        }
+        Ok(config)
+    }
+
+    /// The other issuers that clients are told of.
+    pub fn advertised_issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.issuers.iter().filter(|issuer| issuer.advertise.unwrap_or(!self.authorization_server))
     }
 }
 
@@ -404,7 +428,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_its_key() {
         type Change = fn(&mut Raw);
-        let cases: [(&str, Change); 10] = [
+        let cases: [(&str, Change); 12] = [
             ("listen", |raw| raw.listen = "8080".into()),
             ("database_url", |raw| raw.database_url = "mysql://x".into()),
             ("tokens.code_lifetime", |raw| raw.tokens.code_lifetime = "11m".into()),
@@ -417,6 +441,8 @@ mod tests {
             }),
             ("trusted_proxies", |raw| raw.trusted_proxies = vec!["proxy".into()]),
             ("metrics_listen", |raw| raw.metrics_listen = Some("9090".into())),
+            ("authorization_server", |raw| raw.authorization_server = "no".into()),
+            ("authorization_server", |raw| raw.authorization_server = "off".into()),
         ];
         for (key, change) in cases {
             let mut raw = Raw::default();

@@ -7,6 +7,7 @@ use config::{Config as Layers, ConfigError as LayerError, Environment, File, Fil
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use super::issuers::RawIssuer;
 
 /// Keys that hold lists: in the environment their values are separated by commas.
 const LISTS: [&str; 4] =
@@ -36,6 +37,9 @@ pub(super) struct Raw {
     pub(super) outbound: Outbound,
     pub(super) mcp: Mcp,
     pub(super) limits: Limits,
+    /// `on` or `off`.
+    pub(super) authorization_server: String,
+    pub(super) issuers: BTreeMap<String, RawIssuer>,
 }
 
 impl Default for Raw {
@@ -58,6 +62,8 @@ impl Default for Raw {
             outbound: Outbound::default(),
             mcp: Mcp::default(),
             limits: Limits::default(),
+            authorization_server: "on".into(),
+            issuers: BTreeMap::new(),
         }
     }
 }
