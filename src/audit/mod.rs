@@ -18,7 +18,8 @@ pub enum Kind {
     SignOut,
     /// The consent page was answered.
     Consent,
-    /// A grant was given without a consent page, to a program on the machine of whoever may read the store anyway.
+    /// A grant was given without a consent page: to a program on the machine of whoever may read the store anyway, or
+    /// at another issuer, whose token brought it or widened it.
     GrantGiven,
     /// Tokens were issued for a code. Their renewal is no event: it happens about once an hour under every grant,
     /// gives nobody more than the grant did, and would bury what matters. A refresh that is wrong is one
@@ -35,6 +36,12 @@ pub enum Kind {
     ClientRegistered,
     /// An operator removed a client.
     ClientRemoved,
+    /// An operator lets a client in no more, and its grants ended.
+    ClientDisabled,
+    /// An operator let it in again.
+    ClientEnabled,
+    /// A user let a client in again whose access they had taken back.
+    ClientAllowed,
     /// An account was made, disabled or given a password.
     AccountChanged,
     /// A tool that writes was called, or a call was refused: for its scope, its limits, its grant or its token.
@@ -44,7 +51,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::SignIn,
         Self::SignOut,
         Self::Consent,
@@ -55,6 +62,9 @@ impl Kind {
         Self::GrantRevoked,
         Self::ClientRegistered,
         Self::ClientRemoved,
+        Self::ClientDisabled,
+        Self::ClientEnabled,
+        Self::ClientAllowed,
         Self::AccountChanged,
         Self::ToolCall,
     ];
@@ -72,6 +82,9 @@ impl Kind {
             Self::GrantRevoked => "grant_revoked",
             Self::ClientRegistered => "client_registered",
             Self::ClientRemoved => "client_removed",
+            Self::ClientDisabled => "client_disabled",
+            Self::ClientEnabled => "client_enabled",
+            Self::ClientAllowed => "client_allowed",
             Self::AccountChanged => "account_changed",
             Self::ToolCall => "tool_call",
         }

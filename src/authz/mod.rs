@@ -15,7 +15,7 @@
 //! | `GET, POST /consent/{id}` | `consent` |
 //! | `POST /token` | `token`, one file per grant type |
 //! | `POST /revoke` | `revoke` |
-//! | `GET /account`, `POST /account/revoke`, `POST /logout`, `GET /signed-out` | `account` |
+//! | `GET /account`, `POST /account/revoke`, `POST /account/allow`, `POST /logout`, `GET /signed-out` | `account` |
 //! | `GET /account/apps/{grant_id}/activity` | `activity` |
 //! | `GET, POST /setup` | `setup` |
 
@@ -103,6 +103,7 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/account", get(account::get))
         .route("/account/apps/{grant_id}/activity", get(activity::get))
         .route("/account/revoke", post(account::post_revoke))
+        .route("/account/allow", post(account::post_allow))
         .route("/logout", post(account::post_logout))
         .route("/signed-out", get(account::get_signed_out))
         .route("/setup", get(setup::get).post(setup::post))

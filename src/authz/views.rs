@@ -11,6 +11,7 @@ pub fn client_kind(client: &Client) -> Shown {
         ClientKind::Document => Shown::Document { host: client.proven_host().unwrap_or_default() },
         ClientKind::Dynamic => Shown::Dynamic,
         ClientKind::Registered => Shown::Registered,
+        ClientKind::External => Shown::External,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `mandate client add|list|remove`.
+//! `mandate client add|list|remove|disable|enable`.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::audit::{Event, Kind, Outcome};
 use crate::oauth::client::{self, AuthMethod, ClientKind, ClientMetadata, MetadataRules};
 use crate::oauth::secret::ClientSecret;
 use crate::oauth::{ClientId, UserId};
-use crate::storage::{audit, clients, commit, grants};
+use crate::storage::{audit, clients, commit, disabled_clients, grants};
 
 /// Manage clients that are registered by hand.
 #[derive(Debug, Subcommand)]
@@ -44,6 +44,19 @@ pub(super) enum Client {
     /// List the registered clients, those that registered themselves included.
     #[command(after_help = "Example:\n  mandate client list")]
     List,
+    /// Let a client in no more, whichever way it is known: registered here, by a document of its own, or at another
+    /// issuer. What users granted it is refused from the next call on, and nothing can be granted to it.
+    #[command(after_help = "Example:\n  mandate client disable acme:reports")]
+    Disable {
+        /// Which.
+        client_id: String,
+    },
+    /// Let a disabled client in again. Its users connect it anew.
+    #[command(after_help = "Example:\n  mandate client enable acme:reports")]
+    Enable {
+        /// Which.
+        client_id: String,
+    },
     /// Remove a client. What users granted it is refused from the next call on.
     #[command(after_help = "Example:\n  mandate client remove client_4fB1")]
     Remove {
@@ -77,8 +90,11 @@ impl From<Method> for AuthMethod {
     }
 }
 
-/// How many grants of a removed client are ended at once.
+/// How many grants of a client are ended at once.
 const GRANTS_AT_ONCE: u32 = 500;
+/// Why they end, as recorded.
+const REMOVED: &str = "the client was removed";
+const DISABLED: &str = "the client was disabled";
 
 pub(super) async fn run(command: Client, app: &App) -> Result<(), Failure> {
     match command {
@@ -97,6 +113,8 @@ pub(super) async fn run(command: Client, app: &App) -> Result<(), Failure> {
             add(app, &members, client_id).await
         }
         Client::List => list(app).await,
+        Client::Disable { client_id } => disable(app, &ClientId::new(client_id)).await,
+        Client::Enable { client_id } => enable(app, &ClientId::new(client_id)).await,
         Client::Remove { client_id } => remove(app, &ClientId::new(client_id)).await,
     }
 }
@@ -162,31 +180,37 @@ fn read_jwks(path: &std::path::Path) -> Result<Value, Failure> {
 
 async fn list(app: &App) -> Result<(), Failure> {
     let clients = app.store.list_clients().await?;
-    let rows: Vec<Vec<String>> = clients
+    let disabled = app.store.list_disabled_clients().await?;
+    let state = |client_id: &ClientId| {
+        if disabled.iter().any(|(id, _)| id == client_id) { "disabled" } else { "active" }.to_owned()
+    };
+    let mut rows: Vec<Vec<String>> = clients
         .iter()
         .map(|row| {
-            let kind = match row.client.kind {
-                ClientKind::Registered => "registered",
-                ClientKind::Dynamic => "dynamic",
-                ClientKind::Document => "document",
-            };
             vec![
                 row.client.client_id.to_string(),
-                kind.to_owned(),
+                row.client.kind.as_str().to_owned(),
                 row.client.metadata.token_endpoint_auth_method.as_str().to_owned(),
+                state(&row.client.client_id),
                 row.last_used_at.rfc3339(),
                 row.client.shown_name().chars().filter(|c| !c.is_control()).collect(),
             ]
         })
         .collect();
-    table(&["CLIENT_ID", "KIND", "AUTH_METHOD", "LAST_USED", "NAME"], &rows);
+    // Those of documents and of other issuers are not registered here.
+    let others = disabled.iter().filter(|(id, _)| clients.iter().all(|row| row.client.client_id != *id));
+    rows.extend(others.map(|(id, _)| {
+        let unknown = || "-".to_owned();
+        vec![id.to_string(), unknown(), unknown(), state(id), unknown(), String::new()]
+    }));
+    table(&["CLIENT_ID", "KIND", "AUTH_METHOD", "STATE", "LAST_USED", "NAME"], &rows);
     Ok(())
 }
 
 /// Ends the grants first, some at a time: a client may have very many. What a command that broke off left over, the
 /// next one ends.
 async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
-    let mut ended = end_grants(app, client_id).await?;
+    let mut ended = end_grants(app, client_id, REMOVED).await?;
     let mut tx = app.store.write_patiently().await?;
     let is_known = clients::remove(&mut tx, client_id).await?;
     if is_known {
@@ -196,7 +220,7 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
     }
     commit(tx).await?;
     // Those that were granted meanwhile.
-    ended += end_grants(app, client_id).await?;
+    ended += end_grants(app, client_id, REMOVED).await?;
     if !is_known && ended == 0 {
         return Err(Failure::Said(format!(
             "there is no client {client_id}; `mandate client list` shows them all"
@@ -206,11 +230,43 @@ async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn end_grants(app: &App, client_id: &ClientId) -> Result<usize, Failure> {
+/// Keeps new grants from being made first, then ends those that there are.
+async fn disable(app: &App, client_id: &ClientId) -> Result<(), Failure> {
+    if client_id.as_str().is_empty() || !client_id.as_str().bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+        return Err(Failure::Said("a client's id is printable ASCII".to_owned()));
+    }
+    let mut tx = app.store.write_patiently().await?;
+    let is_new = disabled_clients::record(&mut tx, client_id, app.now()).await?;
+    if is_new {
+        let event = Event::new(Kind::ClientDisabled, Outcome::Done).client(client_id);
+        audit::record(&mut tx, app.now(), &event);
+    }
+    commit(tx).await?;
+    let ended = end_grants(app, client_id, DISABLED).await?;
+    let what = if is_new { "Disabled" } else { "It was disabled already:" };
+    say(&format!("{what} {client_id}. Grants that ended with it: {ended}."));
+    Ok(())
+}
+
+async fn enable(app: &App, client_id: &ClientId) -> Result<(), Failure> {
+    let mut tx = app.store.write_patiently().await?;
+    if !disabled_clients::remove(&mut tx, client_id).await? {
+        return Err(Failure::Said(format!(
+            "{client_id} is not disabled; `mandate client list` shows who is"
+        )));
+    }
+    let event = Event::new(Kind::ClientEnabled, Outcome::Done).client(client_id);
+    audit::record(&mut tx, app.now(), &event);
+    commit(tx).await?;
+    say(&format!("Enabled {client_id}. What was granted to it before has ended; its users connect it anew."));
+    Ok(())
+}
+
+async fn end_grants(app: &App, client_id: &ClientId, because: &str) -> Result<usize, Failure> {
     let mut ended = 0;
     loop {
         let mut tx = app.store.write_patiently().await?;
-        let some = grants::revoke_some_of(&mut tx, client_id, app.now(), GRANTS_AT_ONCE).await?;
+        let some = grants::revoke_some_of(&mut tx, client_id, because, app.now(), GRANTS_AT_ONCE).await?;
         app.commit_ending(tx, &some).await?;
         if some.is_empty() {
             return Ok(ended);

@@ -126,7 +126,8 @@ impl Issuer {
                 self.audience.iter().any(|one| one == audience)
             }
         };
-        let known = |audience: &&str| ours(audience) || self.other_audiences.iter().any(|one| one == audience);
+        let known =
+            |audience: &&str| ours(audience) || self.other_audiences.iter().any(|one| one == audience);
         audiences.iter().any(|audience| ours(&audience)) && audiences.iter().all(known)
     }
 }
@@ -181,7 +182,8 @@ fn parse(name: String, raw: RawIssuer) -> Result<Issuer, ConfigError> {
     let wrong = |key: &str, problem: String| ConfigError::new(format!("{table}.{key}"), problem);
     let shaped = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if !(1..=32).contains(&name.len()) || !name.bytes().all(shaped) || TAKEN.contains(&name.as_str()) {
-        let problem = "name it with 1 to 32 lower-case letters, digits and dashes, and not http, https or client";
+        let problem =
+            "name it with 1 to 32 lower-case letters, digits and dashes, and not http, https or client";
         return Err(ConfigError::new(table, problem));
     }
     issuer_url(&raw.issuer).map_err(|problem| wrong("issuer", problem.to_owned()))?;
@@ -208,8 +210,14 @@ fn parse(name: String, raw: RawIssuer) -> Result<Issuer, ConfigError> {
     let skew = skew.ok_or_else(|| wrong("clock_skew", "write a duration of at most 10m".to_owned()))?;
     let scopes = mapping(raw.scopes).map_err(|problem| wrong("scopes", problem))?;
     let prefixed = scopes.keys().map(|name| format!("{}{name}", raw.scope_prefix));
-    if prefixed.chain([raw.scope_prefix.clone()]).any(|name| Scopes::parse(&name).is_err() || name.contains(' ')) {
-        return Err(wrong("scope_prefix", "it and the scopes must be printable ASCII without spaces".to_owned()));
+    if prefixed
+        .chain([raw.scope_prefix.clone()])
+        .any(|name| Scopes::parse(&name).is_err() || name.contains(' '))
+    {
+        return Err(wrong(
+            "scope_prefix",
+            "it and the scopes must be printable ASCII without spaces".to_owned(),
+        ));
     }
     let claims = |one: String, defaults: &[&str]| match one.as_str() {
         "" => defaults.iter().map(|name| (*name).to_owned()).collect(),
@@ -245,7 +253,9 @@ fn issuer_url(text: &str) -> Result<(), &'static str> {
             Err("an issuer has no user name")
         }
         Ok(_) => Ok(()),
-        Err(_) => Err("write it exactly as its tokens and its metadata do, like https://login.example.com/acme"),
+        Err(_) => {
+            Err("write it exactly as its tokens and its metadata do, like https://login.example.com/acme")
+        }
     }
 }
 

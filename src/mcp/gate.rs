@@ -82,7 +82,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         }
         let (parts, body) = request.into_parts();
         intake::check_length(&parts)?;
-        let token = match telemetry::step("verify").in_scope(|| self.tokens.of(&parts)) {
+        let token = match self.tokens.of(&parts).instrument(telemetry::step("verify")).await {
             Ok(token) => token,
             Err(why) => return Err(self.unauthenticated(&parts, why).await),
         };
@@ -209,7 +209,9 @@ impl<H: ServerHandler + Clone> Gate<H> {
     }
 
     async fn unauthenticated(&self, parts: &Parts, why: NoToken) -> Refusal {
-        self.app.metrics.authentication_failed(Credential::AccessToken, why.word());
+        if !matches!(why, NoToken::Fault(_)) {
+            self.app.metrics.authentication_failed(Credential::AccessToken, why.word());
+        }
         match why {
             NoToken::None => Challenge::NoToken.into(),
             NoToken::Unclear(what) => Challenge::Unclear(what).into(),
@@ -217,6 +219,11 @@ impl<H: ServerHandler + Clone> Gate<H> {
                 self.admission.trail().bad_token(reason, token.as_deref(), parts).await;
                 Challenge::BadToken.into()
             }
+            NoToken::Stranger(why, client_id) => {
+                self.admission.trail().stranger(why, &client_id, parts).await;
+                Refusal::Stranger
+            }
+            NoToken::Fault(error) => Refusal::Fault(None, error),
         }
     }
 

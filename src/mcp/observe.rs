@@ -40,7 +40,12 @@ pub(super) async fn refused(app: &App, token: &Verified, watched: &telemetry::Op
     watched.fail(refusal.kind());
     match refusal {
         Refusal::Limited { name, .. } => {
-            app.metrics.rate_limited(client_name(app, &token.client_id).await.as_name(), name);
+            let client = match &token.issuer {
+                // Its clients are not ours to name one by one.
+                Some(issuer) => Known::Registered(issuer.name.clone()),
+                None => client_name(app, &token.client_id).await,
+            };
+            app.metrics.rate_limited(client.as_name(), name);
         }
         Refusal::Challenge(_) => app.metrics.authentication_failed(Credential::AccessToken, "grant_ended"),
         _ => {}

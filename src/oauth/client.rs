@@ -65,6 +65,8 @@ pub enum ClientKind {
     Dynamic,
     /// By an operator of this server.
     Registered,
+    /// By tokens of another issuer that is trusted here: the issuer knows it, we do not.
+    External,
 }
 
 impl ClientKind {
@@ -74,6 +76,7 @@ impl ClientKind {
             Self::Document => "document",
             Self::Dynamic => "dynamic",
             Self::Registered => "registered",
+            Self::External => "external",
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct ClientRow {
 type Row = (String, String, String, Option<String>, i64, i64);
 
 pub(super) fn parse_kind(name: &str) -> Result<ClientKind> {
-    [ClientKind::Dynamic, ClientKind::Registered, ClientKind::Document]
+    [ClientKind::Dynamic, ClientKind::Registered, ClientKind::Document, ClientKind::External]
         .into_iter()
         .find(|kind| kind.as_str() == name)
         .ok_or_else(|| StorageError::corrupt("client kind", name))

@@ -15,6 +15,7 @@ pub mod disabled_clients;
 pub mod documents;
 pub mod effects;
 mod error;
+pub mod external_grants;
 pub mod grants;
 pub mod identities;
 pub mod leases;

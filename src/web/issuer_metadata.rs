@@ -89,9 +89,11 @@ fn candidates(issuer: &str) -> Vec<Url> {
     let Ok(url) = Url::parse(issuer) else { return Vec::new() };
     let origin = url.origin().ascii_serialization();
     let path = url.path().trim_end_matches('/');
-    let mut texts =
-        vec![format!("{origin}{path}{OIDC}"), format!("{origin}{OAUTH}{path}"), format!("{origin}{OIDC}{path}")];
-    texts.dedup();
+    let mut texts = vec![
+        format!("{origin}{path}{OIDC}"),
+        format!("{origin}{OAUTH}{path}"),
+        format!("{origin}{OIDC}{path}"),
+    ];
     if path.is_empty() {
         texts.truncate(2);
     }

@@ -120,7 +120,9 @@ pub async fn verify<C: DeserializeOwned>(
         Err(why) => return Ok(Err(why)),
     };
     Ok(try_keys(&set.keys, token, header).ok_or_else(|| match set.lacks(header) {
-        true if set.fetched_at_ms < now_ms => Unverified::Away("its host fails, and the copy is older".into()),
+        true if set.fetched_at_ms < now_ms => {
+            Unverified::Away("its host fails, and the copy is older".into())
+        }
         true => Unverified::UnknownKey,
         false => Unverified::NoKeyFits,
     }))

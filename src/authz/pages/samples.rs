@@ -148,5 +148,5 @@ pub(super) fn activity_page(name: &str, text: &str, older: Option<i64>) -> Activ
 
 pub(super) fn account(apps: Vec<AppView>, notice: Option<AccountNotice>) -> AccountPage {
     let [username, role, csrf, mcp_url] = ["alice", "Support agent", "csrf-1", MCP_URL].map(str::to_owned);
-    AccountPage { username, role, csrf, notice, apps, mcp_url }
+    AccountPage { username, role, csrf, notice, apps, taken_back: Vec::new(), mcp_url }
 }

@@ -17,17 +17,17 @@ enum Pair {
 }
 
 /// One key pair, used with one algorithm.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     pair: Pair,
     /// `alg` of its headers.
-    pub(super) alg: &'static str,
+    pub(crate) alg: &'static str,
     /// `kid` of its headers and its JWK.
-    pub(super) kid: String,
+    pub(crate) kid: String,
 }
 
 impl Signer {
     /// A new key for `ES256`, `EdDSA`, `RS256` or `PS256`.
-    pub(super) fn new(alg: &'static str, kid: &str) -> Self {
+    pub(crate) fn new(alg: &'static str, kid: &str) -> Self {
         let pair = match alg {
             "ES256" => Pair::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()),
             "EdDSA" => Pair::Ed(Ed25519KeyPair::generate().unwrap()),
@@ -37,7 +37,7 @@ impl Signer {
     }
 
     /// Its public JWK.
-    pub(super) fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let mut jwk = match &self.pair {
             Pair::Ec(pair) => {
                 let point = pair.public_key().as_ref();
@@ -58,17 +58,17 @@ impl Signer {
     }
 
     /// The header that it usually writes.
-    pub(super) fn header(&self) -> Value {
+    pub(crate) fn header(&self) -> Value {
         json!({ "alg": self.alg, "kid": self.kid, "typ": "JWT" })
     }
 
     /// A JWT with its usual header.
-    pub(super) fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         self.sign_as(&self.header(), claims)
     }
 
     /// A JWT with this header, whatever it says.
-    pub(super) fn sign_as(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn sign_as(&self, header: &Value, claims: &Value) -> String {
         let message = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
         let (bytes, random) = (message.as_bytes(), SystemRandom::new());
         let signature = match &self.pair {
@@ -87,11 +87,11 @@ impl Signer {
 }
 
 /// The set of these keys.
-pub(super) fn jwks(signers: &[&Signer]) -> Value {
+pub(crate) fn jwks(signers: &[&Signer]) -> Value {
     json!({ "keys": signers.iter().map(|signer| signer.jwk()).collect::<Vec<_>>() })
 }
 
 /// Base64url without padding.
-pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
