@@ -8,6 +8,7 @@ mod authorize;
 mod client_auth;
 mod consent;
 mod dance;
+mod disabled_clients;
 mod documents;
 mod login;
 mod metadata;

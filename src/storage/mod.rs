@@ -35,6 +35,8 @@ mod contract;
 #[cfg(test)]
 pub(crate) mod everywhere;
 #[cfg(test)]
+mod external_contract;
+#[cfg(test)]
 pub(crate) mod figures;
 
 use std::fmt;

@@ -22,10 +22,19 @@ struct Metadata {
 /// Where the key set of `issuer` lies, as the issuer says itself. Fetches are done for `asker`.
 pub async fn jwks_uri(app: &App, issuer: &str, asker: &str) -> Result<Result<Url, Unverified>, Error> {
     let now_ms = app.now().0;
-    if let Some(place) = app.key_sets.places.get(issuer).filter(|place| now_ms < place.fresh_until_ms) {
+    let remembered = || app.key_sets.places.get(issuer).filter(|place| now_ms < place.fresh_until_ms);
+    if let Some(place) = remembered() {
         return Ok(Ok(place.jwks_uri));
     }
     let candidates = candidates(issuer);
+    let Some(first) = candidates.first() else {
+        return Ok(Err(Unverified::Away("it is not a URL".into())));
+    };
+    let turn = app.key_sets.turn(first);
+    let _held = turn.lock().await;
+    if let Some(place) = remembered() {
+        return Ok(Ok(place.jwks_uri));
+    }
     let mut copies = Vec::with_capacity(candidates.len());
     for url in &candidates {
         let kept = fetched::kept(app, Purpose::Discovery, url).await?;
@@ -36,12 +45,7 @@ pub async fn jwks_uri(app: &App, issuer: &str, asker: &str) -> Result<Result<Url
         }
         copies.push(kept);
     }
-    let first = candidates.first();
-    let may_fetch = match first {
-        Some(first) => key_set::may_fetch(app, first, asker).await?,
-        None => false,
-    };
-    if !may_fetch {
+    if !key_set::may_fetch(app, first, asker).await? {
         let older = copies.into_iter().flatten().filter_map(|kept| {
             kept.standing_in(&CacheBounds::default(), now_ms).and_then(|kept| read(issuer, &kept.body).ok())
         });

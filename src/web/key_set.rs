@@ -9,6 +9,7 @@ use jsonwebtoken::{DecodingKey, Header, Validation, decode};
 use moka::sync::Cache;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::fetched::{self, Purpose};
@@ -36,13 +37,25 @@ const REMEMBERED: u64 = 100;
 pub struct KeySets {
     sets: Cache<Url, KeySet>,
     pub(super) places: Cache<String, Place>,
+    turns: Cache<Url, Arc<Mutex<()>>>,
 }
 
 impl Default for KeySets {
     fn default() -> Self {
         let sets = Cache::builder().max_capacity(REMEMBERED).time_to_live(READ_AGAIN).build();
         let places = Cache::builder().max_capacity(REMEMBERED).time_to_live(READ_AGAIN).build();
-        Self { sets, places }
+        Self { sets, places, turns: Cache::new(REMEMBERED) }
+    }
+}
+
+impl KeySets {
+    /// Whoever holds it fetches from there, and the others find what came of it.
+    pub(super) fn turn(&self, uri: &Url) -> Arc<Mutex<()>> {
+        self.turns.get_with_by_ref(uri, Arc::default)
+    }
+
+    fn fresh(&self, uri: &Url, now_ms: i64) -> Option<KeySet> {
+        self.sets.get(uri).filter(|set| now_ms < set.fresh_until_ms)
     }
 }
 
@@ -108,6 +121,11 @@ pub async fn verify<C: DeserializeOwned>(
     if !set.lacks(header) {
         return Ok(Err(Unverified::NoKeyFits));
     }
+    let turn = app.key_sets.turn(uri);
+    let _held = turn.lock().await;
+    if let Some(newer) = app.key_sets.fresh(uri, now_ms).filter(|newer| !newer.lacks(header)) {
+        return Ok(try_keys(&newer.keys, token, header).ok_or(Unverified::NoKeyFits));
+    }
     // Whoever publishes a key before using it, as everybody should, has it in a set that is as young as this.
     let since_ms = i64::try_from(REFETCH.per.as_millis()).unwrap_or(i64::MAX);
     if !may_fetch(app, uri, asker).await? {
@@ -132,7 +150,12 @@ pub async fn verify<C: DeserializeOwned>(
 /// may stand in does.
 async fn current(app: &App, uri: &Url, asker: &str) -> Result<Result<KeySet, Unverified>, Error> {
     let now_ms = app.now().0;
-    if let Some(set) = app.key_sets.sets.get(uri).filter(|set| now_ms < set.fresh_until_ms) {
+    if let Some(set) = app.key_sets.fresh(uri, now_ms) {
+        return Ok(Ok(set));
+    }
+    let turn = app.key_sets.turn(uri);
+    let _held = turn.lock().await;
+    if let Some(set) = app.key_sets.fresh(uri, now_ms) {
         return Ok(Ok(set));
     }
     let kept = fetched::kept(app, Purpose::KeySet, uri).await?;
