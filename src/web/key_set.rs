@@ -38,13 +38,16 @@ pub struct KeySets {
     sets: Cache<Url, KeySet>,
     pub(super) places: Cache<String, Place>,
     turns: Cache<Url, Arc<Mutex<()>>>,
+    // Apart from the others: a host that is slow to say which keys it has must not keep those waiting whose key is known.
+    turns_for_unknown: Cache<Url, Arc<Mutex<()>>>,
 }
 
 impl Default for KeySets {
     fn default() -> Self {
         let sets = Cache::builder().max_capacity(REMEMBERED).time_to_live(READ_AGAIN).build();
         let places = Cache::builder().max_capacity(REMEMBERED).time_to_live(READ_AGAIN).build();
-        Self { sets, places, turns: Cache::new(REMEMBERED) }
+        let (turns, turns_for_unknown) = (Cache::new(REMEMBERED), Cache::new(REMEMBERED));
+        Self { sets, places, turns, turns_for_unknown }
     }
 }
 
@@ -121,7 +124,7 @@ pub async fn verify<C: DeserializeOwned>(
     if !set.lacks(header) {
         return Ok(Err(Unverified::NoKeyFits));
     }
-    let turn = app.key_sets.turn(uri);
+    let turn = app.key_sets.turns_for_unknown.get_with_by_ref(uri, Arc::default);
     let _held = turn.lock().await;
     if let Some(newer) = app.key_sets.fresh(uri, now_ms).filter(|newer| !newer.lacks(header)) {
         return Ok(try_keys(&newer.keys, token, header).ok_or(Unverified::NoKeyFits));
