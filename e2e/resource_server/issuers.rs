@@ -32,7 +32,7 @@ async fn a_token_of_a_trusted_issuer_is_good_and_its_first_one_makes_account_and
         let mut acme = Acme::start_at(path).await;
         acme.signer = Signer::new(alg, "acme-1");
         acme.publish(&[&acme.signer]);
-        let server = acme.server(json!({})).await;
+        let server = acme.server(&json!({})).await;
         let client = acme.client(&server, &json!({ "preferred_username": "carol" }));
         let made = client.call("create_ticket", json!({ "title": "t", "body": "b" })).await;
         assert_eq!(made.status, StatusCode::OK, "{alg}: {}", made.body);
@@ -49,7 +49,7 @@ async fn a_token_of_a_trusted_issuer_is_good_and_its_first_one_makes_account_and
 #[tokio::test]
 async fn a_token_that_is_not_good_is_401_whatever_is_wrong_with_it() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({ "types": ["at+jwt", "JWT"] })).await;
+    let server = acme.server(&json!({ "types": ["at+jwt", "JWT"] })).await;
     let now = server.app.now().unix_seconds();
     let resource = server.at("/mcp");
     let signer = &acme.signer;
@@ -107,8 +107,8 @@ async fn a_token_that_is_not_good_is_401_whatever_is_wrong_with_it() {
 #[tokio::test]
 async fn an_issuer_may_call_its_tokens_jwt_where_that_is_configured() {
     let acme = Acme::start().await;
-    let strict = acme.server(json!({})).await;
-    let lax = acme.server(json!({ "types": ["JWT", ""], "other_audiences": ["account"] })).await;
+    let strict = acme.server(&json!({})).await;
+    let lax = acme.server(&json!({ "types": ["JWT", ""], "other_audiences": ["account"] })).await;
     for header in [json!({ "alg": "ES256", "typ": "JWT" }), json!({ "alg": "ES256", "kid": "acme-1" })] {
         let token = |server: &Server| {
             let change = json!({ "aud": ["account", server.at("/mcp")], "typ": "Bearer", "azp": "app-2" });
@@ -123,7 +123,7 @@ async fn an_issuer_may_call_its_tokens_jwt_where_that_is_configured() {
 #[tokio::test]
 async fn g56_a_new_key_is_fetched_once_and_a_flood_of_unknown_ones_is_not() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     assert_eq!(search(&acme.client(&server, &json!({}))).await.status, StatusCode::OK);
     let next = Signer::new("ES256", "acme-2");
     acme.publish(&[&acme.signer, &next]);
@@ -148,7 +148,7 @@ async fn g56_a_new_key_is_fetched_once_and_a_flood_of_unknown_ones_is_not() {
 async fn an_issuer_that_is_away_is_503_for_what_may_be_good_and_401_for_what_is_not() {
     let acme = Acme::start().await;
     acme.host.break_down();
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     let client = acme.client(&server, &json!({}));
     let away = search(&client).await;
     assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE, "{}", away.body);
@@ -172,11 +172,11 @@ async fn metadata_of_another_issuer_leads_nowhere() {
     let acme = Acme::start().await;
     let metadata = json!({ "issuer": "https://other.example", "jwks_uri": acme.host.url(KEYS) });
     acme.host.put("/.well-known/openid-configuration", &metadata);
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     let answer = search(&acme.client(&server, &json!({}))).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(acme.host.asked(KEYS), 0);
-    let named = acme.server(json!({ "jwks_uri": acme.host.url(KEYS) })).await;
+    let named = acme.server(&json!({ "jwks_uri": acme.host.url(KEYS) })).await;
     assert_eq!(search(&acme.client(&named, &json!({}))).await.status, StatusCode::OK);
 }
 
@@ -185,7 +185,7 @@ async fn a_scope_too_few_is_403_with_the_names_of_the_issuer() {
     let acme = Acme::start().await;
     let scopes = json!({ "Tickets.Read": READ, "Tickets.ReadWrite": BOTH });
     let change = json!({ "scopes": scopes, "scope_prefix": "api://tickets/", "audience": ["api://tickets"] });
-    let server = acme.server(change).await;
+    let server = acme.server(&change).await;
     let with =
         |scope: Value| acme.client(&server, &json!({ "aud": "api://tickets", "scope": null, "scp": scope }));
     assert_eq!(search(&with(json!("Tickets.Read"))).await.status, StatusCode::OK);
@@ -207,7 +207,7 @@ async fn a_scope_too_few_is_403_with_the_names_of_the_issuer() {
 #[tokio::test]
 async fn somebody_without_an_account_is_403_and_recorded() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({ "accounts": { "create": false } })).await;
+    let server = acme.server(&json!({ "accounts": { "create": false } })).await;
     let answer = search(&acme.client(&server, &json!({}))).await;
     assert_eq!((answer.status, &answer.body["error"]), (StatusCode::FORBIDDEN, &json!("access_denied")));
     assert_eq!(answer.header("www-authenticate"), "", "no other token would help");
@@ -218,7 +218,7 @@ async fn somebody_without_an_account_is_403_and_recorded() {
 #[tokio::test]
 async fn a_verified_address_finds_an_account_where_that_is_wanted() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({ "accounts": { "link_by_email": true } })).await;
+    let server = acme.server(&json!({ "accounts": { "link_by_email": true } })).await;
     let alice = server.add_user("alice@acme.example", Role::Agent).await;
     let unverified = json!({ "email": "alice@acme.example" });
     assert_eq!(search(&acme.client(&server, &unverified)).await.status, StatusCode::FORBIDDEN);
@@ -233,7 +233,7 @@ async fn a_role_follows_the_groups_of_each_new_token() {
     let acme = Acme::start().await;
     let accounts =
         json!({ "create": true, "role_claim": "groups", "agents": ["support"], "requesters": ["staff"] });
-    let server = acme.server(json!({ "accounts": accounts })).await;
+    let server = acme.server(&json!({ "accounts": accounts })).await;
     server.add_user("bob", Role::Requester).await;
     let bob = server.app.store.find_user_by_name("bob").await.unwrap().unwrap();
     let his = Mcp::of(&server, &bob.user_id, BOTH).await;
@@ -255,7 +255,7 @@ async fn a_role_follows_the_groups_of_each_new_token() {
 #[tokio::test]
 async fn a_disabled_user_is_refused_and_an_enabled_one_needs_no_new_token() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     let client = acme.client(&server, &json!({ "preferred_username": "carol" }));
     assert_eq!(search(&client).await.status, StatusCode::OK);
     let carol = server.app.store.find_user_by_name("carol").await.unwrap().unwrap().user_id;
@@ -278,7 +278,7 @@ async fn a_disabled_user_is_refused_and_an_enabled_one_needs_no_new_token() {
 #[tokio::test]
 async fn a_disabled_client_is_refused_and_let_in_again_under_a_new_grant() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     let client = acme.client(&server, &json!({}));
     let other = acme.client(&server, &json!({ "client_id": "app-2" }));
     assert_eq!(search(&client).await.status, StatusCode::OK);
@@ -304,7 +304,7 @@ async fn a_disabled_client_is_refused_and_let_in_again_under_a_new_grant() {
 #[tokio::test]
 async fn what_a_user_took_back_stays_so_until_they_allow_it_again() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({ "accounts": { "link_by_email": true } })).await;
+    let server = acme.server(&json!({ "accounts": { "link_by_email": true } })).await;
     server.add_user("alice@acme.example", Role::Agent).await;
     let alice = json!({ "email": "alice@acme.example", "email_verified": true });
     let client = acme.client(&server, &alice);
@@ -336,7 +336,7 @@ async fn what_a_user_took_back_stays_so_until_they_allow_it_again() {
 #[tokio::test]
 async fn nobody_else_lets_a_client_in_again() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({ "accounts": { "link_by_email": true } })).await;
+    let server = acme.server(&json!({ "accounts": { "link_by_email": true } })).await;
     for name in ["alice@acme.example", "bob@acme.example"] {
         server.add_user(name, Role::Requester).await;
     }
@@ -403,7 +403,7 @@ async fn two_issuers_share_neither_people_nor_clients() {
 #[tokio::test]
 async fn a_token_that_brings_more_widens_the_grant_and_reaches_no_further_than_it_says() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     let reader = acme.client(&server, &json!({ "scope": READ, "preferred_username": "carol" }));
     assert_eq!(search(&reader).await.status, StatusCode::OK);
     let writer = acme.client(&server, &json!({ "scope": BOTH }));
@@ -418,7 +418,7 @@ async fn a_token_that_brings_more_widens_the_grant_and_reaches_no_further_than_i
 #[tokio::test]
 async fn of_many_first_calls_at_once_each_is_let_in_under_one_grant() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     let clients: Vec<Mcp<'_>> = (0..16).map(|_| acme.client(&server, &json!({}))).collect();
     let answers = futures::future::join_all(clients.iter().map(search)).await;
     for answer in answers {
@@ -433,7 +433,7 @@ async fn of_many_first_calls_at_once_each_is_let_in_under_one_grant() {
 #[tokio::test]
 async fn expiry_is_looked_at_on_every_call_with_the_tolerance_for_clocks() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     let client = acme.client(&server, &json!({}));
     assert_eq!(search(&client).await.status, StatusCode::OK);
     server.advance(Duration::from_secs(3659));
@@ -446,7 +446,7 @@ async fn expiry_is_looked_at_on_every_call_with_the_tolerance_for_clocks() {
 async fn beside_ours_the_issuer_is_named_where_that_is_wanted_and_ours_comes_first() {
     let acme = Acme::start().await;
     for (change, named) in [(json!({}), false), (json!({ "advertise": true }), true)] {
-        let server = acme.server(change).await;
+        let server = acme.server(&change).await;
         let metadata = crate::support::http().get(server.at("/.well-known/oauth-protected-resource/mcp"));
         let metadata: Value = metadata.send().await.unwrap().json().await.unwrap();
         let expected = if named { json!([server.url, acme.issuer()]) } else { json!([server.url]) };
@@ -458,7 +458,7 @@ async fn beside_ours_the_issuer_is_named_where_that_is_wanted_and_ours_comes_fir
 #[tokio::test]
 async fn our_revocation_endpoint_knows_nothing_of_such_tokens() {
     let acme = Acme::start().await;
-    let server = acme.server(json!({})).await;
+    let server = acme.server(&json!({})).await;
     let client = crate::support::client::Client::register(&server).await;
     let token = acme.token(&server, &json!({}));
     let form = [("token", token.as_str()), ("client_id", client.client_id.as_str())];

@@ -8,9 +8,9 @@ use crate::support::acme::Acme;
 use crate::support::mcp::{Mcp, mint, post, send};
 use crate::support::{Server, http};
 
-async fn alone(acme: &Acme, change: Value) -> Server {
+async fn alone(acme: &Acme, change: &Value) -> Server {
     Server::start_with(|config| {
-        acme.trust(config, &change);
+        acme.trust(config, change);
         config.authorization_server = false;
     })
     .await
@@ -20,7 +20,7 @@ async fn alone(acme: &Acme, change: Value) -> Server {
 async fn the_metadata_and_the_first_challenge_lead_to_the_issuer_with_its_own_names() {
     let acme = Acme::start().await;
     let scopes = json!({ "Tickets.Read": "tickets:read", "Tickets.Write": "tickets:write" });
-    let server = alone(&acme, json!({ "scopes": scopes, "scope_prefix": "api://1/" })).await;
+    let server = alone(&acme, &json!({ "scopes": scopes, "scope_prefix": "api://1/" })).await;
     for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"] {
         let metadata: Value = http().get(server.at(path)).send().await.unwrap().json().await.unwrap();
         assert_eq!(metadata["authorization_servers"], json!([acme.issuer()]));
@@ -41,7 +41,7 @@ async fn the_metadata_and_the_first_challenge_lead_to_the_issuer_with_its_own_na
 #[tokio::test]
 async fn of_the_authorization_server_no_route_is_left_and_every_answer_is_json() {
     let acme = Acme::start().await;
-    let server = alone(&acme, json!({})).await;
+    let server = alone(&acme, &json!({})).await;
     for path in [
         "/",
         "/.well-known/oauth-authorization-server",
@@ -81,7 +81,7 @@ async fn of_the_authorization_server_no_route_is_left_and_every_answer_is_json()
 #[tokio::test]
 async fn tokens_of_ours_are_good_no_more() {
     let acme = Acme::start().await;
-    let server = alone(&acme, json!({})).await;
+    let server = alone(&acme, &json!({})).await;
     let user = server.add_user("alice", mandate::storage::users::Role::Agent).await;
     let own = mint(&server, &user.user_id, "client_1", "tickets:read").await;
     let answer = Mcp::modern(&server, &own.token).ask("tools/list", json!({})).await;

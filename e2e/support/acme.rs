@@ -68,8 +68,8 @@ impl Acme {
     }
 
     /// A server that trusts it.
-    pub(crate) async fn server(&self, change: Value) -> Server {
-        Server::start_with(|config| self.trust(config, &change)).await
+    pub(crate) async fn server(&self, change: &Value) -> Server {
+        Server::start_with(|config| self.trust(config, change)).await
     }
 
     /// What a good token for a server says.

@@ -128,7 +128,7 @@ impl Issuer {
         };
         let known =
             |audience: &&str| ours(audience) || self.other_audiences.iter().any(|one| one == audience);
-        audiences.iter().any(|audience| ours(&audience)) && audiences.iter().all(known)
+        audiences.iter().any(ours) && audiences.iter().all(known)
     }
 }
 
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn issuer(change: Value) -> Result<Arc<Issuer>, ConfigError> {
+    fn issuer(change: &Value) -> Result<Arc<Issuer>, ConfigError> {
         let mut keys = json!({ "issuer": "https://login.example/acme" });
         for (name, value) in change.as_object().unwrap() {
             keys[name] = value.clone();
@@ -317,7 +317,7 @@ mod tests {
                 Some((table, inner)) => json!({ table: { inner: value } }),
                 None => json!({ key: value }),
             };
-            let error = issuer(change.clone()).unwrap_err().to_string();
+            let error = issuer(&change).unwrap_err().to_string();
             assert!(error.starts_with(&format!("issuers.acme.{key}: ")), "{change}: {error}");
         }
     }
@@ -339,8 +339,8 @@ mod tests {
     #[test]
     fn an_audience_is_equal_and_every_one_is_known() {
         let resource = "https://t.example/mcp";
-        let plain = issuer(json!({})).unwrap();
-        let named = issuer(json!({ "audience": ["api://1", "1"], "other_audiences": ["account"] })).unwrap();
+        let plain = issuer(&json!({})).unwrap();
+        let named = issuer(&json!({ "audience": ["api://1", "1"], "other_audiences": ["account"] })).unwrap();
         for (issuer, audiences, good) in [
             (&plain, &[resource][..], true),
             (&plain, &["https://t.example/mcp/"], false),
@@ -362,10 +362,10 @@ mod tests {
     fn scopes_are_mapped_both_ways() {
         let both = Scopes::of(RESOURCE_SCOPES);
         let read = Scopes::of(["tickets:read"]);
-        let plain = issuer(json!({})).unwrap();
+        let plain = issuer(&json!({})).unwrap();
         assert_eq!(plain.scopes(&Scopes::of(["tickets:read", "openid"])), read);
         assert_eq!(plain.asked_for(&both), both);
-        let mapped = issuer(json!({
+        let mapped = issuer(&json!({
             "scopes": { "All": "tickets:read tickets:write", "Tickets.Read": "tickets:read" },
             "scope_prefix": "api://1/",
         }))

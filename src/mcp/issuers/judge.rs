@@ -124,7 +124,7 @@ fn times(claims: &Map<String, Value>, now: i64, skew: i64) -> Result<i64, BadTok
     Ok(expires)
 }
 
-/// A NumericDate, which may have a fraction.
+/// A `NumericDate`, which may have a fraction.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "what is out of range becomes the nearest moment, never another"
@@ -149,13 +149,14 @@ fn scopes(value: &Value) -> Option<Scopes> {
 mod tests {
     use super::*;
     use crate::config::issuers::Issuers;
+    use jsonwebtoken::Algorithm::{ES256, ES384, HS256, RS256};
     use serde_json::json;
     use std::sync::Arc;
 
     const RESOURCE: &str = "https://t.example/mcp";
     const NOW: Timestamp = Timestamp(1_000_000_000);
 
-    fn issuer(keys: Value) -> Arc<Issuer> {
+    fn issuer(keys: &Value) -> Arc<Issuer> {
         let mut table = json!({ "issuer": "https://login.example", "types": ["at+jwt", "JWT", ""] });
         for (name, value) in keys.as_object().unwrap() {
             table[name] = value.clone();
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn an_access_token_for_us_is_good() {
-        let issuer = issuer(json!({}));
+        let issuer = issuer(&json!({}));
         for change in [
             json!({}),
             json!({ "aud": [RESOURCE] }),
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_is_not_for_us_or_not_now_is_refused() {
-        let issuer = issuer(json!({}));
+        let issuer = issuer(&json!({}));
         for (change, why) in [
             (json!({ "iss": "https://login.example/" }), BadToken::Foreign),
             (json!({ "iss": null }), BadToken::Foreign),
@@ -245,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_jwt_of_no_kind_must_look_like_an_access_token() {
-        let issuer = issuer(json!({}));
+        let issuer = issuer(&json!({}));
         for change in [
             json!({ "nonce": "n" }),
             json!({ "at_hash": "h" }),
@@ -262,7 +263,7 @@ mod tests {
 
     #[test]
     fn claims_may_have_other_names() {
-        let issuer = issuer(json!({
+        let issuer = issuer(&json!({
             "subject_claim": "person.id", "client_claim": "https://acme.example/app", "scope_claim": "rights",
             "scopes": { "Read": "tickets:read" }, "audience": ["api://1"],
         }));
@@ -280,14 +281,13 @@ mod tests {
 
     #[test]
     fn the_header_says_kind_and_algorithm_and_nothing_critical() {
-        let plain = issuer(json!({ "types": ["at+jwt"] }));
-        let any = issuer(json!({}));
+        let plain = issuer(&json!({ "types": ["at+jwt"] }));
+        let any = issuer(&json!({}));
         let header = |alg, typ: Option<&str>| {
             let mut header = Header::new(alg);
             header.typ = typ.map(str::to_owned);
             header
         };
-        use jsonwebtoken::Algorithm::{ES256, ES384, HS256, RS256};
         for (issuer, header, expected) in [
             (&plain, header(RS256, Some("at+jwt")), Ok(Kind::AccessToken)),
             (&plain, header(ES256, Some("application/AT+JWT")), Ok(Kind::AccessToken)),
