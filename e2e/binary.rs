@@ -336,6 +336,10 @@ async fn a_wrong_setting_ends_the_start_with_its_key_and_the_cure() {
         ("MANDATE_CLIENTS__PRELOADED_DOCUMENTS", "/nowhere", "clients.preloaded_documents", "/nowhere"),
         ("MANDATE_PUBLIC_ULR", "http://localhost", "public_ulr", "public_url"),
         ("MANDATE_MCP__WRITE", "false", "write", "writes"),
+        ("MANDATE_AUTHORIZATION_SERVER", "off", "authorization_server", "[issuers.<name>]"),
+        ("MANDATE_AUTHORIZATION_SERVER", "false", "authorization_server", "on, off"),
+        ("MANDATE_ISSUERS__ACME__ISSUER", "http://acme.example", "issuers.acme.issuer", "https"),
+        ("MANDATE_ISSUERS__ACME__ISUER", "x", "isuer", "issuer"),
     ] {
         let sentence = complaint(&ended(place.command(&["serve"]).env(variable, value), ""));
         assert!(sentence.contains(key) && sentence.contains(cure), "{variable}={value}: {sentence}");
@@ -367,6 +371,40 @@ async fn a_wrong_file_ends_the_start_with_its_key_and_the_cure() {
     // A variable wins over the file.
     std::fs::write(&file, "public_url = \"nonsense\"").unwrap();
     place.done(&["--config", "mandate.toml", "user", "list"], "");
+}
+
+#[tokio::test]
+async fn a_resource_server_alone_says_who_signs_people_in_and_has_no_setup_link() {
+    let place = Place::new().await;
+    let table = r#"
+        authorization_server = "off"
+        [issuers.acme]
+        issuer = "https://login.acme.example/Tenant"
+        audience = ["api://Tickets"]
+        scope_prefix = "api://Tickets/"
+        [issuers.acme.scopes]
+        "Tickets.Read.All" = "tickets:read"
+        "Tickets.Write" = "tickets:write"
+        [issuers.acme.accounts]
+        create = true
+        role_claim = "groups"
+        agents = ["Support"]
+        requesters = ["Staff"]
+    "#;
+    std::fs::write(place.path("mandate.toml"), table).unwrap();
+    let running = Running::start(&place, &["--config", "mandate.toml"]);
+    assert!(running.said.contains("https://login.acme.example/Tenant (acme)"), "{}", running.said);
+    assert!(!running.said.contains("/setup") && !running.said.contains("/account"), "{}", running.said);
+    let metadata = http().get(place.url("/.well-known/oauth-protected-resource")).send().await.unwrap();
+    let metadata: serde_json::Value = metadata.json().await.unwrap();
+    assert_eq!(metadata["authorization_servers"][0], "https://login.acme.example/Tenant");
+    let names = ["api://Tickets/Tickets.Read.All", "api://Tickets/Tickets.Write"];
+    assert_eq!(
+        metadata["scopes_supported"],
+        serde_json::json!(names),
+        "in the case that they are written in"
+    );
+    assert_eq!(status(&place.url("/account")).await, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -541,8 +579,15 @@ async fn accounts_are_managed_on_the_store_of_the_running_server() {
     place.done(&["user", "password", "dave"], "a third long password\n");
     place.done(&["user", "disable", "carol"], "");
     assert!(row(&place.done(&["user", "list"], ""), "carol").contains("disabled"));
-    assert_eq!(place.audited().await, ["account_changed"; 4], "two added, a password, a disabling");
-    for command in ["disable", "password"] {
+    place.done(&["user", "enable", "carol"], "");
+    assert!(row(&place.done(&["user", "list"], ""), "carol").contains("active"));
+    assert!(place.refused(&["user", "enable", "carol"], "").contains("not disabled"));
+    assert_eq!(
+        place.audited().await,
+        ["account_changed"; 5],
+        "two added, a password, a disabling and its end"
+    );
+    for command in ["disable", "enable", "password"] {
         let sentence = place.refused(&["user", command, "nobody"], "a long enough password\n");
         assert!(sentence.contains("nobody") && sentence.contains("user list"), "{sentence}");
     }
@@ -580,9 +625,23 @@ async fn clients_are_managed_on_the_store_of_the_running_server() {
     assert!(place.refused(&[&bad_id[..], &uri].concat(), "").contains("--client-id"));
     let keys = ["client", "add", "--name", "X", "--auth-method", "private_key_jwt"];
     assert!(place.refused(&[&keys[..], &uri].concat(), "").contains("jwks"));
+    place.done(&["client", "disable", &client_id], "");
+    place.done(&["client", "disable", "acme:reports"], "");
+    assert!(place.done(&["client", "disable", &client_id], "").contains("already"));
+    assert_eq!(with(&secret).await, StatusCode::UNAUTHORIZED, "at once");
+    let listed = place.done(&["client", "list"], "");
+    for id in [&client_id, "acme:reports"] {
+        let row = listed.lines().find(|line| line.starts_with(id)).unwrap();
+        assert!(row.contains("disabled"), "{listed}");
+    }
+    place.done(&["client", "enable", &client_id], "");
+    assert_eq!(with(&secret).await, StatusCode::BAD_REQUEST, "at once");
+    assert!(place.refused(&["client", "enable", &client_id], "").contains("client list"));
+    assert!(place.refused(&["client", "disable", ""], "").contains("ASCII"));
     place.done(&["client", "remove", &client_id], "");
     assert_eq!(with(&secret).await, StatusCode::UNAUTHORIZED);
-    assert_eq!(place.audited().await, ["client_registered", "client_registered", "client_removed"]);
+    let kinds = ["registered", "registered", "disabled", "disabled", "enabled", "removed"];
+    assert_eq!(place.audited().await, kinds.map(|kind| format!("client_{kind}")));
     let sentence = place.refused(&["client", "remove", &client_id], "");
     assert!(sentence.contains(&client_id) && sentence.contains("client list"), "{sentence}");
 }

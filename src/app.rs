@@ -25,6 +25,7 @@ use crate::oauth::{ClientId, Error, GrantId};
 use crate::random::Random;
 use crate::storage::{OpenError, StorageError, Store, Tx, commit};
 use crate::telemetry::Metrics;
+use crate::web::key_set::KeySets;
 use crate::web::outbound::{Outbound, OutboundPolicy};
 
 /// The application. Handlers hold it in an `Arc`.
@@ -44,6 +45,8 @@ pub struct App {
     pub random: Random,
     /// The only way out to other hosts.
     pub outbound: Outbound,
+    /// Key sets of others, as they were read a moment ago.
+    pub key_sets: KeySets,
     /// Metadata documents that are known without fetching.
     pub preloaded: BTreeMap<ClientId, Client>,
     /// What is counted and measured.
@@ -111,6 +114,7 @@ impl App {
             clock,
             random,
             outbound,
+            key_sets: KeySets::default(),
             preloaded: BTreeMap::new(),
             metrics,
             tasks: TaskTracker::new(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router, middleware};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::authz;
 use crate::mcp;
 use crate::web::page::ErrorPage;
-use crate::web::{draining, not_found, reference};
+use crate::web::{cors, draining, not_found, reference};
 use connections::Limits;
 
 /// How long a stop waits for requests that are being answered.
@@ -38,9 +38,13 @@ pub fn router(app: &Arc<App>) -> Router {
 
 /// The same with other routes of a resource server.
 pub fn router_with(app: &Arc<App>, mcp: Router) -> Router {
-    let authz = authz::router(app).with_state(app.clone());
     let probes = Router::new().route("/live", get(live)).route("/ready", get(ready)).with_state(app.clone());
-    let mut router = authz.merge(mcp).merge(probes).fallback(not_found::fallback);
+    let mut router = if app.config.authorization_server {
+        let authz = authz::router(app).with_state(app.clone());
+        authz.merge(mcp).merge(probes).fallback(not_found::fallback)
+    } else {
+        mcp.merge(probes).merge(nothing_else()).fallback(absent)
+    };
     if app.config.public_url.is_https() {
         let year = HeaderValue::from_static("max-age=31536000");
         let hsts = HeaderName::from_static("strict-transport-security");
@@ -50,6 +54,16 @@ pub fn router_with(app: &Arc<App>, mcp: Router) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), draining::layer))
         .layer(middleware::from_fn_with_state(app.clone(), reference::layer))
+}
+
+/// Where there is no authorization server, for browser clients too.
+fn nothing_else() -> Router {
+    Router::new().route("/.well-known/{*path}", any(absent)).layer(cors::open())
+}
+
+/// No page: nobody has any business here but MCP clients.
+async fn absent() -> Response {
+    not_found::json()
 }
 
 /// Serves until the application is told to stop, then lets requests finish.

@@ -7,9 +7,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Value, json};
 
 use super::ask::{Answer, call, code, people_on, redeem, refresh, send};
-use super::signer::{Signer, encode};
 use crate::support::browser::Browser;
 use crate::support::client::{Client, claims};
+use crate::support::signer::{Signer, encode};
 use crate::support::{START, Server, http};
 
 async fn jwks(server: &Server) -> Answer {

@@ -17,8 +17,8 @@ use mandate::random::Random;
 use serde_json::json;
 
 use super::ask::{audited, call, people_on, send};
-use super::signer::Signer;
 use crate::support::client::{Client, claims};
+use crate::support::signer::Signer;
 use crate::support::{Server, http};
 
 const HOUR: Duration = Duration::from_hours(1);

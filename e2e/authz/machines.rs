@@ -11,10 +11,10 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::ask::{Answer, BOTH, audited, call, post, send, token, until_judged};
-use super::signer::{Signer, jwks};
 use crate::support::browser::Browser;
 use crate::support::client::{Client, VERIFIER, claims, register};
 use crate::support::mcp::Mcp;
+use crate::support::signer::{Signer, jwks};
 use crate::support::{PASSWORD, Server, at_most, http};
 
 const CLIENT_CREDENTIALS: (&str, &str) = ("grant_type", "client_credentials");

@@ -8,10 +8,10 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::ask::{Answer, call, code, people_on, post, token};
-use super::key_host::KeyHost;
-use super::signer::{Signer, encode, jwks};
 use crate::support::browser::Browser;
 use crate::support::client::{Client, VERIFIER, register};
+use crate::support::key_host::KeyHost;
+use crate::support::signer::{Signer, encode, jwks};
 use crate::support::{START, Server};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

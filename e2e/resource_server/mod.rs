@@ -9,6 +9,8 @@ mod confirm;
 mod discovery;
 mod faults;
 mod headers;
+mod issuers;
+mod issuers_alone;
 mod legacy;
 mod limits;
 mod methods;

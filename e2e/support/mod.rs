@@ -1,8 +1,10 @@
 //! A server on a free port with a clock that tests set, and the two who talk to it: a browser and a client.
 
+pub(crate) mod acme;
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod events;
+pub(crate) mod key_host;
 pub(crate) mod mcp;
 pub(crate) mod origin;
 pub(crate) mod otlp;
@@ -10,6 +12,7 @@ pub(crate) mod profile;
 pub(crate) mod schema;
 #[expect(dead_code, reason = "the unit tests of the library use it, too, and some of it alone")]
 pub(crate) mod services;
+pub(crate) mod signer;
 pub(crate) mod upstream;
 
 use std::net::SocketAddr;

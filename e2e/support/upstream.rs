@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::START;
-use crate::authz::signer::{Signer, encode, jwks};
+use crate::support::signer::{Signer, encode, jwks};
 
 /// Who we are at the provider.
 pub(crate) const CLIENT_ID: &str = "mandate at acme";

@@ -19,8 +19,9 @@ pub enum Kind {
     SignOut,
     /// The consent page was answered.
     Consent,
-    /// A grant was given without a consent page: to a program on the machine of whoever may read the store anyway, or to
-    /// a machine that acts for itself. The tokens of such a machine are no event, as renewals are none.
+    /// A grant was given without a consent page: to a program on the machine of whoever may read the store anyway, to a
+    /// machine that acts for itself (its tokens are no event, as renewals are none), or at another issuer, whose token
+    /// brought it or widened it.
     GrantGiven,
     /// A token was minted for somebody, by an operator or by a control plane: `detail` says by whom.
     TokenMinted,
@@ -39,6 +40,12 @@ pub enum Kind {
     ClientRegistered,
     /// An operator removed a client.
     ClientRemoved,
+    /// An operator lets a client in no more, and its grants ended.
+    ClientDisabled,
+    /// An operator let it in again.
+    ClientEnabled,
+    /// A user let a client in again whose access they had taken back.
+    ClientAllowed,
     /// An account was made, disabled or given a password.
     AccountChanged,
     /// A rotation was decided: by hand or by schedule, which key signs, and from when.
@@ -54,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::SignIn,
         Self::SignOut,
         Self::Consent,
@@ -66,6 +73,9 @@ impl Kind {
         Self::GrantRevoked,
         Self::ClientRegistered,
         Self::ClientRemoved,
+        Self::ClientDisabled,
+        Self::ClientEnabled,
+        Self::ClientAllowed,
         Self::AccountChanged,
         Self::KeysRotated,
         Self::KeyRetired,
@@ -87,6 +97,9 @@ impl Kind {
             Self::GrantRevoked => "grant_revoked",
             Self::ClientRegistered => "client_registered",
             Self::ClientRemoved => "client_removed",
+            Self::ClientDisabled => "client_disabled",
+            Self::ClientEnabled => "client_enabled",
+            Self::ClientAllowed => "client_allowed",
             Self::AccountChanged => "account_changed",
             Self::KeysRotated => "keys_rotated",
             Self::KeyRetired => "key_retired",

@@ -12,7 +12,7 @@ use super::activity;
 use super::body::{Typed, form};
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
-use super::pages::account::{AccountNotice, AccountPage, AppView, LimitView};
+use super::pages::account::{AccountNotice, AccountPage, AppView, LimitView, TakenBackView};
 use super::pages::activity::ActivityView;
 use super::pages::signed_out::SignedOutPage;
 use super::views;
@@ -24,10 +24,10 @@ use crate::ephemeral::{EphemeralError, Rate};
 use crate::identity::csrf;
 use crate::identity::session::{self, Session};
 use crate::identity::upstream::end_session;
-use crate::oauth::GrantId;
 use crate::oauth::error::Error;
 use crate::oauth::scope::{OFFLINE_ACCESS, TICKETS_READ, TICKETS_WRITE};
 use crate::oauth::{GrantId, Scopes};
+use crate::storage::external_grants::{self, TAKEN_BACK};
 use crate::storage::grants::Grant;
 use crate::storage::users::Role;
 use crate::storage::{audit, commit, grants};
@@ -59,12 +59,14 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): R
             apps.push(app_view(grant, audiences, limits, latest.iter().map(activity::view).collect()));
         }
     }
+    let taken_back = app.store.list_taken_back(&session.user.user_id).await?;
     let page = AccountPage {
         username: session.user.username.clone(),
         role: role_words(session.user.role).to_owned(),
         csrf: csrf::token(&app, FORM, session.csrf_anchor())?,
         notice,
         apps,
+        taken_back: taken_back.iter().map(taken_back_view).collect(),
         mcp_url: audiences.default().map(|audience| audience.resource().as_str().to_owned()),
     };
     Ok(Page::ok(page).into_response())
@@ -90,6 +92,34 @@ pub async fn post_revoke(
         None => false,
     };
     Ok(redirect(&if revoked { format!("/account?revoked={grant_id}") } else { "/account?revoked=".into() }))
+}
+
+/// Lets a client of another issuer in again that this person took a grant from.
+pub async fn post_allow(
+    State(app): State<Arc<App>>,
+    jar: CookieJar,
+    headers: HeaderMap,
+    Typed(body): Typed,
+) -> PageResult {
+    let params = form(&headers, &body)?;
+    let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/login")) };
+    if !csrf::matches(&app, FORM, session.csrf_anchor(), params.get("csrf")?)? {
+        return Err(ErrorPage::form_refused().into());
+    }
+    let grant_id = GrantId::new(params.get("grant_id")?.unwrap_or_default());
+    let Some(grant) = own_grant(&app, &session, &grant_id).await? else {
+        return Ok(redirect("/account?allowed="));
+    };
+    let mut tx = app.store.write().await?;
+    if external_grants::allow_again(&mut tx, &session.user.user_id, &grant_id).await? {
+        let event = Event::new(Kind::ClientAllowed, Outcome::Done)
+            .user(&grant.user_id)
+            .client(&grant.client.client_id)
+            .grant(&grant.grant_id);
+        audit::record(&mut tx, app.now(), &event);
+    }
+    commit(tx).await?;
+    Ok(redirect(&format!("/account?allowed={grant_id}")))
 }
 
 /// Signs out of this browser, and of the provider that vouched for the person, where it has a place for that. Grants
@@ -136,7 +166,7 @@ pub(super) async fn own_grant(
 async fn revoke(app: &App, grant: &Grant) -> Result<bool, Error> {
     let now = app.now();
     let mut tx = app.store.write().await?;
-    let revoked = grants::revoke(&mut tx, &grant.grant_id, "the user took it back", now).await?;
+    let revoked = grants::revoke(&mut tx, &grant.grant_id, TAKEN_BACK, now).await?;
     if revoked {
         let event = Event::new(Kind::GrantRevoked, Outcome::Done)
             .user(&grant.user_id)
@@ -153,6 +183,11 @@ async fn revoke(app: &App, grant: &Grant) -> Result<bool, Error> {
 async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<AccountNotice>, PageError> {
     if params.get("welcome")?.is_some() {
         return Ok(Some(AccountNotice::Welcome));
+    }
+    if let Some(raw) = params.first_or_empty("allowed") {
+        let grant = own_grant(app, session, &GrantId::new(raw)).await?;
+        let name = |grant: Grant| DisplayName::of(grant.client.shown_name());
+        return Ok(grant.map(|grant| AccountNotice::Allowed { client_name: name(grant) }));
     }
     let Some(raw) = params.first_or_empty("revoked") else { return Ok(None) };
     let grant = own_grant(app, session, &GrantId::new(raw)).await?;
@@ -199,6 +234,15 @@ fn limit_view(limit: &Limit<'_>, now: Standing) -> LimitView {
     };
     let what = if limit.name == WRITES { "write" } else { "read" };
     LimitView { what, left: now.remaining, most: burst, rate }
+}
+
+fn taken_back_view(grant: &Grant) -> TakenBackView {
+    TakenBackView {
+        grant_id: grant.grant_id.as_str().to_owned(),
+        client_name: DisplayName::of(grant.client.shown_name()),
+        issuer: grant.redirect_uri.shown_host(),
+        since: grant.revoked_at.map(|at| Moment::from_unix_ms(at.0)),
+    }
 }
 
 fn app_view(

@@ -16,13 +16,13 @@ use crate::clock::Timestamp;
 use crate::ephemeral::Key;
 use crate::identity::session::Session;
 use crate::oauth::client::{Client, ClientKind};
-use crate::oauth::error::{Error, server_error};
+use crate::oauth::error::{Error, server_error, unauthorized_client};
 use crate::oauth::redirect_uri::Destination;
 use crate::oauth::secret::{AuthorizationCode, SecretHash};
 use crate::oauth::{GrantId, RedirectUri, Scopes};
 use crate::storage::codes::CodeRow;
 use crate::storage::grants::Grant;
-use crate::storage::{audit, codes, commit, grants, sessions, undo};
+use crate::storage::{audit, codes, commit, disabled_clients, grants, sessions, undo};
 
 /// How long the same answer is given again.
 const REPEATED_FOR: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ pub fn is_proven(client: &Client, redirect_uri: &RedirectUri) -> bool {
     let proven = match client.kind {
         ClientKind::Document => own_host(),
         ClientKind::Registered => !client.may_use(crate::oauth::client::AuthMethod::None),
-        ClientKind::Dynamic | ClientKind::Machine => false,
+        ClientKind::Dynamic | ClientKind::Machine | ClientKind::External => false,
     };
     proven && redirect_uri.destination() == Destination::Web
 }
@@ -81,6 +81,10 @@ pub async fn issue_code(
     if !sessions::confirm(&mut tx, &session.hash()).await? {
         undo(tx).await?;
         return Err(login_required());
+    }
+    if disabled_clients::exists(&mut tx, &client.client_id).await? {
+        undo(tx).await?;
+        return Err(unauthorized_client("the people who run this server have disabled the client"));
     }
     grants::record(&mut tx, &grant).await?;
     codes::record(&mut tx, &hash, &row, now).await?;

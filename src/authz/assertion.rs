@@ -113,7 +113,7 @@ async fn verify(
             .retry_after(60)
             .detail(detail),
         Unverified::NoKeySet(reason) => no_key_set().detail(reason),
-        Unverified::NoKeyFits => no_key_fits(),
+        Unverified::UnknownKey | Unverified::NoKeyFits => no_key_fits(),
     })
 }
 

@@ -109,6 +109,7 @@ async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client
     match clients::find(app, client_id, address).await? {
         Lookup::Known(client) => Ok(*client),
         Lookup::Unknown => Err(unknown().into()),
+        Lookup::Disabled => Err(errors::client_disabled().with_reference(reference::current()).into()),
         Lookup::Document(problem) => {
             let (page, reason) = match problem {
                 DocumentProblem::Unreachable { host, reason } => {

@@ -156,7 +156,9 @@ fn proven(client: Client, method: AuthMethod) -> Proven {
 /// the authorization endpoint and is frozen in the grant, which decides whether a name is enough.
 async fn by_name(app: &App, client_id: String, address: &str) -> Result<Proven, Error> {
     if is_document_url(&client_id) && app.config.clients.metadata_documents {
-        return Ok((ClientId::new(client_id), None, AuthMethod::None));
+        let client_id = ClientId::new(client_id);
+        let is_disabled = app.store.is_client_disabled(&client_id).await?;
+        return if is_disabled { Err(disabled()) } else { Ok((client_id, None, AuthMethod::None)) };
     }
     let client = registered(app, &client_id, address).await?;
     if client.may_use(AuthMethod::None) {
@@ -211,6 +213,7 @@ async fn registered(app: &App, client_id: &str, address: &str) -> Result<Client,
         Lookup::Known(client) => Ok(*client),
         // The client should forget its registration and make a new one.
         Lookup::Unknown => Err(invalid_client("the client is unknown: register again")),
+        Lookup::Disabled => Err(disabled()),
         Lookup::Document(DocumentProblem::Unreachable { reason, .. }) => {
             let away = temporarily_unavailable("the client's metadata document is out of reach for now");
             Err(away.detail(reason).retry_after(60))
@@ -219,6 +222,10 @@ async fn registered(app: &App, client_id: &str, address: &str) -> Result<Client,
             Err(invalid_client("the client's metadata document is not acceptable").detail(reason))
         }
     }
+}
+
+fn disabled() -> Error {
+    invalid_client("the people who run this server have disabled the client")
 }
 
 async fn refuse_guessing(app: &App, client_id: &str, address: &str) -> Result<(), Error> {

@@ -13,6 +13,8 @@ pub enum Lookup {
     Known(Box<Client>),
     /// No such client, or no longer.
     Unknown,
+    /// An operator lets it in no more.
+    Disabled,
     /// A metadata document that cannot be used.
     Document(DocumentProblem),
 }
@@ -27,6 +29,9 @@ pub async fn find(app: &App, client_id: &str, address: &str) -> Result<Lookup, E
         return Ok(Lookup::Unknown);
     }
     let client_id = ClientId::new(client_id);
+    if app.store.is_client_disabled(&client_id).await? {
+        return Ok(Lookup::Disabled);
+    }
     if client_document::is_document_url(client_id.as_str()) {
         return client_document::find(app, &client_id, address).await;
     }

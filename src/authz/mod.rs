@@ -18,7 +18,7 @@
 //! | `POST /revoke` | `revoke` |
 //! | `POST /introspect` | `introspect` |
 //! | `POST /mint` | `mint`; the rules are in `minting`, which the command line shares |
-//! | `GET /account`, `POST /account/revoke`, `POST /logout`, `GET /signed-out` | `account` |
+//! | `GET /account`, `POST /account/revoke`, `POST /account/allow`, `POST /logout`, `GET /signed-out` | `account` |
 //! | `GET /account/apps/{grant_id}/activity` | `activity` |
 //! | `GET, POST /setup` | `setup` |
 
@@ -125,6 +125,7 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/account", get(account::get))
         .route("/account/apps/{grant_id}/activity", get(activity::get))
         .route("/account/revoke", post(account::post_revoke))
+        .route("/account/allow", post(account::post_allow))
         .route("/logout", post(account::post_logout))
         .route("/signed-out", get(account::get_signed_out))
         .route("/setup", get(setup::get).post(setup::post))

@@ -14,6 +14,7 @@ pub fn client_kind(client: &Client) -> Shown {
         ClientKind::Document => Shown::Document { host: client.proven_host().unwrap_or_default() },
         ClientKind::Dynamic => Shown::Dynamic,
         ClientKind::Registered | ClientKind::Machine => Shown::Registered,
+        ClientKind::External => Shown::External,
     }
 }
 

@@ -53,8 +53,9 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
     app.preloaded = preloaded;
     let app = Arc::new(app);
     let accounts = if command.demo { demo::prepare(&app).await? } else { Vec::new() };
-    let setup_link =
-        if app.store.has_no_users().await? { Some(setup::issue_link(&app).await?) } else { None };
+    // Without pages nobody can sign in here.
+    let is_empty = app.config.authorization_server && app.store.has_no_users().await?;
+    let setup_link = if is_empty { Some(setup::issue_link(&app).await?) } else { None };
     password::warm_up().await?;
     // Before anybody is told that the server is ready, and may tell it to stop.
     app.tasks.spawn(stop_on_signal(app.clone())?);
@@ -140,7 +141,14 @@ fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&
     let mcp_url = config.resource_server.then(|| config.public_url.resource().as_str());
     say(&format!("Mandate {} is ready.", env!("CARGO_PKG_VERSION")));
     say("");
-    say(&format!("  Sign in and manage apps   {}", config.public_url.join("/account")));
+    if config.authorization_server {
+        say(&format!("  Sign in and manage apps   {}", config.public_url.join("/account")));
+    } else {
+        say("  Authorization server      off: people sign in and connect apps elsewhere");
+    }
+    for issuer in config.issuers.iter() {
+        say(&format!("  Tokens are taken of       {} ({})", issuer.issuer, issuer.name));
+    }
     if let Some(mcp_url) = mcp_url {
         say(&format!("  MCP endpoint              {mcp_url}"));
     }

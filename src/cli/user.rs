@@ -1,4 +1,4 @@
-//! `mandate user add|list|disable|password`.
+//! `mandate user add|list|disable|enable|password`.
 
 use std::path::PathBuf;
 
@@ -36,6 +36,12 @@ pub(super) enum User {
         /// Whose account.
         username: String,
     },
+    /// Let a disabled account be used again. What its apps were granted before has ended; they are connected anew.
+    #[command(after_help = "Example:\n  mandate user enable alice")]
+    Enable {
+        /// Whose account.
+        username: String,
+    },
     /// Set an account's password; end its browser sessions and what its apps were granted.
     #[command(after_help = "Example:\n  mandate user password alice < password.txt")]
     Password {
@@ -49,6 +55,12 @@ pub(super) enum User {
         password_file: Option<PathBuf>,
     },
 }
+
+/// Why grants end with a password, as recorded.
+const NEW_PASSWORD: &str = "the password was changed";
+
+/// The same where they end with the account.
+const DISABLED: &str = "the account was disabled";
 
 /// A role as written on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -91,6 +103,22 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
             app.commit_ending(tx, &ended).await?;
             say(&format!("Disabled {}. Its apps are refused from now on.", user.username));
         }
+        User::Enable { username } => {
+            let user = find(app, &username).await?;
+            let mut tx = app.store.write_patiently().await?;
+            if !users::enable(&mut tx, &user.user_id).await? {
+                return Err(Failure::Said(format!("the account {} is not disabled", user.username)));
+            }
+            audit::record(&mut tx, app.now(), &changed(&user, "enabled"));
+            // Whoever had it disabled for a reason does not want all of its apps back at once.
+            let ended = grants::revoke_all(&mut tx, &user.user_id, DISABLED, app.now()).await?;
+            app.commit_ending(tx, &ended).await?;
+            say(&format!(
+                "Enabled {}. Apps that have to be connected again: {}.",
+                user.username,
+                ended.len()
+            ));
+        }
         User::Password { username, keep_apps, password_file } => {
             let user = find(app, &username).await?;
             if user.user_id.is_machine() {
@@ -105,7 +133,7 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
             let ended = if keep_apps {
                 Vec::new()
             } else {
-                grants::revoke_all(&mut tx, &user.user_id, app.now()).await?
+                grants::revoke_all(&mut tx, &user.user_id, NEW_PASSWORD, app.now()).await?
             };
             let what = format!("new password; grants that ended with it: {}", ended.len());
             audit::record(&mut tx, app.now(), &changed(&user, &what));

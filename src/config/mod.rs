@@ -8,11 +8,13 @@ pub mod accounts;
 mod audience;
 mod export;
 pub mod folders;
+pub mod issuers;
 mod parse;
 pub mod providers;
 mod public_url;
 mod raw;
 mod resources;
+mod shape;
 mod switch;
 mod tokens;
 
@@ -30,6 +32,7 @@ use crate::storage::Database;
 use crate::telemetry::Export;
 pub use crate::telemetry::Log;
 pub use audience::{Audience, Audiences};
+use issuers::Issuers;
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
 use providers::{Provider, SignIn};
 pub use public_url::PublicUrl;
@@ -95,6 +98,10 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// The ways to sign in.
     pub sign_in: SignIn,
+    /// Whether this is an authorization server, too; else it is a resource server alone.
+    pub authorization_server: bool,
+    /// Others whose access tokens are taken.
+    pub issuers: Issuers,
 }
 
 /// How clients become known.
@@ -220,7 +227,7 @@ impl Config {
         let resource_server =
             one_of("resource_server", &raw.resource_server, &[("on", true), ("off", false)])?;
         let (providers, sign_in) = providers::parse(raw.providers, raw.sign_in)?;
-        Ok(Self {
+        let config = Self {
             providers,
             sign_in,
             listen: address("listen", &raw.listen)?,
@@ -228,7 +235,6 @@ impl Config {
             export: Export::default(),
             resource_server,
             other_resources: resources::parse(raw.resources, resource_server.then(|| public_url.resource()))?,
-            public_url,
             redis: redis(raw.redis_url.as_deref(), &raw.redis_prefix, &database)?,
             drain_delay: humantime::parse_duration(&raw.drain_delay)
                 .map_err(|error| ConfigError::new("drain_delay", error.to_string()))?,
@@ -252,8 +258,16 @@ impl Config {
             },
             mcp: mcp(raw.mcp)?,
             limits: limits(&raw.limits)?,
+            authorization_server: one_of(
+                "authorization_server",
+                &raw.authorization_server,
+                &[("on", true), ("off", false)],
+            )?,
+            issuers: Issuers::parse(raw.issuers, Some(&public_url))?,
+            public_url,
             database,
-        })
+        };
+        config.check_shape()
     }
 }
 
@@ -328,7 +342,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_its_key() {
         type Change = fn(&mut Raw);
-        let cases: [(&str, Change); 17] = [
+        let cases: [(&str, Change); 19] = [
             ("listen", |raw| raw.listen = "8080".into()),
             ("database_url", |raw| raw.database_url = "mysql://x".into()),
             ("tokens.code_lifetime", |raw| raw.tokens.code_lifetime = "11m".into()),
@@ -350,6 +364,8 @@ mod tests {
             ("metrics_listen", |raw| raw.metrics_listen = Some("9090".into())),
             ("resource_server", |raw| raw.resource_server = "no".into()),
             ("resource_server", |raw| raw.resource_server = "off".into()),
+            ("authorization_server", |raw| raw.authorization_server = "no".into()),
+            ("authorization_server", |raw| raw.authorization_server = "off".into()),
         ];
         for (key, change) in cases {
             let mut raw = Raw::default();

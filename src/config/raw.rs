@@ -7,6 +7,7 @@ use config::{Config as Layers, ConfigError as LayerError, Environment, File, Fil
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use super::issuers::RawIssuer;
 use super::providers::{RawProvider, RawSignIn};
 
 /// Keys that hold lists: in the environment their values are separated by commas.
@@ -41,6 +42,9 @@ pub(super) struct Raw {
     pub(super) limits: Limits,
     pub(super) sign_in: RawSignIn,
     pub(super) providers: BTreeMap<String, RawProvider>,
+    /// `on` or `off`.
+    pub(super) authorization_server: String,
+    pub(super) issuers: BTreeMap<String, RawIssuer>,
 }
 
 impl Default for Raw {
@@ -67,6 +71,8 @@ impl Default for Raw {
             limits: Limits::default(),
             sign_in: RawSignIn::default(),
             providers: BTreeMap::new(),
+            authorization_server: "on".into(),
+            issuers: BTreeMap::new(),
         }
     }
 }

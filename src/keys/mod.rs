@@ -55,6 +55,27 @@ pub enum BadToken {
     /// `iss` or `aud` is another's.
     #[error("it was issued by or for somebody else")]
     Foreign,
+    /// `alg` is none that its issuer may use.
+    #[error("its algorithm is not allowed")]
+    Algorithm,
+    /// The header has critical extensions (RFC 7515 §4.1.11).
+    #[error("it has critical extensions, of which none is understood here")]
+    Critical,
+    /// Claims are missing, malformed, or those of another kind of token.
+    #[error("its claims are not those of an access token")]
+    Claims,
+    /// Only the holder of a key may use it (RFC 7800), and nobody here can check that.
+    #[error("it is bound to a key, which a bearer does not show")]
+    Bound,
+    /// The user has taken back what it rests on.
+    #[error("its user took its access back")]
+    TakenBack,
+    /// An operator lets its client in no more.
+    #[error("its client is disabled")]
+    ClientDisabled,
+    /// An operator lets its user in no more.
+    #[error("the account of its user is disabled")]
+    AccountDisabled,
 }
 
 impl BadToken {
@@ -67,6 +88,13 @@ impl BadToken {
             Self::Signature => "signature",
             Self::Expired => "expired",
             Self::Foreign => "foreign",
+            Self::Algorithm => "algorithm",
+            Self::Critical => "critical_extension",
+            Self::Claims => "claims",
+            Self::Bound => "bound_to_a_key",
+            Self::TakenBack => "taken_back",
+            Self::ClientDisabled => "client_disabled",
+            Self::AccountDisabled => "account_disabled",
         }
     }
 }

@@ -7,6 +7,7 @@ use tracing::Instrument as _;
 
 use super::challenge::Challenge;
 use super::entrance::{self, Entrance};
+use super::issuers;
 use super::limits::Standings;
 use super::message::Message;
 use super::observe::{self, Clients};
@@ -19,6 +20,8 @@ use super::trail::{self, Trail};
 use super::watch::{Opening, Watch};
 use crate::app::App;
 use crate::audit::reason;
+use crate::config::issuers::Issuer;
+use crate::oauth::Error;
 use crate::telemetry;
 
 /// Gives permits, and writes down whom it gave none.
@@ -73,10 +76,19 @@ impl Admission {
             Operation::Tool(tool) => Asked::of(tool, &message.params),
             _ => None,
         };
-        let entrance =
-            entrance::ask(&self.app, token, wanted, asked).instrument(telemetry::step("gate")).await;
+        let fault = |error| Refusal::Fault(message.id.clone(), error);
+        let asking = entrance::ask(&self.app, token, wanted, asked.clone());
+        let mut entrance = asking.instrument(telemetry::step("gate")).await.map_err(fault)?;
+        let moved = match (&entrance, &token.issuer) {
+            (Entrance::Ended, Some(issuer)) => self.moved(token, issuer).await.map_err(fault)?,
+            _ => None,
+        };
+        if let Some(moved) = &moved {
+            entrance = entrance::ask(&self.app, moved, wanted, asked).await.map_err(fault)?;
+        }
+        let token = moved.as_ref().unwrap_or(token);
         let by = trail::By { token, operation, params: &message.params, trace_id: trace_id.as_deref() };
-        match entrance.map_err(|error| Refusal::Fault(message.id.clone(), error))? {
+        match entrance {
             Entrance::Ended => {
                 self.trail.refused(by, reason::GRANT_ENDED).await;
                 Err(Challenge::BadToken.into())
@@ -89,14 +101,29 @@ impl Admission {
                 if !reaches || !needed.is_subset(&principal.scopes) =>
             {
                 self.trail.refused(by, reason::INSUFFICIENT_SCOPE).await;
-                let granted = principal.scopes;
-                Err(Refusal::OutOfReach(Challenge::InsufficientScope { needed, granted }, standings))
+                let (granted, issuer) = (principal.scopes, token.issuer.clone());
+                let challenge = Challenge::InsufficientScope { needed, granted, issuer };
+                Err(Refusal::OutOfReach(challenge, standings))
             }
             Entrance::Open { principal, standings, claim } => {
                 self.trail.note_use(&principal);
                 Ok((Permit::new(principal, operation, claim, trace_id, watched.clone()), standings))
             }
         }
+    }
+
+    /// A token of another issuer whose grant has ended, under the grant that has taken its place: for whoever was let
+    /// in again.
+    async fn moved(&self, token: &Verified, issuer: &Arc<Issuer>) -> Result<Option<Verified>, Error> {
+        let party = issuers::Party {
+            issuer,
+            user_id: &token.user_id,
+            client_id: &token.client_id,
+            scopes: &token.scopes,
+        };
+        let current = issuers::under(&self.app, party).await?;
+        let another = current.ok().filter(|grant_id| *grant_id != token.grant_id);
+        Ok(another.map(|grant_id| token.moved(issuer.clone(), grant_id)))
     }
 
     /// The same permit with a place among the open streams, before any stream begins.

@@ -1,5 +1,7 @@
 //! What a refused client is told so that it can do better: the only place here that writes `WWW-Authenticate`.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use rmcp::model::ErrorCode;
@@ -7,6 +9,7 @@ use serde_json::json;
 
 use super::{message, metadata, operation};
 use crate::app::App;
+use crate::config::issuers::Issuer;
 use crate::oauth::Scopes;
 
 /// A refusal that the client can cure by asking for a token, or for another one (RFC 6750 §3, RFC 9728 §5.1).
@@ -24,6 +27,8 @@ pub(super) enum Challenge {
         needed: Scopes,
         /// What the token has.
         granted: Scopes,
+        /// Who issued it, unless we did.
+        issuer: Option<Arc<Issuer>>,
     },
 }
 
@@ -63,7 +68,7 @@ impl Challenge {
     }
 
     fn wording(&self, app: &App) -> Wording {
-        let base = || operation::challenged_scopes(&app.config.mcp);
+        let base = || metadata::names(app, &operation::challenged_scopes(&app.config.mcp));
         match self {
             Self::NoToken => Wording {
                 status: StatusCode::UNAUTHORIZED,
@@ -83,22 +88,31 @@ impl Challenge {
                 description: (*what).into(),
                 scope: base(),
             },
-            Self::InsufficientScope { needed, granted } => Wording {
-                status: StatusCode::FORBIDDEN,
-                error: Some("insufficient_scope"),
-                description: format!(
-                    "This needs {}. Connect again and allow it; {} shows what is allowed now.",
-                    needed.difference(granted),
-                    app.config.public_url.join("/account")
-                ),
-                scope: if app.config.mcp.challenge_includes_granted {
-                    // Clients that replace their scopes with these would otherwise lose what they have and
-                    // be sent back and forth between two scopes.
-                    needed.union(granted)
+            Self::InsufficientScope { needed, granted, issuer } => {
+                let named = |ours: &Scopes| {
+                    issuer.as_ref().map_or_else(|| ours.clone(), |issuer| issuer.asked_for(ours))
+                };
+                let shown = if app.config.authorization_server {
+                    format!("; {} shows what is allowed now", app.config.public_url.join("/account"))
                 } else {
-                    needed.clone()
-                },
-            },
+                    String::new()
+                };
+                Wording {
+                    status: StatusCode::FORBIDDEN,
+                    error: Some("insufficient_scope"),
+                    description: format!(
+                        "This needs {}. Connect again and allow it{shown}.",
+                        named(&needed.difference(granted))
+                    ),
+                    scope: if app.config.mcp.challenge_includes_granted {
+                        // Clients that replace their scopes with these would otherwise lose what they have and
+                        // be sent back and forth between two scopes.
+                        named(&needed.union(granted))
+                    } else {
+                        named(needed)
+                    },
+                }
+            }
         }
     }
 }

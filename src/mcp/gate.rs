@@ -31,7 +31,6 @@ use super::refusal::Refusal;
 use super::site::Site;
 use super::{cors, intake, observe, trail};
 use crate::app::App;
-use crate::keys::BadToken;
 use crate::telemetry;
 use crate::telemetry::metrics::Credential;
 
@@ -83,7 +82,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         }
         let (parts, body) = request.into_parts();
         intake::check_length(&parts)?;
-        let token = match self.token(&parts).await? {
+        let token = match self.tokens.of(&parts).instrument(telemetry::step("verify")).await {
             Ok(token) => token,
             Err(why) => return Err(self.unauthenticated(&parts, why).await),
         };
@@ -96,18 +95,6 @@ impl<H: ServerHandler + Clone> Gate<H> {
             Ok(Incoming::Message(message)) => self.message(parts, &token, message, body).await,
             Ok(Incoming::Answer(id, answer)) => self.answer(&parts, &token, &id, answer).await,
             Err((why, id)) => Err(malformed(why, id)),
-        }
-    }
-
-    /// The token of a request, verified with the keys of this very moment if need be.
-    async fn token(&self, parts: &Parts) -> Result<Result<Arc<Verified>, NoToken>, Refusal> {
-        let verify = || telemetry::step("verify").in_scope(|| self.tokens.of(parts));
-        match verify() {
-            Err(NoToken::Bad(BadToken::UnknownKey, _)) => {
-                self.app.reload_keys().await.map_err(|error| Refusal::Fault(None, error))?;
-                Ok(verify())
-            }
-            judged => Ok(judged),
         }
     }
 
@@ -222,7 +209,9 @@ impl<H: ServerHandler + Clone> Gate<H> {
     }
 
     async fn unauthenticated(&self, parts: &Parts, why: NoToken) -> Refusal {
-        self.app.metrics.authentication_failed(Credential::AccessToken, why.word());
+        if !matches!(why, NoToken::Fault(_)) {
+            self.app.metrics.authentication_failed(Credential::AccessToken, why.word());
+        }
         match why {
             NoToken::None => Challenge::NoToken.into(),
             NoToken::Unclear(what) => Challenge::Unclear(what).into(),
@@ -230,6 +219,11 @@ impl<H: ServerHandler + Clone> Gate<H> {
                 self.admission.trail().bad_token(reason, token.as_deref(), parts).await;
                 Challenge::BadToken.into()
             }
+            NoToken::Stranger(why, client_id) => {
+                self.admission.trail().stranger(why, &client_id, parts).await;
+                Refusal::Stranger
+            }
+            NoToken::Fault(error) => Refusal::Fault(None, error),
         }
     }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::oauth::Scopes;
 use crate::web::{cors, document};
 
 /// The document at the origin, for clients that try it first or last.
@@ -34,6 +35,20 @@ pub(super) fn url(app: &App) -> String {
     app.config.public_url.join(OF_ENDPOINT)
 }
 
+/// Ours first, because many clients read the first one only.
+fn authorization_servers(app: &App) -> Vec<&str> {
+    let own = app.config.authorization_server.then(|| app.config.public_url.issuer());
+    own.into_iter().chain(app.config.advertised_issuers().map(|issuer| issuer.issuer.as_str())).collect()
+}
+
+/// What clients ask for so that their tokens have these scopes: the names of the authorization server that stands first.
+pub(super) fn names(app: &App, ours: &Scopes) -> Scopes {
+    match app.config.advertised_issuers().next() {
+        Some(issuer) if !app.config.authorization_server => issuer.asked_for(ours),
+        _ => ours.clone(),
+    }
+}
+
 async fn document(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     document::respond(&metadata(&app), &headers)
 }
@@ -50,8 +65,8 @@ fn metadata(app: &App) -> Value {
     let public_url = &app.config.public_url;
     json!({
         "resource": public_url.resource().as_str(),
-        "authorization_servers": [public_url.issuer()],
-        "scopes_supported": super::operation::scopes(&app.config.mcp),
+        "authorization_servers": authorization_servers(app),
+        "scopes_supported": names(app, &Scopes::of(super::operation::scopes(&app.config.mcp))).iter().collect::<Vec<_>>(),
         "bearer_methods_supported": ["header"],
         "resource_name": crate::RESOURCE_NAME,
     })

@@ -10,8 +10,8 @@
 //! | `/mcp`, `/mcp/` | POST; OPTIONS; GET and DELETE in a session (`legacy/`); every other method is 405 | `gate.rs` |
 //! | `/.well-known/oauth-protected-resource`, the same with `/mcp` | GET, HEAD, OPTIONS | `metadata.rs` |
 //!
-//! `stdio/` serves the same without HTTP, to a program on the user's machine; its grant is the one thing that is
-//! written here and not by the authorization server.
+//! `stdio/` serves the same without HTTP, to a program on the user's machine. Its grant is written here and not by
+//! the authorization server, and so is the one that stands for what a user granted at another issuer (`issuers/`).
 //!
 //! Both spellings of the endpoint are served and neither redirects, because a redirect loses the token.
 
@@ -25,6 +25,7 @@ mod cors;
 mod entrance;
 mod gate;
 mod intake;
+mod issuers;
 mod legacy;
 mod limits;
 mod message;

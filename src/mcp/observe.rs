@@ -47,7 +47,12 @@ pub(super) async fn refused(
     watched.fail(refusal.kind());
     match refusal {
         Refusal::Limited { name, .. } => {
-            app.metrics.rate_limited(clients.find(app, &token.client_id).await.as_name(), name);
+            let client = match &token.issuer {
+                // Its clients are not ours to name one by one.
+                Some(issuer) => Known::Registered(issuer.name.clone()),
+                None => clients.find(app, &token.client_id).await,
+            };
+            app.metrics.rate_limited(client.as_name(), name);
         }
         Refusal::Challenge(_) => app.metrics.authentication_failed(Credential::AccessToken, "grant_ended"),
         _ => {}

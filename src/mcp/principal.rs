@@ -1,6 +1,7 @@
 //! The principal: on whose behalf a request acts. Made from a verified token and nothing else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -8,16 +9,21 @@ use http::request::Parts;
 use http::{HeaderValue, header};
 use moka::sync::Cache;
 
+use super::issuers;
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::config::issuers::Issuer;
+use crate::identity::linking::Nobody;
 use crate::keys::BadToken;
+use crate::oauth::Error;
 use crate::oauth::claims::AccessTokenClaims;
 use crate::oauth::{ClientId, GrantId, Scopes, UserId};
 use crate::storage::grants::Grant;
 use crate::storage::users::Role;
+use crate::web::address::ClientAddress;
 
-/// The longest token that is looked at, in bytes. Ours have about 700.
-const LONGEST_TOKEN: usize = 8 * 1024;
+/// The longest token that is looked at, in bytes. Ours have about 700; others list all groups of somebody.
+const LONGEST_TOKEN: usize = 16 * 1024;
 /// How many verified tokens are remembered: about 10 MB.
 const REMEMBERED_TOKENS: u64 = 20_000;
 
@@ -55,6 +61,16 @@ pub(super) enum NoToken {
     /// The token is not good (RFC 6750 §3.1, `invalid_token`). Why is for the log, and so is what it says where we
     /// signed it.
     Bad(BadToken, Option<Arc<Verified>>),
+    /// The token is good, and its user has no account here. It came by this client.
+    Stranger(Nobody, ClientId),
+    /// Nobody can tell for now, and that is not the caller's fault.
+    Fault(Error),
+}
+
+impl From<Error> for NoToken {
+    fn from(error: Error) -> Self {
+        Self::Fault(error)
+    }
 }
 
 impl NoToken {
@@ -64,6 +80,8 @@ impl NoToken {
             Self::None => "missing",
             Self::Unclear(_) => "unclear",
             Self::Bad(why, _) => why.word(),
+            Self::Stranger(why, _) => why.word(),
+            Self::Fault(error) => error.code.as_str(),
         }
     }
 }
@@ -81,9 +99,36 @@ pub(super) struct Verified {
     pub(super) scopes: Scopes,
     /// Unix seconds.
     pub(super) expires: i64,
+    /// Who issued it, unless we did.
+    pub(super) issuer: Option<Arc<Issuer>>,
+    is_outdated: AtomicBool,
 }
 
 impl Verified {
+    /// For a token of another issuer, which as yet reaches nothing.
+    pub(super) fn vouched(
+        issuer: Arc<Issuer>,
+        user_id: UserId,
+        client_id: ClientId,
+        grant_id: GrantId,
+    ) -> Self {
+        let (scopes, is_outdated) = (Scopes::default(), AtomicBool::new(false));
+        Self { user_id, client_id, grant_id, scopes, expires: 0, issuer: Some(issuer), is_outdated }
+    }
+
+    /// The same with these scopes until then.
+    pub(super) fn reaching(self, scopes: Scopes, expires: i64) -> Self {
+        Self { scopes, expires, ..self }
+    }
+
+    /// The same token under the grant that has taken the place of the one it was seen under. What is remembered of it
+    /// is forgotten.
+    pub(super) fn moved(&self, issuer: Arc<Issuer>, grant_id: GrantId) -> Self {
+        self.is_outdated.store(true, Ordering::Relaxed);
+        Self::vouched(issuer, self.user_id.clone(), self.client_id.clone(), grant_id)
+            .reaching(self.scopes.clone(), self.expires)
+    }
+
     /// For a program on this machine, which has its grant from the store and needs no token. It ends with its grant
     /// alone.
     pub(super) fn local(grant: &Grant) -> Self {
@@ -93,6 +138,8 @@ impl Verified {
             grant_id: grant.grant_id.clone(),
             scopes: grant.scopes.clone(),
             expires: grant.created_at.plus(LONGEST_RUN).unix_seconds(),
+            issuer: None,
+            is_outdated: AtomicBool::new(false),
         }
     }
 }
@@ -112,27 +159,41 @@ impl Tokens {
     }
 
     /// The token of a request.
-    pub(super) fn of(&self, request: &Parts) -> Result<Arc<Verified>, NoToken> {
-        self.verify(bearer(request)?, self.app.now())
-    }
-
-    fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, NoToken> {
+    pub(super) async fn of(&self, request: &Parts) -> Result<Arc<Verified>, NoToken> {
+        let (token, now) = (bearer(request)?, self.app.now());
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         let key = (hash, self.app.keys.edition());
-        if let Some(verified) = self.verified.get(&key) {
+        let known = self.verified.get(&key).filter(|known| !known.is_outdated.load(Ordering::Relaxed));
+        if let Some(verified) = known {
             let is_good = verified.expires > now.unix_seconds();
             return if is_good { Ok(verified) } else { Err(NoToken::Bad(BadToken::Expired, Some(verified))) };
         }
-        let public_url = &self.app.config.public_url;
-        let claims = self.app.keys.verify(token, public_url.issuer(), public_url.resource().as_str(), now);
+        let verified = match issuers::claimed(&self.app, token) {
+            Some(issuer) => {
+                let address = ClientAddress::of(request, &self.app);
+                Arc::new(issuers::verify(&self.app, issuer, token, &address.0).await?)
+            }
+            None => self.of_ours(token).await?,
+        };
+        self.verified.insert(key, verified.clone());
+        Ok(verified)
+    }
+
+    async fn of_ours(&self, token: &str) -> Result<Arc<Verified>, NoToken> {
+        let resource = self.app.config.public_url.resource();
+        let claims = self.app.verify(token, Some(resource.as_str())).await?;
         let claims = claims.map_err(|refused| {
             let named = refused.claims.and_then(|claims| verified(*claims));
             NoToken::Bad(refused.why, named.map(Arc::new))
         })?;
         let verified = Arc::new(verified(claims).ok_or(NoToken::Bad(BadToken::Malformed, None))?);
-        self.verified.insert(key, verified.clone());
-        Ok(verified)
+        if self.app.config.authorization_server {
+            Ok(verified)
+        } else {
+            // Left over from before: nobody issues such tokens any more.
+            Err(NoToken::Bad(BadToken::Foreign, Some(verified)))
+        }
     }
 }
 
@@ -143,6 +204,8 @@ fn verified(claims: AccessTokenClaims) -> Option<Verified> {
         client_id: ClientId::new(claims.client_id),
         grant_id: GrantId::new(claims.grant_id),
         expires: claims.exp,
+        issuer: None,
+        is_outdated: AtomicBool::new(false),
     })
 }
 
@@ -189,7 +252,7 @@ mod tests {
             Ok(token) => token.to_owned(),
             Err(NoToken::None) => "none".into(),
             Err(NoToken::Unclear(_)) => "unclear".into(),
-            Err(NoToken::Bad(..)) => "bad".into(),
+            Err(_) => "bad".into(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
 use rmcp::model::ErrorCode;
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub(super) enum Refusal {
     TooLarge,
     /// 401 or 400 with a challenge.
     Challenge(Challenge),
+    /// 403 without a challenge: the token is good, and no other would help.
+    Stranger,
     /// 403 with a challenge, to somebody who is known: with how all limits stand.
     OutOfReach(Challenge, Standings),
     /// 4xx with a JSON-RPC error: a message that MCP cannot be asked with.
@@ -77,6 +79,7 @@ impl Refusal {
             Self::Method => "method_not_allowed",
             Self::TooLarge => "too_large",
             Self::Challenge(_) => "invalid_token",
+            Self::Stranger => "access_denied",
             Self::OutOfReach(..) => "insufficient_scope",
             Self::Protocol { .. } => "invalid_request",
             Self::Limited { .. } => "rate_limited",
@@ -105,6 +108,7 @@ impl Refusal {
                 None,
             ),
             Self::Challenge(challenge) => challenge.respond(app),
+            Self::Stranger => stranger(),
             Self::OutOfReach(challenge, standings) => {
                 let mut response = challenge.respond(app);
                 standings.tell(&mut response);
@@ -132,6 +136,17 @@ impl Refusal {
         response.headers_mut().insert(header::CACHE_CONTROL, no_store);
         response
     }
+}
+
+/// 403 to somebody who has signed in elsewhere and has no account here. No client can cure that, so none is sent to
+/// sign in again.
+fn stranger() -> Response {
+    let description =
+        "You have signed in, but you have no account here. Ask the people who run this server for one.";
+    let body = json!({
+        "error": "access_denied", "error_description": description, "reference": reference::current(),
+    });
+    (StatusCode::FORBIDDEN, axum::Json(body)).into_response()
 }
 
 /// 405 without a challenge, so that no client takes it for a reason to sign in.

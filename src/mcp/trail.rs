@@ -15,8 +15,9 @@ use crate::app::App;
 use crate::audit::{Event, Kind, Outcome, reason};
 use crate::clock::Timestamp;
 use crate::ephemeral::{Meter, Quota, Rate};
+use crate::identity::linking::Nobody;
 use crate::keys::BadToken;
-use crate::oauth::GrantId;
+use crate::oauth::{ClientId, GrantId};
 use crate::storage::{self, audit, commit, grants};
 use crate::telemetry;
 use crate::web::reference;
@@ -88,6 +89,14 @@ impl Trail {
         let Some(token) = token else { return self.record(ANYBODY, event).await };
         let event = event.user(&token.user_id).client(&token.client_id).grant(&token.grant_id);
         self.record(token.grant_id.as_str(), event).await;
+    }
+
+    /// Records that a token was good and its user has no account here.
+    pub(super) async fn stranger(&self, why: Nobody, client_id: &ClientId, parts: &Parts) {
+        let mut event =
+            Event::new(Kind::ToolCall, Outcome::Refused).client(client_id).detail(why.word().to_owned());
+        event.trace_id = telemetry::trace_id().or_else(|| header_traceparent(parts).and_then(parse_trace_id));
+        self.record(ANYBODY, event).await;
     }
 
     /// A refusal stands whether or not it can be written down, so failures are only logged.

@@ -69,6 +69,8 @@ pub enum ClientKind {
     Registered,
     /// By an operator of this server, to act for itself and never for a person.
     Machine,
+    /// By tokens of another issuer that is trusted here: the issuer knows it, we do not.
+    External,
 }
 
 impl ClientKind {
@@ -79,6 +81,7 @@ impl ClientKind {
             Self::Dynamic => "dynamic",
             Self::Registered => "registered",
             Self::Machine => "machine",
+            Self::External => "external",
         }
     }
 }
@@ -406,7 +409,12 @@ mod tests {
 
     #[test]
     fn a_machine_proves_who_it_is_has_no_redirect_uri_and_names_its_scope() {
-        let parse = |value: Value| ClientMetadata::parse_machine(value.as_object().unwrap());
+        let parse = |value: Value| {
+            ClientMetadata::parse_machine(
+                value.as_object().unwrap(),
+                &Scopes::of(crate::oauth::scope::RESOURCE_SCOPES),
+            )
+        };
         let metadata = parse(json!({"scope": " tickets:write  tickets:read"})).unwrap();
         assert_eq!(metadata.scope.as_deref(), Some("tickets:read tickets:write"));
         assert_eq!(metadata.token_endpoint_auth_method, AuthMethod::ClientSecretBasic);

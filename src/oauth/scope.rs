@@ -18,7 +18,7 @@ pub const TOKENS_MINT: &str = "tokens:mint";
 /// The scopes that our resource knows: PRM and challenges list these.
 pub const RESOURCE_SCOPES: [&str; 2] = [TICKETS_READ, TICKETS_WRITE];
 /// Scopes that no resource can have, because they ask for something of the authorization server itself.
-pub const RESERVED_SCOPES: [&str; 4] = [OFFLINE_ACCESS, "openid", "profile", "email"];
+pub const RESERVED_SCOPES: [&str; 5] = [OFFLINE_ACCESS, TOKENS_MINT, "openid", "profile", "email"];
 
 /// The scopes of our resource that there is a use for: without writing tools, none is for writing.
 pub fn offered(writes: bool) -> Scopes {

@@ -20,8 +20,14 @@ pub struct ClientRow {
 type Row = (String, String, String, Option<String>, i64, i64, Option<String>);
 
 pub(super) fn parse_kind(name: &str) -> Result<ClientKind> {
-    [ClientKind::Dynamic, ClientKind::Registered, ClientKind::Machine, ClientKind::Document]
-        .into_iter()
+    let all = [
+        ClientKind::Dynamic,
+        ClientKind::Registered,
+        ClientKind::Machine,
+        ClientKind::Document,
+        ClientKind::External,
+    ];
+    all.into_iter()
         .find(|kind| kind.as_str() == name)
         .ok_or_else(|| StorageError::corrupt("client kind", name))
 }

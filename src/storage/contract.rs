@@ -239,7 +239,7 @@ async fn a_grant_that_ended_before_its_code_was_redeemed_never_lives() {
     for Opened { store, _folder } in with_grant().await {
         let id = GrantId::new("g");
         let mut tx = store.write().await.unwrap();
-        let ended = grants::revoke_all(&mut tx, &UserId::new("user_alice"), NOW).await.unwrap();
+        let ended = grants::revoke_all(&mut tx, &UserId::new("user_alice"), "test", NOW).await.unwrap();
         assert_eq!(ended, [grant("g").key()], "a new password ends what is not taken up yet");
         assert!(!grants::activate(&mut tx, &id, NOW).await.unwrap());
         commit(tx).await.unwrap();

@@ -297,7 +297,10 @@ async fn writes(figures: &Figures) {
         .show("end all 500 grants of a user", async |store| {
             let mut tx = store.write().await.unwrap();
             assert_eq!(grants::list_unended(&mut tx, &UserId::new("user_1"), NOW).await.unwrap().len(), 500);
-            assert_eq!(grants::revoke_all(&mut tx, &UserId::new("user_1"), NOW).await.unwrap().len(), 500);
+            assert_eq!(
+                grants::revoke_all(&mut tx, &UserId::new("user_1"), "test", NOW).await.unwrap().len(),
+                500
+            );
             undo(tx).await.unwrap();
         })
         .await;

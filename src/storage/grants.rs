@@ -50,7 +50,7 @@ impl Grant {
     }
 }
 
-struct Row {
+pub(super) struct Row {
     grant_id: String,
     user_id: String,
     client_id: String,
@@ -96,7 +96,7 @@ pub(super) fn parse_scope(scope: &str) -> Result<Scopes> {
     Scopes::parse(scope).map_err(|error| StorageError::corrupt("grants.scope", error))
 }
 
-fn parse(row: Row) -> Result<Grant> {
+pub(super) fn parse(row: Row) -> Result<Grant> {
     Ok(Grant {
         grant_id: GrantId::new(row.grant_id),
         user_id: UserId::new(row.user_id),
@@ -190,28 +190,35 @@ pub async fn revoke(tx: &mut Tx, grant_id: &GrantId, because: &str, now: Timesta
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends every grant of a user, taken up or not yet, for a new password. Returns which.
-pub async fn revoke_all(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<Vec<GrantKey>> {
+/// Ends every grant of a user, taken up or not yet. Returns which.
+pub async fn revoke_all(
+    tx: &mut Tx,
+    user_id: &UserId,
+    because: &str,
+    now: Timestamp,
+) -> Result<Vec<GrantKey>> {
     let rows: Vec<(String, String)> = sqlx::query_as(
-        "UPDATE grants SET revoked_at = $2, revoked_because = 'the password was changed' \
+        "UPDATE grants SET revoked_at = $2, revoked_because = $3 \
          WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING user_id, grant_id",
     )
     .bind(user_id.as_str())
     .bind(now.0)
+    .bind(because)
     .fetch_all(&mut **tx)
     .await?;
     Ok(keys(rows))
 }
 
-/// Ends some grants of a client that is removed. Returns which; none when there are no more.
+/// Ends some grants of a client. Returns which; none when there are no more.
 pub async fn revoke_some_of(
     tx: &mut Tx,
     client_id: &ClientId,
+    because: &str,
     now: Timestamp,
     at_most: u32,
 ) -> Result<Vec<GrantKey>> {
     let rows: Vec<(String, String)> = sqlx::query_as(
-        "UPDATE grants SET revoked_at = $2, revoked_because = 'the client was removed' \
+        "UPDATE grants SET revoked_at = $2, revoked_because = $4 \
          WHERE revoked_at IS NULL AND grant_id IN (\
          SELECT grant_id FROM grants WHERE client_id = $1 AND revoked_at IS NULL LIMIT $3) \
          RETURNING user_id, grant_id",
@@ -219,6 +226,7 @@ pub async fn revoke_some_of(
     .bind(client_id.as_str())
     .bind(now.0)
     .bind(i64::from(at_most))
+    .bind(because)
     .fetch_all(&mut **tx)
     .await?;
     Ok(keys(rows))

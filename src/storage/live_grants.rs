@@ -28,13 +28,14 @@ pub struct LiveGrant {
 type LiveRow = (String, String, String, String, String, i64, Option<i64>);
 
 impl Store {
-    /// What a call needs to know of its grant, if the grant is live and its user not disabled.
+    /// What a call needs to know of its grant, if the grant is live and neither its user nor its client disabled.
     pub async fn find_live_grant(&self, grant_id: &GrantId, now: Timestamp) -> Result<Option<LiveGrant>> {
         let row: Option<LiveRow> = sqlx::query_as(
             "SELECT users.user_id, users.username, users.role, grants.client_id, grants.scope, \
              grants.expires_at, grants.last_used_at FROM grants JOIN users ON users.user_id = grants.user_id \
              WHERE grants.grant_id = $1 AND grants.revoked_at IS NULL AND grants.activated_at IS NOT NULL \
-             AND grants.expires_at > $2 AND users.disabled_at IS NULL",
+             AND grants.expires_at > $2 AND users.disabled_at IS NULL AND NOT EXISTS (\
+             SELECT 1 FROM disabled_clients WHERE disabled_clients.client_id = grants.client_id)",
         )
         .bind(grant_id.as_str())
         .bind(now.0)

@@ -15,6 +15,7 @@ pub mod disabled_clients;
 pub mod documents;
 pub mod effects;
 mod error;
+pub mod external_grants;
 pub mod grants;
 pub mod identities;
 pub mod leases;
@@ -34,6 +35,8 @@ pub mod users;
 mod contract;
 #[cfg(test)]
 pub(crate) mod everywhere;
+#[cfg(test)]
+mod external_contract;
 #[cfg(test)]
 pub(crate) mod figures;
 

@@ -147,6 +147,16 @@ pub async fn disable(tx: &mut Tx, user_id: &UserId, now: Timestamp) -> Result<()
     Ok(())
 }
 
+/// Lets a disabled account be used again. `false` when it was not disabled.
+pub async fn enable(tx: &mut Tx, user_id: &UserId) -> Result<bool> {
+    let done =
+        sqlx::query("UPDATE users SET disabled_at = NULL WHERE user_id = $1 AND disabled_at IS NOT NULL")
+            .bind(user_id.as_str())
+            .execute(&mut **tx)
+            .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Finds a person: machines have accounts, too, and nobody can sign in to those.
 const ANY_PERSON: &str = "SELECT 1 FROM users WHERE user_id NOT LIKE 'client:%' LIMIT 1";
 

@@ -17,10 +17,9 @@ static UNTRUSTED: Once = Once::new();
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub String);
 
-impl FromRequestParts<Arc<App>> for ClientAddress {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+impl ClientAddress {
+    /// Whom a request comes from.
+    pub fn of(parts: &Parts, app: &App) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         if let Some(peer) = peer
             && parts.headers.contains_key("x-forwarded-for")
@@ -31,10 +30,18 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
                     request through it counts as one address");
             });
         }
-        Ok(Self(peer.map_or_else(
+        Self(peer.map_or_else(
             || "unknown".to_owned(),
             |peer| bucket(resolve(peer, &parts.headers, &app.config.trusted_proxies)),
-        )))
+        ))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ClientAddress {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(parts, app))
     }
 }
 

@@ -6,8 +6,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{EVERYBODY, refused, server, sign_in, world};
-use crate::authz::signer::{Signer, encode, jwks};
 use crate::support::browser::Browser;
+use crate::support::signer::{Signer, encode, jwks};
 use crate::support::upstream::{CLIENT_ID, SECRET, Upstream};
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{EVERYBODY, server, sign_in, world};
-use crate::authz::signer::{Signer, encode};
 use crate::support::browser::Browser;
 use crate::support::client::Client;
+use crate::support::signer::{Signer, encode};
 use crate::support::upstream::{CLIENT_ID, Upstream, query};
 use crate::support::{Server, at_most, http};
 

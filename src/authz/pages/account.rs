@@ -11,7 +11,7 @@ use crate::web::text::DisplayName;
 
 /// `GET /account`.
 ///
-/// Its forms post `csrf` and `grant_id` to `/account/revoke`, and `csrf` to `/logout`.
+/// Its forms post `csrf` and `grant_id` to `/account/revoke` and `/account/allow`, and `csrf` to `/logout`.
 #[derive(Debug, Template)]
 #[template(path = "account.html")]
 pub struct AccountPage {
@@ -25,6 +25,8 @@ pub struct AccountPage {
     pub notice: Option<AccountNotice>,
     /// The live grants, newest first.
     pub apps: Vec<AppView>,
+    /// The clients of other issuers that the user took access from, latest first.
+    pub taken_back: Vec<TakenBackView>,
     /// The address that an MCP client is given, where it is clear which.
     pub mcp_url: Option<String>,
 }
@@ -43,8 +45,26 @@ pub enum AccountNotice {
     },
     /// The grant was revoked earlier, or is not this user's.
     NothingToRevoke,
+    /// A client of another issuer is let in again.
+    Allowed {
+        /// The client's name.
+        client_name: DisplayName,
+    },
     /// The first account has been made and signed in.
     Welcome,
+}
+
+/// A client of another issuer that is kept out until its user lets it in again: it needs no consent here.
+#[derive(Debug)]
+pub struct TakenBackView {
+    /// The grant that was taken back.
+    pub grant_id: String,
+    /// The client's name.
+    pub client_name: DisplayName,
+    /// The host of its issuer.
+    pub issuer: String,
+    /// Since when.
+    pub since: Option<Moment>,
 }
 
 /// One grant.

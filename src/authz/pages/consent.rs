@@ -66,6 +66,8 @@ pub enum ClientKind {
     Dynamic,
     /// Registered by the people who run this server.
     Registered,
+    /// Known to another issuer, whose tokens it uses: it is never seen on the consent page.
+    External,
 }
 
 /// Where the authorization code goes. The host must be clearly displayed (MCP authorization, localhost redirects).
@@ -174,7 +176,10 @@ impl ConsentPage {
             (Destination::Loopback { .. }, _) => Some(Doubt::AnyProgram),
             (Destination::App { .. }, _) => Some(Doubt::AnyApp),
             (Destination::Web { .. }, ClientKind::Dynamic) => Some(Doubt::AnyName),
-            (Destination::Web { .. }, ClientKind::Document { .. } | ClientKind::Registered) => None,
+            (
+                Destination::Web { .. },
+                ClientKind::Document { .. } | ClientKind::Registered | ClientKind::External,
+            ) => None,
         }
     }
 }

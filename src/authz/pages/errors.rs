@@ -18,6 +18,17 @@ pub fn unknown_client() -> ErrorPage {
     )
 }
 
+/// An operator lets the client in no more.
+#[must_use]
+pub fn client_disabled() -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::FORBIDDEN,
+        "This app is not let in here",
+        "The people who run this server have disabled the app that sent you here. Nothing was sent to it.",
+        "If you need the app, ask them to enable it again, and give them the reference.",
+    )
+}
+
 /// The redirect URI is missing, malformed, or not one of the client's.
 #[must_use]
 pub fn redirect_uri_refused(client_name: &DisplayName) -> ErrorPage {

@@ -175,5 +175,5 @@ pub(super) fn activity_page(name: &str, text: &str, older: Option<i64>) -> Activ
 pub(super) fn account(apps: Vec<AppView>, notice: Option<AccountNotice>) -> AccountPage {
     let [username, role, csrf] = ["alice", "Support agent", "csrf-1"].map(str::to_owned);
     let mcp_url = Some(MCP_URL.to_owned());
-    AccountPage { username, role, csrf, notice, apps, mcp_url }
+    AccountPage { username, role, csrf, notice, apps, taken_back: Vec::new(), mcp_url }
 }

@@ -83,7 +83,9 @@ pub(super) async fn verify(
         Err(Unverified::NoKeySet(reason)) => {
             return Err(Trouble::wrong("provider_keys", format!("jwks_uri: {reason}")));
         }
-        Err(Unverified::NoKeyFits) => return Err(Trouble::wrong("signature", "no key verifies it")),
+        Err(Unverified::NoKeyFits | Unverified::UnknownKey) => {
+            return Err(Trouble::wrong("signature", "no key verifies it"));
+        }
     };
     said(&claims, &tokens.id_token)
 }

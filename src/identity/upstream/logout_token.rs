@@ -46,7 +46,7 @@ pub async fn check(app: &App, provider: &Provider, token: &str, asker: &str) -> 
     let verified = key_set::verify(app, metadata.jwks_uri().url(), token, &header, asker).await?;
     let claims: Map<String, Value> = verified.map_err(|why| match why {
         Unverified::Away(detail) | Unverified::NoKeySet(detail) => away(detail),
-        Unverified::NoKeyFits => refused("no key of the provider verifies it"),
+        Unverified::NoKeyFits | Unverified::UnknownKey => refused("no key of the provider verifies it"),
     })?;
     let judged = judge(provider, &claims, app.now()).map_err(refused)?;
     let key = SecretHash::of(&judged.jti);

@@ -34,7 +34,7 @@ pub(super) fn error(refusal: Refusal) -> ErrorData {
             ErrorData::invalid_request("a message must have at most 1 MiB; send less at a time", None)
         }
         // Of HTTP alone.
-        Refusal::NotHere(_) | Refusal::Method | Refusal::NoSession(_) => {
+        Refusal::NotHere(_) | Refusal::Method | Refusal::NoSession(_) | Refusal::Stranger => {
             ErrorData::invalid_request("not here", None)
         }
     }
@@ -42,7 +42,7 @@ pub(super) fn error(refusal: Refusal) -> ErrorData {
 
 fn challenged(challenge: &Challenge) -> ErrorData {
     match challenge {
-        Challenge::InsufficientScope { needed, granted } => {
+        Challenge::InsufficientScope { needed, granted, .. } => {
             let options: Vec<String> =
                 needed.union(granted).iter().map(|scope| format!("--scope {scope}")).collect();
             let message = format!(

@@ -1,4 +1,4 @@
-//! A TLS host on this machine that serves the documents and key sets of clients, and counts who asks.
+//! A TLS host on this machine that serves the documents and key sets of clients and issuers, and counts who asks.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ struct Pages {
 }
 
 /// The host.
-pub(super) struct KeyHost {
+pub(crate) struct KeyHost {
     port: u16,
     folder: TempDir,
     pages: Arc<Mutex<Pages>>,
@@ -32,7 +32,7 @@ pub(super) struct KeyHost {
 
 impl KeyHost {
     /// Begins to serve; nothing is there yet, so every path is 404.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let acceptor = acceptor(&folder.path().join("ca.pem"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -44,28 +44,42 @@ impl KeyHost {
     }
 
     /// Lets a server trust and reach it.
-    pub(super) fn allow(&self, config: &mut Config) {
+    pub(crate) fn allow(&self, config: &mut Config) {
         config.outbound.extra_ca_file = Some(self.folder.path().join("ca.pem"));
         config.outbound.allowed_hosts = vec![format!("localhost:{}", self.port)];
     }
 
+    /// Lets a server trust and reach both hosts.
+    pub(crate) fn allow_both(&self, other: &Self, config: &mut Config) {
+        let read = |host: &Self| std::fs::read_to_string(host.folder.path().join("ca.pem")).unwrap();
+        let both = self.folder.path().join("both.pem");
+        std::fs::write(&both, format!("{}{}", read(self), read(other))).unwrap();
+        config.outbound.extra_ca_file = Some(both);
+        config.outbound.allowed_hosts = [self, other].map(|host| format!("localhost:{}", host.port)).to_vec();
+    }
+
     /// The URL of a path.
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.port)
     }
 
     /// Puts a document at a path.
-    pub(super) fn put(&self, path: &str, body: &Value) {
+    pub(crate) fn put(&self, path: &str, body: &Value) {
         self.pages.lock().unwrap().bodies.insert(path.to_owned(), body.to_string());
     }
 
     /// Answers everything with 500 from now on.
-    pub(super) fn break_down(&self) {
+    pub(crate) fn break_down(&self) {
         self.pages.lock().unwrap().broken = true;
     }
 
+    /// Answers as before again.
+    pub(crate) fn recover(&self) {
+        self.pages.lock().unwrap().broken = false;
+    }
+
     /// How often a path was asked for.
-    pub(super) fn asked(&self, path: &str) -> usize {
+    pub(crate) fn asked(&self, path: &str) -> usize {
         self.pages.lock().unwrap().asked.iter().filter(|asked| *asked == path).count()
     }
 }
