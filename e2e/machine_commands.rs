@@ -108,6 +108,7 @@ async fn a_machine_is_disabled_as_a_user_is_and_has_no_password() {
     let sentence = place.refused(&["user", "password", "client:report"], "a long password\n");
     assert!(sentence.contains("machine"), "{sentence}");
     place.refused(&["user", "add", "client:other"], "a long password\n");
+    place.refused(&["stdio", "--user", "client:report"], "");
     place.done(&["user", "disable", "client:report"], "");
     assert_eq!(call(&place, body["access_token"].as_str().unwrap()).await, StatusCode::UNAUTHORIZED);
     let (status, body) = token(&place, &machine).await;

@@ -323,7 +323,8 @@ async fn the_standing_grant_is_made_anew_before_it_ends() {
     let server = Server::start().await;
     let machine = Machine::register(&server, "report", Role::Agent, "tickets:read").await;
     machine.token().await;
-    server.advance(server.app.config.tokens.grant_lifetime - std::time::Duration::from_secs(60));
+    let lifetime = server.app.config.tokens.grant_lifetime;
+    server.advance(lifetime.checked_sub(std::time::Duration::from_secs(60)).unwrap());
     let answer = machine.ask(&[]).await;
     assert_eq!(answer.granted().body["expires_in"], 3600);
     assert_eq!(call(&server, answer.text_of("access_token")).await, 200);
@@ -349,8 +350,8 @@ async fn a_machine_may_sign_instead_of_having_a_secret_and_each_assertion_is_goo
     };
     let present = async |assertion: &str| {
         let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-        let signed = [("client_assertion_type", kind), ("client_assertion", assertion)];
-        post(&server, "/token", &[&[CLIENT_CREDENTIALS], &signed[..]].concat()).await
+        let proof = [("client_assertion_type", kind), ("client_assertion", assertion)];
+        post(&server, "/token", &[&[CLIENT_CREDENTIALS], &proof[..]].concat()).await
     };
     let first = assertion("1");
     let answer = present(&first).await;

@@ -1,6 +1,6 @@
 //! `POST /mint`: a control plane gets a short-lived access token for somebody. It is a machine that an operator
-//! registered for `tokens:mint`, and it authenticates as at the token endpoint, whose answers these are (OAuth 2.1 §3.2.3,
-//! §3.2.4). No browser calls it, so there is no CORS.
+//! registered for `tokens:mint`, and it authenticates as at the token endpoint, whose answers these are (OAuth 2.1
+//! §3.2.3, §3.2.4). No browser calls it, so there is no CORS.
 
 use std::sync::Arc;
 use std::time::Duration;

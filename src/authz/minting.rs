@@ -1,8 +1,9 @@
-//! Minting: a short-lived access token for somebody, without asking them. For operators of this server, and for control
-//! planes that they trust.
+//! Minting: a short-lived access token for somebody, without asking them. For operators of this server, and for
+//! control planes that they trust.
 //!
-//! A minted token has a grant of its own, which ends with it. So whom it is for sees it under Connected apps and takes it
-//! back there, and each call asks whether it is still there. Who minted it, and what for, stands in the audit log.
+//! A minted token has a grant of its own, which ends with it. So whom it is for sees it under Connected apps and
+//! takes it back there, and each call asks whether it is still there. Who minted it, and what for, stands in the
+//! audit log.
 
 use std::time::Duration;
 

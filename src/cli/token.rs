@@ -15,8 +15,8 @@ pub(super) enum Token {
     Mint(Mint),
 }
 
-/// Mint a short-lived access token for a user or a machine, without asking them. Standard output is the token and nothing
-/// else.
+/// Mint a short-lived access token for a user or a machine, without asking them. Standard output is the token and
+/// nothing else.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mandate token mint --user alice --scope tickets:read --for 'the nightly report'"

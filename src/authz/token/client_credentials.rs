@@ -1,9 +1,9 @@
 //! The grant type `client_credentials` (OAuth 2.1 §4.2): a machine asks for itself.
 //!
-//! All tokens of a machine are issued under one standing grant of its own, which lives as the grants of people do: it is
-//! revoked with any of its tokens, ends with its client, and every call asks whether it is still there. Only the making
-//! of that grant is an event ([`Kind::GrantGiven`]). A machine has no refresh token and asks anew instead, as often as
-//! people's clients refresh, so its tokens are no event as those renewals are none.
+//! All tokens of a machine are issued under one standing grant of its own, which lives as the grants of people do:
+//! it is revoked with any of its tokens, ends with its client, and every call asks whether it is still there. Only
+//! the making of that grant is an event ([`Kind::GrantGiven`]). A machine has no refresh token and asks anew
+//! instead, as often as people's clients refresh, so its tokens are no event as those renewals are none.
 
 use super::{Issued, Presented, access_alone};
 use crate::app::App;

@@ -61,6 +61,8 @@ impl LocalGrant {
     /// Records a grant of these scopes by the user of this name.
     pub async fn begin(app: Arc<App>, username: &str, scopes: Scopes) -> Result<Self, NoGrant> {
         let user = app.store.find_user_by_name(username).await?;
+        // A machine gets its tokens by itself, within what it is registered for, which this way would leave out.
+        let user = user.filter(|user| !user.user_id.is_machine());
         let user = user.ok_or_else(|| NoGrant::Unknown(username.to_owned()))?;
         if user.disabled_at.is_some() {
             return Err(NoGrant::Disabled(user.username));
