@@ -20,6 +20,8 @@ pub(super) const BILLING_SCOPES: [&str; 2] = ["billing:pay", "billing:read"];
 pub(super) const WIKI: &str = "https://wiki.example";
 /// What its server proves itself with.
 pub(super) const WIKI_SECRET: &str = "wiki-0123456789abcdef0123456789abc";
+/// Where the codes of a website go.
+const WEBSITE: &str = "https://app.example/callback";
 
 /// A resource with scopes of these names.
 pub(super) fn other(name: &str, uri: &str, scopes: &[&str], secret: Option<&str>) -> OtherResource {
@@ -222,7 +224,13 @@ async fn the_pages_tell_of_the_resource_in_its_own_words() {
     let code = browser.decide(&path, &page, "allow", &BILLING_SCOPES).await.answer()["code"].clone();
     redeem(&client, &server, &code, &[]).await.granted();
     let account = browser.get("/account").await;
-    for part in [BILLING, "The billing server", "Do what billing:read lets you do"] {
+    for part in [
+        BILLING,
+        "The billing server",
+        "Do what billing:read lets you do",
+        "may let it in for 60 minutes more",
+        "What it does there is not recorded here",
+    ] {
         assert!(account.body.contains(part), "{part} in {}", account.body);
     }
     assert!(!account.body.contains("Can read now"), "our limits are not its: {}", account.body);
@@ -237,7 +245,6 @@ async fn the_pages_tell_of_the_resource_in_its_own_words() {
 async fn consent_at_one_resource_is_none_at_another() {
     let server = people_on(|config| beside_ours(config, both())).await;
     // Known by its secret, at a website: it may go unasked where it was allowed before.
-    const WEBSITE: &str = "https://app.example/callback";
     let metadata = json!({"redirect_uris": [WEBSITE], "token_endpoint_auth_method": "client_secret_post"});
     let secret = server.add_client("client_portal", &metadata).await.unwrap();
     let client = Client::known(&server, "client_portal");

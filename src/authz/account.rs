@@ -18,7 +18,7 @@ use super::pages::signed_out::SignedOutPage;
 use super::views;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
-use crate::config::{Audience, Audiences};
+use crate::config::Audience;
 use crate::ephemeral::admission::{Limit, READS, Standing, WRITES};
 use crate::ephemeral::{EphemeralError, Rate};
 use crate::identity::csrf;
@@ -50,13 +50,12 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): R
     let notice = notice(&app, &session, &params).await?;
     let grants = app.store.list_live_grants(&session.user.user_id, app.now()).await?;
     let mut limits = limits(&app, &grants).await;
-    let audiences = app.config.audiences();
     let mut apps = Vec::with_capacity(grants.len());
     for some in grants.chunks(AT_ONCE) {
         let latest = some.iter().map(|grant| activity::list(&app, grant, None, LATEST));
         for (grant, latest) in some.iter().zip(try_join_all(latest).await?) {
             let limits = limits.next().unwrap_or_default();
-            apps.push(app_view(grant, audiences, limits, latest.iter().map(activity::view).collect()));
+            apps.push(app_view(&app, grant, limits, latest.iter().map(activity::view).collect()));
         }
     }
     let taken_back = app.store.list_taken_back(&session.user.user_id).await?;
@@ -67,7 +66,7 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): R
         notice,
         apps,
         taken_back: taken_back.iter().map(taken_back_view).collect(),
-        mcp_url: audiences.default().map(|audience| audience.resource().as_str().to_owned()),
+        mcp_url: app.config.audiences().default().map(|audience| audience.resource().as_str().to_owned()),
     };
     Ok(Page::ok(page).into_response())
 }
@@ -194,7 +193,7 @@ async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<
     Ok(Some(match grant.filter(|grant| grant.revoked_at.is_some()) {
         Some(grant) => AccountNotice::Revoked {
             client_name: DisplayName::of(grant.client.shown_name()),
-            used: views::server(app.config.audiences().find(&grant.resource), &grant.resource).used,
+            used: views::server(app, &grant.resource).used,
             grant_id: grant.grant_id.as_str().to_owned(),
         },
         None => AccountNotice::NothingToRevoke,
@@ -245,13 +244,8 @@ fn taken_back_view(grant: &Grant) -> TakenBackView {
     }
 }
 
-fn app_view(
-    grant: &Grant,
-    audiences: Audiences<'_>,
-    limits: Vec<LimitView>,
-    activity: Vec<ActivityView>,
-) -> AppView {
-    let audience = audiences.find(&grant.resource);
+fn app_view(app: &App, grant: &Grant, limits: Vec<LimitView>, activity: Vec<ActivityView>) -> AppView {
+    let audience = app.config.audiences().find(&grant.resource);
     let scopes = grant.scopes.difference(&Scopes::of([OFFLINE_ACCESS]));
     let moment = |at: crate::clock::Timestamp| Moment::from_unix_ms(at.0);
     AppView {
@@ -259,7 +253,7 @@ fn app_view(
         client_name: DisplayName::of(grant.client.shown_name()),
         kind: views::client_kind(&grant.client),
         destination: views::destination(&grant.redirect_uri),
-        server: views::server(audience, &grant.resource),
+        server: views::server(app, &grant.resource),
         scopes: scopes.iter().map(|scope| views::scope_words_of(audience, scope)).collect(),
         created: moment(grant.created_at),
         last_used: grant.last_used_at.map(moment),

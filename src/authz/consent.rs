@@ -281,7 +281,7 @@ fn show(
             client_uri: flow.client.metadata.client_uri.as_deref().and_then(HttpsLink::parse),
         },
         destination: views::destination(callback.redirect_uri()),
-        server: views::server(audience, &negotiated.resource),
+        server: views::server(app, &negotiated.resource),
         scopes: scopes.collect(),
         access_until: Some(Moment::from_unix_ms(app.now().plus(app.config.tokens.grant_lifetime).0)),
         problem,

@@ -20,7 +20,7 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar) -> PageResult {
     let others = audiences.iter().filter(|_| !app.config.resource_server);
     let page = HomePage {
         mcp_url: audiences.default().map(|audience| audience.resource().as_str().to_owned()),
-        others: others.map(|other| views::server(Some(other), other.resource().as_str())).collect(),
+        others: others.map(|other| views::server(&app, other.resource().as_str())).collect(),
         username: session.map(|session| session.user.username),
     };
     Ok(Page::ok(page).into_response())

@@ -3,6 +3,7 @@
 use super::pages::consent::{ClientKind as Shown, Destination as Leads};
 use super::pages::scope_words::{ScopeWords, scope_words};
 use super::pages::server::ServerView;
+use crate::app::App;
 use crate::config::Audience;
 use crate::oauth::RedirectUri;
 use crate::oauth::client::{Client, ClientKind};
@@ -29,14 +30,15 @@ pub fn destination(redirect_uri: &RedirectUri) -> Leads {
 }
 
 /// The resource of this identifier, which may be none of ours any more.
-pub fn server(audience: Option<Audience<'_>>, identifier: &str) -> ServerView {
-    let title = audience.map_or("A server that is not offered any more", Audience::title).to_owned();
-    let used = match audience {
-        Some(Audience::Own { .. }) => "your tickets".to_owned(),
-        Some(Audience::Other(other)) => other.title().to_owned(),
-        None => identifier.to_owned(),
+pub fn server(app: &App, identifier: &str) -> ServerView {
+    let lifetime = app.config.tokens.access_token_lifetime.as_secs().div_ceil(60);
+    let (title, used, lingers) = match app.config.audiences().find(identifier) {
+        Some(own @ Audience::Own { .. }) => (own.title(), "your tickets", None),
+        Some(Audience::Other(other)) => (other.title(), other.title(), Some(lifetime)),
+        None => ("A server that is not offered any more", identifier, Some(lifetime)),
     };
-    ServerView { title, identifier: identifier.to_owned(), used }
+    let [title, identifier, used] = [title, identifier, used].map(str::to_owned);
+    ServerView { title, identifier, used, lingers }
 }
 
 /// What a scope of a resource means: in our words for our own, in the operator's for another.

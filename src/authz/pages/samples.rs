@@ -39,7 +39,7 @@ pub(super) fn tickets() -> ServerView {
 
 pub(super) fn server(title: &str, identifier: &str, used: &str) -> ServerView {
     let [title, identifier, used] = [title, identifier, used].map(str::to_owned);
-    ServerView { title, identifier, used }
+    ServerView { title, identifier, used, lingers: None }
 }
 
 pub(super) fn setup(username: &str, problems: SetupProblems) -> SetupPage {

@@ -9,4 +9,7 @@ pub struct ServerView {
     pub identifier: String,
     /// What an app uses there, after "to use".
     pub used: String,
+    /// Of a server that others run, which knows by itself what is done there: for how many minutes it may let an app in
+    /// after that was revoked.
+    pub lingers: Option<u64>,
 }
