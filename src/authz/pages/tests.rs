@@ -94,6 +94,24 @@ fn the_login_page_keeps_its_labels() {
 }
 
 #[test]
+fn each_provider_has_a_button_that_is_a_form_of_its_own() {
+    let all = pages();
+    let html = |name| &all.iter().find(|page| page.0 == name).unwrap().2;
+    let ways = html("login_ways");
+    assert_eq!(ways.matches("<form class=\"way\" method=\"post\" action=\"/login/acme\">").count(), 2);
+    assert_eq!(ways.matches("name=\"csrf\" value=\"csrf-1\"").count(), 3);
+    assert_eq!(ways.matches("name=\"flow\" value=\"flow-1\"").count(), 3);
+    assert!(ways.contains(">Sign in with <bdi>Acme Partners</bdi></span></button>"));
+    assert!(ways.contains("type=\"password\"") && !ways.contains("name=\"switch\""));
+    let only = html("login_only_way");
+    assert!(!only.contains("type=\"password\"") && only.contains("Ask the IT desk."));
+    assert!(only.contains("name=\"switch\" value=\"1\""));
+    for name in ["login", "login_ways", "login_only_way"] {
+        assert_eq!(html(name).matches("<form").count(), html(name).matches("</form>").count(), "{name}");
+    }
+}
+
+#[test]
 fn the_consent_page_keeps_its_labels() {
     let html = html(&consent("Cursor", document("cursor.com"), loopback()));
     for part in [

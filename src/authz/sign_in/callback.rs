@@ -47,8 +47,15 @@ pub async fn get(
             };
             Ok((CookieJar::new().add(cookie), response).into_response())
         }
-        Answer::Elsewhere => Ok(stopped::of_another_browser()),
-        Answer::Gone => Ok(stopped::over()),
+        // No event: anybody can bring a made-up state.
+        Answer::Elsewhere => {
+            app.metrics.authentication_failed(Credential::Provider, "other_browser");
+            Ok(stopped::of_another_browser())
+        }
+        Answer::Gone => {
+            app.metrics.authentication_failed(Credential::Provider, "no_such_state");
+            Ok(stopped::over())
+        }
     }
 }
 

@@ -43,7 +43,9 @@ pub(super) fn by_trouble(app: &App, provider: &Provider, flow: Option<&str>, tro
 
 /// There is no account for somebody whom the provider let in.
 pub(super) fn by_us(app: &App, provider: &Provider, flow: Option<&str>, why: Nobody) -> Response {
-    show(SignInStopped::no_account(&provider.title, why, contact(app, provider)), login_page(flow))
+    // Whoever tries again wants to be asked who they are: the provider would let the same account in without a word.
+    let again = format!("{}&switch=1", login_page(flow));
+    show(SignInStopped::no_account(&provider.title, why, contact(app, provider)), again)
 }
 
 /// The provider let somebody not in, or they did not want to go on.

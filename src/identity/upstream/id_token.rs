@@ -70,7 +70,7 @@ pub(super) async fn verify(
                 .find_map(|key| {
                     check(provider, attempt, tokens, CoreJsonWebKeySet::new(vec![key.clone()]), now).ok()
                 })
-                .ok_or_else(|| fault_of_signature("no key verifies it".into())),
+                .ok_or_else(|| fault_of_signature("no key verifies it")),
             Err(Unfit::Fault(fault)) => Err(fault),
             Ok(claims) => Ok(claims),
         }
@@ -103,7 +103,7 @@ fn check(
     now: Timestamp,
 ) -> std::result::Result<CoreIdTokenClaims, Unfit> {
     let verifier = verifier(provider, attempt, keys, now)
-        .ok_or_else(|| Unfit::Fault(fault("malformed", "the issuer is no URL".into())))?;
+        .ok_or_else(|| Unfit::Fault(fault("malformed", "the issuer is no URL")))?;
     let claims = tokens.id_token.claims(&verifier, &Nonce::new(attempt.nonce.clone())).map_err(unfit)?;
     check_parties(provider, claims).map_err(Unfit::Fault)?;
     check_access_token(tokens, claims, &verifier).map_err(Unfit::Fault)?;
@@ -128,7 +128,7 @@ fn verifier<'a>(
     });
     Some(
         verifier
-            .set_allowed_algs(provider.algorithms.iter().filter_map(algorithm))
+            .set_allowed_algs(provider.algorithms.iter().copied().filter_map(algorithm))
             .set_time_fn(move || expired_by)
             .set_issue_time_verifier_fn(move |issued_at| {
                 if issued_at <= latest {
@@ -152,11 +152,9 @@ fn verifier<'a>(
 fn check_parties(provider: &Provider, claims: &CoreIdTokenClaims) -> std::result::Result<(), Fault> {
     match claims.authorized_party() {
         Some(azp) if azp.as_str() != provider.client_id => {
-            Err(fault("azp", format!("it was made for {:?} (azp)", azp.as_str())))
+            Err(fault("azp", &format!("it was made for {:?} (azp)", azp.as_str())))
         }
-        None if claims.audiences().len() > 1 => {
-            Err(fault("azp", "it has several audiences and no azp".into()))
-        }
+        None if claims.audiences().len() > 1 => Err(fault("azp", "it has several audiences and no azp")),
         _ => Ok(()),
     }
 }
@@ -168,12 +166,12 @@ fn check_access_token(
     verifier: &CoreIdTokenVerifier<'_>,
 ) -> std::result::Result<(), Fault> {
     let Some(said) = claims.access_token_hash() else { return Ok(()) };
-    let wrong = |detail: String| fault("at_hash", detail);
-    let algorithm = tokens.id_token.signing_alg().map_err(|error| wrong(error.to_string()))?;
-    let key = tokens.id_token.signing_key(verifier).map_err(|error| wrong(error.to_string()))?;
+    let wrong = |detail: &str| fault("at_hash", detail);
+    let algorithm = tokens.id_token.signing_alg().map_err(|error| wrong(&error.to_string()))?;
+    let key = tokens.id_token.signing_key(verifier).map_err(|error| wrong(&error.to_string()))?;
     let hash = AccessTokenHash::from_token(&tokens.access_token, algorithm, key)
-        .map_err(|error| wrong(error.to_string()))?;
-    if hash == *said { Ok(()) } else { Err(wrong("at_hash is that of another access token".into())) }
+        .map_err(|error| wrong(&error.to_string()))?;
+    if hash == *said { Ok(()) } else { Err(wrong("at_hash is that of another access token")) }
 }
 
 fn unfit(error: ClaimsVerificationError) -> Unfit {
@@ -184,22 +182,22 @@ fn unfit(error: ClaimsVerificationError) -> Unfit {
         Claims::SignatureVerification(Signature::AmbiguousKeyId(_)) => return Unfit::Ambiguous,
         Claims::SignatureVerification(
             why @ (Signature::NoSignature | Signature::DisallowedAlg(_) | Signature::UnsupportedAlg(_)),
-        ) => fault("algorithm", why.to_string()),
-        Claims::SignatureVerification(why) => fault_of_signature(why.to_string()),
-        Claims::Expired(_) => fault("expired", detail),
-        Claims::InvalidAudience(_) => fault("audience", detail),
-        Claims::InvalidIssuer(_) => fault("issuer", detail),
-        Claims::InvalidNonce(_) => fault("nonce", detail),
-        Claims::InvalidAuthTime(_) => fault("auth_time", detail),
-        _ => fault("malformed", detail),
+        ) => fault("algorithm", &why.to_string()),
+        Claims::SignatureVerification(why) => fault_of_signature(&why.to_string()),
+        Claims::Expired(_) => fault("expired", &detail),
+        Claims::InvalidAudience(_) => fault("audience", &detail),
+        Claims::InvalidIssuer(_) => fault("issuer", &detail),
+        Claims::InvalidNonce(_) => fault("nonce", &detail),
+        Claims::InvalidAuthTime(_) => fault("auth_time", &detail),
+        _ => fault("malformed", &detail),
     })
 }
 
-fn fault(word: &'static str, detail: String) -> Fault {
+fn fault(word: &'static str, detail: &str) -> Fault {
     Fault { word, detail: format!("id_token: {detail}"), may_be_outdated: false }
 }
 
-fn fault_of_signature(detail: String) -> Fault {
+fn fault_of_signature(detail: &str) -> Fault {
     Fault { may_be_outdated: true, ..fault("signature", detail) }
 }
 
@@ -212,7 +210,7 @@ fn readable(keys: &JwkSet) -> CoreJsonWebKeySet {
     CoreJsonWebKeySet::new(keys.collect())
 }
 
-fn algorithm(algorithm: &Algorithm) -> Option<CoreJwsSigningAlgorithm> {
+fn algorithm(algorithm: Algorithm) -> Option<CoreJwsSigningAlgorithm> {
     use CoreJwsSigningAlgorithm as Core;
     Some(match algorithm {
         Algorithm::RS256 => Core::RsaSsaPkcs1V15Sha256,

@@ -87,8 +87,8 @@ fn judge(provider: &Provider, claims: &Map<String, Value>, now: Timestamp) -> Re
         value.filter(|value| !value.is_empty() && value.len() <= LONGEST_NAME && !value.contains('\0'))
     };
     let seconds = |name: &str| {
-        let value = claims.get(name).and_then(Value::as_f64).filter(|value| value.abs() < 1e12)?;
-        Some(Timestamp((value * 1000.0) as i64))
+        let since_1970 = Duration::try_from_secs_f64(claims.get(name)?.as_f64()?).ok()?;
+        i64::try_from(since_1970.as_millis()).ok().map(Timestamp)
     };
     if text("iss") != Some(provider.issuer.as_str()) {
         return Err("iss is not the issuer");

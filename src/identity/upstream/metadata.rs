@@ -6,7 +6,7 @@ use openidconnect::core::{
     CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
     CoreSubjectIdentifierType,
 };
-use openidconnect::{AdditionalProviderMetadata, EndSessionUrl, ProviderMetadata};
+use openidconnect::{AdditionalProviderMetadata, EndSessionUrl, ProviderMetadata, TokenUrl, UserInfoUrl};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -102,10 +102,10 @@ fn judge(provider: &Provider, body: &str) -> std::result::Result<Metadata, Strin
     let further = metadata.additional_metadata();
     let endpoints = [
         ("authorization_endpoint", Some(metadata.authorization_endpoint().url())),
-        ("token_endpoint", metadata.token_endpoint().map(|endpoint| endpoint.url())),
+        ("token_endpoint", metadata.token_endpoint().map(TokenUrl::url)),
         ("jwks_uri", Some(metadata.jwks_uri().url())),
-        ("userinfo_endpoint", metadata.userinfo_endpoint().map(|endpoint| endpoint.url())),
-        ("end_session_endpoint", further.end_session_endpoint.as_ref().map(|endpoint| endpoint.url())),
+        ("userinfo_endpoint", metadata.userinfo_endpoint().map(UserInfoUrl::url)),
+        ("end_session_endpoint", further.end_session_endpoint.as_ref().map(EndSessionUrl::url)),
     ];
     if let Some((name, _)) = endpoints.iter().find(|(_, url)| url.is_some_and(|url| !safe(url))) {
         return Err(format!("its {name} is not https"));
