@@ -186,18 +186,5 @@ class Behind(unittest.TestCase):
         self.assertEqual(served, [True, True])
 
 
-class Unit(unittest.TestCase):
-    def test_systemd_knows_every_line_of_the_unit_and_thinks_well_of_it(self) -> None:
-        unit = (DEPLOY / "systemd/mandate.service").read_text()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "mandate.service"
-            # It looks whether the program is there.
-            path.write_text(unit.replace("/usr/local/bin/mandate", "/bin/true"))
-            self.assertNotIn("Unknown", said := say("systemd-analyze", "verify", str(path)), said)
-            said = say("systemd-analyze", "security", "--offline=yes", "--threshold=20", str(path))
-        exposure = float(re.search(r"exposure level for \S+: ([\d.]+)", said)[1])
-        self.assertLessEqual(exposure, 2.0)
-
-
 if __name__ == "__main__":
     unittest.main()
