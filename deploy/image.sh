@@ -33,7 +33,9 @@ sbom)
     # Without a time and a random number in it: the same sources give the same file.
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} cargo cyclonedx --format json --target "$TARGET" \
         --describe binaries --spec-version 1.5
-    mv mandate_bin.cdx.json "$2"
+    # Wherever it was made it names the same place.
+    sed "s|$PWD|/build|g" mandate_bin.cdx.json >"$2"
+    rm mandate_bin.cdx.json
     ;;
 root)
     install -D -m 0755 "${CARGO_TARGET_DIR:-target}/$TARGET/dist/mandate" "$2/usr/bin/mandate"

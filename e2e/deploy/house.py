@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -145,7 +144,11 @@ class Mandate(Kept):
         }
         super().__init__("server", **environment | settings)
         asked = time.monotonic()
-        self.start(f"{command} serve --demo", lambda: self.ready())
+        try:
+            self.start(f"{command} serve --demo", self.ready)
+        except AssertionError:
+            self.end()
+            raise
         self.took = time.monotonic() - asked
 
     def ready(self) -> bool:
@@ -252,8 +255,3 @@ def say(*command: str, **more) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
     assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-6000:]}{done.stderr[-6000:]}"
     return done.stdout + done.stderr
-
-
-def end(process: subprocess.Popen) -> None:
-    process.send_signal(signal.SIGTERM)
-    process.wait(30)

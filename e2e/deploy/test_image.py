@@ -18,19 +18,27 @@ from house import DEPLOY, ROOT, Client, Mandate, eventually, postgres, redis, sa
 
 MOST_BYTES = 40_000_000
 USER = 65532
+# From <linux/prctl.h>, which Python does not have.
+PRCTL = {"drop_from_bounding_set": 24, "no_new_privileges": 38}
 # As an engine starts it: its own mounts, the root without writing, one volume, a user, no privileges and none to gain.
 ENTER = """set -eu
 mount --bind {root} {root}
 mount -o remount,bind,ro {root}
 mount --bind {volume} {root}/var/lib/mandate
+mount --bind /dev {root}/dev
+mount --bind /proc {root}/proc
 echo $$ >{volume}/pid
-exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all python3 -c '
-import os, sys
+exec python3 -c '
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
 os.chroot(sys.argv[1])
 os.chdir("/var/lib/mandate")
 os.setgroups([])
 os.setgid({user})
+for capability in range(64):
+    libc.prctl({drop_from_bounding_set}, capability, 0, 0, 0)
 os.setuid({user})
+assert libc.prctl({no_new_privileges}, 1, 0, 0, 0) == 0
 os.execv(sys.argv[2], sys.argv[2:])
 ' {root} /usr/bin/mandate "$@"
 """
@@ -44,16 +52,19 @@ def instructions() -> list[tuple[str, str]]:
 
 
 class Stages:
-    """Carries out COPY and RUN, each stage in a folder of its own below one."""
+    """Carries out COPY and RUN, each stage in a folder of its own below one that is new."""
 
     def __init__(self, folder: Path) -> None:
+        built = folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         # What is said of the image itself.
         self.rest: dict[str, str] = {}
         steps = {"FROM": self.begin, "COPY": self.copy, "RUN": self.run}
         for word, line in instructions():
             if word in steps:
-                steps[word](line)
+                if not built:
+                    steps[word](line)
             else:
                 self.rest[word] = line
 
@@ -96,15 +107,17 @@ class Image(unittest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.folder = Path(folder.name)
         cls.folder.chmod(0o755)
-        cls.image = Stages(cls.folder)
-        cls.root = cls.folder / "final"
+        # Whoever works on these tests names a folder that outlives them, and waits for the build once.
+        cls.image = Stages(Path(os.environ.get("MANDATE_IMAGE", cls.folder / "stages")))
+        cls.root = cls.image.folder / "final"
 
     def enter(self, root: Path | None = None) -> str:
         """A command that starts the image's program in a volume of its own."""
         volume = Path(tempfile.mkdtemp(dir=self.folder))
         os.chown(volume, USER, USER)
+        root = root or self.changed("etc/hosts", "127.0.0.1 localhost\n")
         script = volume.with_suffix(".sh")
-        script.write_text(ENTER.format(root=root or self.root, volume=volume, user=USER))
+        script.write_text(ENTER.format(root=root, volume=volume, user=USER, **PRCTL))
         self.volume = volume
         return f"unshare --mount sh {script}"
 
@@ -112,6 +125,8 @@ class Image(unittest.TestCase):
         """Another root, with what an engine puts into one, or an operator."""
         root = Path(tempfile.mkdtemp(dir=self.folder)) / "root"
         say("cp", "--archive", str(self.root), str(root))
+        for name in ("dev", "proc"):
+            (root / name).mkdir()
         with open(root / path, "a") as file:
             file.write(text)
         return root
@@ -144,7 +159,7 @@ class Image(unittest.TestCase):
         self.assertLessEqual({"aws-lc-rs", "axum", "rmcp", "sqlx", "tokio"}, names)
         self.assertNotIn("proptest", names, "what only tests need is not in the binary")
         self.assertNotIn("serialNumber", bill)
-        self.assertNotIn(str(self.folder), json.dumps(bill))
+        self.assertNotIn(str(self.image.folder), json.dumps(bill))
 
     def test_it_says_who_it_runs_as_and_how_it_is_asked(self) -> None:
         rest = self.image.rest
@@ -187,31 +202,14 @@ class Image(unittest.TestCase):
         say(str(DEPLOY / "compose/secrets.sh"), str(self.folder / "secrets"))
         authority = (self.folder / "secrets/ca.crt").read_text()
         for trusted in (True, False):
-            asked = threading.Event()
-
-            class Collector(http.server.BaseHTTPRequestHandler):
-                def do_POST(self) -> None:
-                    asked.set()
-                    self.send_response(200)
-                    self.end_headers()
-
-                def log_message(self, *_) -> None:
-                    pass
-
-            collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(self.folder / "secrets/tls.crt", self.folder / "secrets/tls.key")
-            collector.socket = context.wrap_socket(collector.socket, server_side=True, do_handshake_on_connect=False)
-            threading.Thread(target=collector.serve_forever, daemon=True).start()
-            self.addCleanup(collector.server_close)
-            self.addCleanup(collector.shutdown)
+            port, asked = self.collector()
             root = self.changed("etc/hosts", "127.0.0.1 localhost tickets.localhost\n")
             if trusted:
                 with open(root / "etc/ssl/certs/ca-certificates.crt", "a") as bundle:
                     bundle.write(authority)
             server = self.serve(
                 self.enter(root),
-                OTEL_EXPORTER_OTLP_ENDPOINT=f"https://tickets.localhost:{collector.server_port}",
+                OTEL_EXPORTER_OTLP_ENDPOINT=f"https://tickets.localhost:{port}",
                 OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
                 OTEL_BSP_SCHEDULE_DELAY="100",
             )
@@ -221,6 +219,32 @@ class Image(unittest.TestCase):
                 lost = r'mandate_telemetry_dropped_total\{signal="(traces|logs)",reason="not_delivered"\} [1-9]'
                 eventually("spans that were not delivered", lambda: re.search(lost, server.scrape()), 60)
                 self.assertFalse(asked.is_set())
+
+    def collector(self) -> tuple[int, threading.Event]:
+        """Something behind the certificate of the house; its port, and whether anybody asked it."""
+        asked = threading.Event()
+
+        class Collector(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked.set()
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_) -> None:
+                pass
+
+        class Listener(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_) -> None:
+                """Whoever does not trust it hangs up."""
+
+        listener = Listener(("127.0.0.1", 0), Collector)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.folder / "secrets/tls.crt", self.folder / "secrets/tls.key")
+        listener.socket = context.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        self.addCleanup(listener.server_close)
+        self.addCleanup(listener.shutdown)
+        return listener.server_port, asked
 
     def test_its_healthcheck_says_whether_it_is_ready(self) -> None:
         command = self.enter()
