@@ -39,6 +39,12 @@ class Files(unittest.TestCase):
         for name, service in SERVICES.items():
             self.assertRegex(service["image"], r":v?\d+\.\d+(\.\d+)?(-\w+)?$", name)
 
+    def test_every_command_of_a_replica_reads_the_same_settings(self) -> None:
+        for name in ("migrate", "mandate-1", "mandate-2"):
+            self.assertEqual(SERVICES[name]["command"][:2], ["--config", "/run/secrets/mandate.toml"], name)
+        asked = SERVICES["mandate-1"]["healthcheck"]["test"]
+        self.assertEqual(asked[1:], ["/usr/bin/mandate", *SERVICES["mandate-1"]["command"][:2], "healthcheck"])
+
     def test_every_container_is_confined(self) -> None:
         for name, service in SERVICES.items():
             self.assertEqual(service["cap_drop"], ["ALL"], name)
