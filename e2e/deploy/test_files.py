@@ -1,0 +1,44 @@
+"""What other tools say of the files that they know best."""
+
+import re
+import tempfile
+import unittest
+from pathlib import Path
+
+from house import DEPLOY, ROOT, program, say
+
+
+class Files(unittest.TestCase):
+    def test_the_dockerfile_passes_its_linter(self) -> None:
+        say(program("hadolint"), "--failure-threshold", "style", str(DEPLOY / "Dockerfile"))
+
+    def test_every_base_image_is_pinned(self) -> None:
+        bases = re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+        outside = [base for base in bases if "/" in base]
+        self.assertEqual(len(outside), 1)
+        self.assertRegex(outside[0], r":\d+\.\d+\.\d+-slim-\w+$")
+
+    def test_the_build_is_given_all_that_it_copies_and_little_else(self) -> None:
+        given = set(re.findall(r"^!(\S+)", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE))
+        lines = re.findall(r"^COPY (?!--from)(.*) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+        self.assertEqual({path for line in lines for path in line.split()}, given)
+
+    def test_scripts_have_no_traps(self) -> None:
+        scripts = [DEPLOY / "image.sh", DEPLOY / "compose/secrets.sh", ROOT / "e2e/run"]
+        say(program("shellcheck"), *map(str, scripts))
+
+    def test_systemd_knows_every_line_of_the_unit_and_thinks_well_of_it(self) -> None:
+        unit = (DEPLOY / "systemd/mandate.service").read_text()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "mandate.service"
+            # It looks whether the program is there.
+            path.write_text(unit.replace("/usr/local/bin/mandate", "/bin/true"))
+            said = say("systemd-analyze", "verify", str(path))
+            self.assertNotRegex(said, "Unknown|Failed|ignoring")
+            said = say("systemd-analyze", "security", "--offline=yes", "--threshold=20", str(path))
+        exposure = float(re.search(r"exposure level for \S+: ([\d.]+)", said)[1])
+        self.assertLessEqual(exposure, 2.0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,196 @@
+"""The house of deploy/compose.yaml: it is well formed, and its proxy, its secrets and its settings are tried with the real
+binary behind the real proxy."""
+
+import json
+import os
+import re
+import socket
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import compose_spec
+import yaml
+
+from house import BINARY, DEPLOY, ROOT, Client, Kept, Mandate, free_port, get, postgres, program, redis, say
+
+FILE = DEPLOY / "compose.yaml"
+HOUSE = yaml.safe_load(FILE.read_text())
+SERVICES = HOUSE["services"]
+README = (ROOT / "README.md").read_text()
+
+
+def folder_of_secrets(test) -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="mandate-deploy-secrets-")
+    test.addClassCleanup(folder.cleanup)
+    say(str(DEPLOY / "compose/secrets.sh"), folder.name)
+    return Path(folder.name)
+
+
+class Files(unittest.TestCase):
+    def test_it_is_what_the_compose_specification_says(self) -> None:
+        # Merged first, as engines do; a misspelled key or a name that leads nowhere is an error.
+        compose_spec.PyCompose.from_json(json.dumps(HOUSE)).validate()
+        say(program("compose-lint"), "check", str(FILE))
+
+    def test_every_image_is_pinned_by_its_version(self) -> None:
+        for name, service in SERVICES.items():
+            self.assertRegex(service["image"], r":v?\d+\.\d+(\.\d+)?(-\w+)?$", name)
+
+    def test_every_command_of_a_replica_reads_the_same_settings(self) -> None:
+        for name in ("migrate", "mandate-1", "mandate-2"):
+            self.assertEqual(SERVICES[name]["command"][:2], ["--config", "/run/secrets/mandate.toml"], name)
+        asked = SERVICES["mandate-1"]["healthcheck"]["test"]
+        self.assertEqual(asked[1:], ["/usr/bin/mandate", *SERVICES["mandate-1"]["command"][:2], "healthcheck"])
+
+    def test_every_container_is_confined(self) -> None:
+        for name, service in SERVICES.items():
+            self.assertEqual(service["cap_drop"], ["ALL"], name)
+            self.assertIn("no-new-privileges:true", service["security_opt"], name)
+        for name in ("migrate", "mandate-1", "mandate-2"):
+            self.assertIs(SERVICES[name]["read_only"], True)
+
+    def test_nothing_listens_beyond_this_machine(self) -> None:
+        ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+        self.assertEqual(len(ports), 2)
+        for port in ports:
+            self.assertTrue(port.startswith("127.0.0.1:"), port)
+
+    def test_no_secret_is_written_in_it(self) -> None:
+        for name, service in SERVICES.items():
+            for key, value in service.get("environment", {}).items():
+                if re.search("PASSWORD|SECRET|KEY", key):
+                    self.assertTrue(value.startswith("/run/secrets/"), f"{name}: {key}")
+
+    def test_every_file_that_it_mounts_is_there(self) -> None:
+        for service in SERVICES.values():
+            for volume in service.get("volumes", []):
+                source = volume.split(":")[0]
+                if source.startswith("."):
+                    self.assertTrue((DEPLOY / source).is_file(), source)
+
+    def test_the_script_makes_every_secret_once(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            made = []
+            for _ in range(2):
+                say(str(DEPLOY / "compose/secrets.sh"), folder)
+                made.append({path.name: path.read_bytes() for path in Path(folder).iterdir()})
+            self.assertEqual(*made)
+            self.assertEqual(set(made[0]), set(HOUSE["secrets"]))
+            say("openssl", "verify", "-CAfile", f"{folder}/ca.crt", f"{folder}/tls.crt")
+
+    def test_prometheus_finds_every_replica_and_its_rules(self) -> None:
+        say(program("promtool"), "check", "config", "--syntax-only", str(DEPLOY / "compose/prometheus.yaml"))
+        config = yaml.safe_load((DEPLOY / "compose/prometheus.yaml").read_text())
+        port = SERVICES["mandate-1"]["environment"]["MANDATE_METRICS_LISTEN"].rpartition(":")[2]
+        replicas = [name for name in SERVICES if name.startswith("mandate-")]
+        [job] = config["scrape_configs"]
+        self.assertEqual(job["job_name"], "mandate")
+        self.assertEqual(job["static_configs"][0]["targets"], [f"{name}:{port}" for name in replicas])
+        self.assertIn(f"./watch/rules.yaml:/etc/prometheus/{config['rule_files'][0]}:ro", SERVICES["prometheus"]["volumes"])
+
+    def test_each_pipeline_of_the_collector_has_parts_that_exist(self) -> None:
+        config = yaml.safe_load((DEPLOY / "compose/collector.yaml").read_text())
+        for name, pipeline in config["service"]["pipelines"].items():
+            for kind, parts in pipeline.items():
+                self.assertLessEqual(set(parts), set(config[kind]), name)
+        sent = SERVICES["mandate-1"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        received = config["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
+        self.assertEqual(sent.rpartition(":")[2], received.rpartition(":")[2])
+
+    def test_only_the_proxys_own_address_is_trusted(self) -> None:
+        address = SERVICES["proxy"]["networks"]["inside"]["ipv4_address"]
+        self.assertEqual(SERVICES["mandate-1"]["environment"]["MANDATE_TRUSTED_PROXIES"], f"{address}/32")
+
+
+class Behind(unittest.TestCase):
+    """Two replicas with the settings of the house, behind Caddy with its file; only addresses are others."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        secrets = folder_of_secrets(cls)
+        resolve = socket.getaddrinfo
+
+        def here(host, *rest, **more):
+            local = isinstance(host, str) and host.endswith(".localhost")
+            return resolve("127.0.0.1" if local else host, *rest, **more)
+
+        socket.getaddrinfo = here
+        cls.addClassCleanup(setattr, socket, "getaddrinfo", resolve)
+        os.environ["SSL_CERT_FILE"] = str(secrets / "ca.crt")
+        cls.addClassCleanup(os.environ.pop, "SSL_CERT_FILE")
+        stores = postgres(), redis()
+        for store in stores:
+            cls.addClassCleanup(store.end)
+        port = free_port()
+        cls.url = f"https://tickets.localhost:{port}"
+        settings = {
+            name: value.replace("/run/secrets/", f"{secrets}/")
+            for name, value in SERVICES["mandate-1"]["environment"].items()
+            if name.startswith("MANDATE_") and ("PROVIDERS" not in name or "`providers." in README)
+        }
+        settings |= {
+            "MANDATE_PUBLIC_URL": cls.url,
+            "MANDATE_DATABASE_URL": stores[0].url,
+            "MANDATE_REDIS_URL": stores[1].url,
+            "MANDATE_TRUSTED_PROXIES": "127.0.0.1/32",
+            "MANDATE_DRAIN_DELAY": "0s",
+            "MANDATE_LOG_FORMAT": "text",
+        }
+        del settings["MANDATE_METRICS_LISTEN"]
+        command = f"{BINARY} --config {secrets}/mandate.toml"
+        cls.replicas = []
+        for _ in range(2):
+            replica = Mandate(command, **settings)
+            cls.addClassCleanup(replica.end)
+            replica.url = cls.url
+            cls.replicas.append(replica)
+        proxy = Kept("proxy", XDG_DATA_HOME="/nonexistent", XDG_CONFIG_HOME="/nonexistent")
+        cls.addClassCleanup(proxy.end)
+        file = (DEPLOY / "compose/Caddyfile").read_text().replace("/run/secrets/", f"{secrets}/").replace("8443", str(port))
+        for number, replica in enumerate(cls.replicas, 1):
+            file = file.replace(f"mandate-{number}:8080", f"127.0.0.1:{replica.port}")
+        (proxy.folder / "Caddyfile").write_text(file)
+        proxy.start(f"{program('caddy')} run --config Caddyfile", lambda: get(f"{cls.url}/ready")[0] == 200)
+        cls.client = Client(cls.replicas[0])
+
+    def test_challenges_and_tokens_pass(self) -> None:
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{self.url}/mcp", b"{}")
+        with refused.exception as answer:
+            self.assertEqual(answer.code, 401)
+            self.assertIn(f'resource_metadata="{self.url}/', answer.headers["WWW-Authenticate"])
+        status, body = self.client.call("search_tickets", query="printer")
+        self.assertEqual(status, 200, body)
+
+    def test_events_pass_as_they_come_and_sessions_with_them(self) -> None:
+        stream = self.client.stream()
+        self.addCleanup(stream.close)
+        ticket = re.search(r"T-\d+", self.client.call("search_tickets", query="printer")[1])[0]
+        subscribe = {"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": f"ticket://{ticket}"}}
+        told = self.client.headers() | {"Mcp-Session-Id": stream.session}
+        status, body = self.client.post("/mcp", json.dumps(subscribe), told)
+        self.assertEqual(status, 200, body)
+        self.client.call("comment_ticket", id=ticket, body="It prints again.")
+        # A proxy that collects answers would keep this from us until the time runs out.
+        while line := stream.readline().decode():
+            if "notifications/resources/updated" in line:
+                return
+        self.fail("the stream ended")
+
+    def test_addresses_are_those_of_callers_and_cannot_be_chosen(self) -> None:
+        self.client.post("/mcp", "{}", {"X-Forwarded-For": "203.0.113.9", "Content-Type": "application/json"})
+        for replica in self.replicas:
+            self.assertNotIn("trusted_proxies", replica.log())
+
+    def test_both_replicas_serve(self) -> None:
+        for _ in range(40):
+            self.client.call("search_tickets", query="printer")
+        served = ["mcp_server_operation_duration_seconds_count" in replica.scrape() for replica in self.replicas]
+        self.assertEqual(served, [True, True])
+
+
+if __name__ == "__main__":
+    unittest.main()

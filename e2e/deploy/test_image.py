@@ -1,0 +1,263 @@
+"""The steps of deploy/Dockerfile with plain tools: its lines are carried out in a new folder, and what they make runs as an
+unprivileged user in a root of its own that cannot be written. Needs root, for mounts."""
+
+import http.server
+import json
+import os
+import re
+import shlex
+import shutil
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+from house import DEPLOY, ROOT, Client, Mandate, eventually, postgres, redis, say
+
+MOST_BYTES = 40_000_000
+USER = 65532
+# From <linux/prctl.h>, which Python does not have.
+PRCTL = {"drop_from_bounding_set": 24, "no_new_privileges": 38}
+# As an engine starts it: its own mounts, the root without writing, one volume, a user, no privileges and none to gain.
+ENTER = """set -eu
+mount --bind {root} {root}
+mount -o remount,bind,ro {root}
+mount --bind {volume} {root}/var/lib/mandate
+mount --bind /dev {root}/dev
+mount --bind /proc {root}/proc
+echo $$ >{volume}/pid
+exec python3 -c '
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+os.chroot(sys.argv[1])
+os.chdir("/var/lib/mandate")
+os.setgroups([])
+os.setgid({user})
+for capability in range(64):
+    libc.prctl({drop_from_bounding_set}, capability, 0, 0, 0)
+os.setuid({user})
+assert libc.prctl({no_new_privileges}, 1, 0, 0, 0) == 0
+os.execv(sys.argv[2], sys.argv[2:])
+' {root} /usr/bin/mandate "$@"
+"""
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile, one word and the rest of its line at a time."""
+    text = re.sub(r"^\s*#.*\n", "", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = text.replace("\\\n", " ").splitlines()
+    return [tuple(line.split(None, 1)) for line in lines if line.strip()]
+
+
+class Stages:
+    """Carries out COPY and RUN, each stage in a folder of its own below one that is new."""
+
+    def __init__(self, folder: Path) -> None:
+        built = folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        # What is said of the image itself.
+        self.rest: dict[str, str] = {}
+        steps = {"FROM": self.begin, "COPY": self.copy, "RUN": self.run}
+        for word, line in instructions():
+            if word in steps:
+                if not built:
+                    steps[word](line)
+            else:
+                self.rest[word] = line
+
+    def begin(self, line: str) -> None:
+        base, _, name = line.partition(" AS ")
+        self.stage = self.folder / (name or "final")
+        parent = self.folder / base
+        if parent.is_dir():
+            shutil.copytree(parent, self.stage, symlinks=True)
+        self.stage.mkdir(exist_ok=True)
+
+    def copy(self, line: str) -> None:
+        *sources, target = line.split()
+        if not sources[0].startswith("--from="):
+            for source in sources:
+                into = self.stage / target / (Path(source).name if target.endswith("/") else "")
+                take = shutil.copytree if (ROOT / source).is_dir() else shutil.copy2
+                into.parent.mkdir(parents=True, exist_ok=True)
+                take(ROOT / source, into)
+            return
+        source = self.folder / sources[0].removeprefix("--from=") / sources[1].lstrip("/")
+        into = self.stage / target.lstrip("/")
+        into.parent.mkdir(parents=True, exist_ok=True)
+        # Owners and modes are part of what is copied.
+        say("cp", "--archive", f"{source}/." if source.is_dir() else str(source), str(into))
+
+    def run(self, line: str) -> None:
+        # Absolute paths are those of the stage; of its base image nothing but the toolchain is used.
+        line = re.sub(r"(?<= )/(?=image|sbom)", f"{self.stage}/", line)
+        target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
+        subprocess.run(["sh", "-euc", line], cwd=self.stage, env=os.environ | {"CARGO_TARGET_DIR": target}, check=True)
+
+
+class Image(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        if os.getuid() != 0:
+            raise unittest.SkipTest("mounts need root")
+        folder = tempfile.TemporaryDirectory(prefix="mandate-deploy-image-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        cls.folder.chmod(0o755)
+        # Whoever works on these tests names a folder that outlives them, and waits for the build once.
+        cls.image = Stages(Path(os.environ.get("MANDATE_IMAGE", cls.folder / "stages")))
+        cls.root = cls.image.folder / "final"
+
+    def enter(self, root: Path | None = None) -> str:
+        """A command that starts the image's program in a volume of its own."""
+        volume = Path(tempfile.mkdtemp(dir=self.folder))
+        os.chown(volume, USER, USER)
+        root = root or self.changed("etc/hosts", "127.0.0.1 localhost\n")
+        script = volume.with_suffix(".sh")
+        script.write_text(ENTER.format(root=root, volume=volume, user=USER, **PRCTL))
+        self.volume = volume
+        return f"unshare --mount sh {script}"
+
+    def changed(self, path: str, text: str) -> Path:
+        """Another root, with what an engine puts into one, or an operator."""
+        root = Path(tempfile.mkdtemp(dir=self.folder)) / "root"
+        say("cp", "--archive", str(self.root), str(root))
+        for name in ("dev", "proc"):
+            (root / name).mkdir()
+        with open(root / path, "a") as file:
+            file.write(text)
+        return root
+
+    def serve(self, command: str, **settings: str) -> Mandate:
+        server = Mandate(command, **settings)
+        self.addCleanup(server.end)
+        return server
+
+    def test_it_is_small_and_holds_nothing_that_nobody_named(self) -> None:
+        files = {str(path.relative_to(self.root)): path for path in self.root.rglob("*") if path.is_file()}
+        wanted = {"usr/bin/mandate", "etc/ssl/certs/ca-certificates.crt", "etc/passwd", "etc/group"}
+        self.assertEqual(set(files), wanted | {"usr/share/doc/mandate/sbom.cdx.json"})
+        size = sum(path.stat().st_size for path in files.values())
+        binary = files["usr/bin/mandate"].stat().st_size
+        print(f"\nimage: {size / 1e6:.1f} MB, of which the binary {binary / 1e6:.1f} MB")
+        self.assertLess(size, MOST_BYTES)
+        for path in self.root.rglob("*"):
+            told = path.stat()
+            volume = path == self.root / "var/lib/mandate"
+            self.assertEqual(told.st_uid, USER if volume else 0, path)
+            self.assertFalse(told.st_mode & (0o7000 if volume else 0o7022), path)
+
+    def test_the_binary_needs_no_library(self) -> None:
+        self.assertIn("statically linked", say("ldd", str(self.root / "usr/bin/mandate")))
+
+    def test_the_sbom_names_what_went_into_it_and_no_time(self) -> None:
+        bill = json.loads((self.root / "usr/share/doc/mandate/sbom.cdx.json").read_text())
+        names = {component["name"] for component in bill["components"]}
+        self.assertLessEqual({"aws-lc-rs", "axum", "rmcp", "sqlx", "tokio"}, names)
+        self.assertNotIn("proptest", names, "what only tests need is not in the binary")
+        self.assertNotIn("serialNumber", bill)
+        self.assertNotIn(str(self.image.folder), json.dumps(bill))
+
+    def test_it_says_who_it_runs_as_and_how_it_is_asked(self) -> None:
+        rest = self.image.rest
+        self.assertEqual(rest["USER"], f"{USER}:{USER}")
+        self.assertEqual(json.loads(rest["ENTRYPOINT"]), ["/usr/bin/mandate"])
+        self.assertEqual(json.loads(rest["VOLUME"]), [rest["WORKDIR"]])
+        self.assertIn('CMD ["/usr/bin/mandate", "healthcheck"]', rest["HEALTHCHECK"])
+
+    def test_it_serves_as_nobody_in_a_root_that_cannot_be_written(self) -> None:
+        server = self.serve(self.enter())
+        print(f"\nready after {server.took:.2f} s, an empty SQLite database and the demo included")
+        pid = (self.volume / "pid").read_text().strip()
+        status = Path(f"/proc/{pid}/status").read_text()
+        told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        self.assertEqual(set(told["Uid"].split()), {str(USER)})
+        self.assertEqual((told["NoNewPrivs"], int(told["CapEff"], 16), int(told["CapBnd"], 16)), ("1", 0, 0))
+        mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+        options = {mount[4]: mount[5].split(",") for mount in mounts}
+        self.assertIn("ro", options["/"])
+        self.assertIn("rw", options["/var/lib/mandate"])
+        client = Client(server)
+        status, body = client.call("create_ticket", title="Printer", body="It prints nothing.")
+        self.assertEqual(status, 200, body)
+        memory = {name: int(told[name].split()[0]) // 1024 for name in ("VmRSS", "VmHWM")}
+        self.assertLess(memory["VmHWM"], 256, memory)
+
+    def test_it_finds_its_stores_by_name(self) -> None:
+        root = self.changed("etc/hosts", "127.0.0.1 localhost database.house.test redis.house.test\n")
+        stores = postgres(), redis()
+        for store in stores:
+            self.addCleanup(store.end)
+        server = self.serve(
+            self.enter(root),
+            MANDATE_DATABASE_URL=stores[0].url.replace("127.0.0.1", "database.house.test"),
+            MANDATE_REDIS_URL=stores[1].url.replace("127.0.0.1", "redis.house.test"),
+        )
+        self.assertEqual(Client(server).call("search_tickets", query="printer")[0], 200)
+
+    def test_it_trusts_the_certificates_of_the_image_and_no_others(self) -> None:
+        say(str(DEPLOY / "compose/secrets.sh"), str(self.folder / "secrets"))
+        authority = (self.folder / "secrets/ca.crt").read_text()
+        for trusted in (True, False):
+            port, asked = self.collector()
+            root = self.changed("etc/hosts", "127.0.0.1 localhost tickets.localhost\n")
+            if trusted:
+                with open(root / "etc/ssl/certs/ca-certificates.crt", "a") as bundle:
+                    bundle.write(authority)
+            server = self.serve(
+                self.enter(root),
+                OTEL_EXPORTER_OTLP_ENDPOINT=f"https://tickets.localhost:{port}",
+                OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+                OTEL_BSP_SCHEDULE_DELAY="100",
+            )
+            if trusted:
+                eventually("spans at the collector", asked.is_set, 30)
+            else:
+                lost = r'mandate_telemetry_dropped_total\{signal="(traces|logs)",reason="not_delivered"\} [1-9]'
+                eventually("spans that were not delivered", lambda: re.search(lost, server.scrape()), 60)
+                self.assertFalse(asked.is_set())
+
+    def collector(self) -> tuple[int, threading.Event]:
+        """Something behind the certificate of the house; its port, and whether anybody asked it."""
+        asked = threading.Event()
+
+        class Collector(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked.set()
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_) -> None:
+                pass
+
+        class Listener(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_) -> None:
+                """Whoever does not trust it hangs up."""
+
+        listener = Listener(("127.0.0.1", 0), Collector)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.folder / "secrets/tls.crt", self.folder / "secrets/tls.key")
+        listener.socket = context.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        self.addCleanup(listener.server_close)
+        self.addCleanup(listener.shutdown)
+        return listener.server_port, asked
+
+    def test_its_healthcheck_says_whether_it_is_ready(self) -> None:
+        command = self.enter()
+        asked = shlex.split(f"{command} healthcheck")
+        known = subprocess.run(shlex.split(f"{command} --help"), capture_output=True, text=True).stdout
+        if "healthcheck" not in known:
+            self.skipTest("this binary has no such command yet")
+        server = self.serve(self.enter())
+        here = os.environ | {"MANDATE_LISTEN": f"127.0.0.1:{server.port}"}
+        self.assertEqual(subprocess.run(asked, env=here).returncode, 0)
+        server.halt()
+        self.assertNotEqual(subprocess.run(asked, env=here, capture_output=True).returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
