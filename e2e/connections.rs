@@ -12,8 +12,10 @@ async fn a_proxy_may_speak_http_2_and_a_client_http_1() {
     let user = server.add_user("alice", Role::Agent).await;
     let minted = mint(&server, &user.user_id, "client_1", BOTH).await;
     let mcp = Mcp::modern(&server, &minted.token);
-    let two = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
-    let one = reqwest::Client::builder().http1_only().build().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "this is the client")]
+    let builder = reqwest::Client::builder;
+    let one = builder().http1_only().build().unwrap();
+    let two = builder().http2_prior_knowledge().build().unwrap();
     for (client, version) in [(one, http::Version::HTTP_11), (two, http::Version::HTTP_2)] {
         let request = mcp.request("tools/list", json!({})).build().unwrap();
         let answer = client.execute(request).await.unwrap();

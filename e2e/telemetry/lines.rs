@@ -3,15 +3,12 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use serde_json::Value;
 
 use super::scene::{Watched, dance};
 use crate::binary::Place;
 use crate::support::client::Client;
 use crate::support::http;
-use crate::support::mcp::Mcp;
 use crate::support::otlp::{Backend, Manner, attributes, hex};
 
 const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -101,45 +98,4 @@ async fn why_a_server_does_not_start_is_sent_too() {
     let told = backend.logs().into_iter().find(|line| line.severity_text == "ERROR").expect("an error");
     let detail = attributes(&told.attributes)["detail"].clone();
     assert!(detail.starts_with("listen: ") && detail.contains("another port"), "{detail}");
-}
-
-#[tokio::test]
-async fn a_caller_who_is_gone_is_no_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let log = File::create(&path).unwrap();
-    let watched = Watched::start(|command| {
-        command.stderr(Stdio::from(log));
-    })
-    .await;
-    let danced = dance(&watched.place).await;
-    for mcp in [Mcp::modern(&watched.place, danced.token()), Mcp::legacy(&watched.place, danced.token())] {
-        for _ in 0..20 {
-            let request =
-                mcp.request("tools/call", json!({ "name": "search_tickets", "arguments": { "query": "x" } }));
-            let mut stream = TcpStream::connect(("127.0.0.1", watched.place.port)).await.unwrap();
-            stream.write_all(&written(request)).await.unwrap();
-        }
-    }
-    watched.stop().await;
-    let log = std::fs::read_to_string(path).unwrap();
-    assert!(!log.contains("ERROR"), "{log}");
-}
-
-/// A request as it goes over the wire.
-fn written(request: reqwest::RequestBuilder) -> Vec<u8> {
-    let request = request.build().unwrap();
-    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap();
-    let mut text = format!(
-        "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
-        request.url().path(),
-        body.len()
-    )
-    .into_bytes();
-    for (name, value) in request.headers() {
-        text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-    }
-    text.extend(b"\r\n");
-    text.extend(body);
-    text
 }
