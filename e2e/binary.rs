@@ -150,10 +150,15 @@ impl Running {
 
     /// Starts this command, and waits for the last line of the greeting.
     pub(crate) fn wait_for(command: &mut Command) -> Self {
+        Self::wait_for_line(command, "mcpServers")
+    }
+
+    /// The same up to a line with this in it: a server without an MCP endpoint names no clients.
+    pub(crate) fn wait_for_line(command: &mut Command, last: &str) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        while !said.contains("mcpServers") {
+        while !said.contains(last) {
             assert_ne!(lines.read_line(&mut said).unwrap(), 0, "it ended: {said}");
         }
         Self { child, said }
