@@ -3,7 +3,7 @@
 //! HTTP/1.1 and HTTP/2 are spoken on the one port, HTTP/2 with prior knowledge (h2c): TLS ends in front of us, and a proxy
 //! that carries many open streams to us does so best on few connections. So it is on by choice, and limited: so many
 //! streams on a connection, so long headers, and a peer that no longer answers loses its connection. Whoever is slow in
-//! sending the head of a request, or sends none, loses theirs too ([`connections::Limits`]).
+//! sending the head of a request, or sends none, loses theirs too (`connections::Limits`).
 
 mod connections;
 

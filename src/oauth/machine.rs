@@ -16,7 +16,7 @@ pub fn parse_registered(text: &str, resources: &Scopes) -> Result<Scopes, Error>
         Ok(scopes)
     } else {
         let problem = "the scope of a machine is made of those of the resources here and tokens:mint";
-        Err(invalid_client_metadata(problem).detail(unknown))
+        Err(invalid_client_metadata(problem).detail(format!("not {unknown}; known are {known}")))
     }
 }
 

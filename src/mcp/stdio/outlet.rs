@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub(super) struct Outlet<W> {
     output: tokio::sync::Mutex<Option<W>>,
     /// Requests that have no answer yet, with what lets them run.
     under_way: Mutex<HashMap<RequestId, Underway>>,
+    /// How many answers wait to be written: their requests count as long as they do, because a client that does not
+    /// read would have any number of them.
+    leaving: AtomicUsize,
     /// What the client was asked and somebody waits for the answer to.
     asked: Questions,
 }
@@ -33,6 +37,22 @@ pub(super) struct Outlet<W> {
 struct Underway {
     permit: Permit,
     lasts: bool,
+}
+
+/// One answer on its way out.
+struct Leaving<'a>(&'a AtomicUsize);
+
+impl<'a> Leaving<'a> {
+    fn count(all: &'a AtomicUsize) -> Self {
+        all.fetch_add(1, Ordering::AcqRel);
+        Self(all)
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Whether a request may begin.
@@ -53,6 +73,7 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
             app,
             output: tokio::sync::Mutex::new(Some(output)),
             under_way: Mutex::default(),
+            leaving: AtomicUsize::new(0),
             asked: Questions::default(),
         }
     }
@@ -60,7 +81,7 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
     /// Whether a request of this id could begin.
     pub(super) fn may_begin(&self, id: &RequestId) -> Begun {
         let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        match under_way.len() {
+        match under_way.len() + self.leaving.load(Ordering::Acquire) {
             _ if under_way.contains_key(id) => Begun::Twice,
             MOST.. => Begun::TooMany,
             _ => Begun::Yes,
@@ -116,6 +137,7 @@ impl<W: AsyncWrite + Send + Unpin> Outlet<W> {
             JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
         };
         let Some(id) = id else { return self.write(&message).await };
+        let _leaving = Leaving::count(&self.leaving);
         // Free before the answer is out: whoever has read it may use the id again at once.
         let answered = self.end(&id);
         let fault = answered.as_ref().and_then(|request| {
