@@ -10,7 +10,8 @@ use mandate::storage::{commit, users};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::ask::{Answer, BOTH, audited, call, post, send, token, until_judged};
+use super::ask::{Answer, BOTH, audited, call, people_on, post, send, token, until_judged};
+use super::resources::{BILLING, WIKI, beside_ours, both};
 use crate::support::browser::Browser;
 use crate::support::client::{Client, VERIFIER, claims, register};
 use crate::support::mcp::Mcp;
@@ -364,4 +365,26 @@ async fn a_machine_may_sign_instead_of_having_a_secret_and_each_assertion_is_goo
     }));
     present(&forged).await.refused(401, "invalid_client");
     token(&server, &[CLIENT_CREDENTIALS, ("client_id", "signing")]).await.refused(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn a_machine_reaches_each_resource_with_its_scopes_alone() {
+    let server = people_on(|config| beside_ours(config, both())).await;
+    let scope = "tickets:read billing:read billing:pay tokens:mint";
+    let machine = Machine::register(&server, "report", Role::Agent, scope).await;
+    for (resource, scope) in
+        [(server.at("/mcp"), "tickets:read"), (BILLING.to_owned(), "billing:pay billing:read")]
+    {
+        let answer = machine.ask(&[("resource", resource.as_str())]).await;
+        assert_eq!(answer.granted().text_of("scope"), scope);
+        let claims = claims(&answer.body["access_token"]);
+        assert_eq!((&claims["aud"], &claims["scope"]), (&json!(resource), &json!(scope)));
+    }
+    let theirs = machine.ask(&[("resource", BILLING), ("scope", "billing:read")]).await;
+    assert_eq!(call(&server, theirs.granted().text_of("access_token")).await, 401);
+    for (resource, scope) in [(BILLING, "tickets:read"), (BILLING, "tokens:mint"), (WIKI, "wiki:read")] {
+        machine.ask(&[("resource", resource), ("scope", scope)]).await.refused(400, "invalid_scope");
+    }
+    machine.ask(&[("resource", WIKI)]).await.refused(400, "invalid_scope");
+    machine.ask(&[("resource", "https://else.example")]).await.refused(400, "invalid_target");
 }

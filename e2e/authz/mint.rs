@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use mandate::authz::housekeeping;
 use mandate::authz::minting::{self, Minter, Order, Whom};
-use mandate::storage::commit;
+use mandate::oauth::{ClientId, GrantId};
 use mandate::storage::users::{self, Role};
+use mandate::storage::{commit, disabled_clients};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::ask::{Answer, audited, call, post, send};
+use super::ask::{Answer, audited, call, people_on, post, send};
 use super::machines::Machine;
+use super::resources::{BILLING, beside_ours, both};
 use crate::support::browser::Browser;
 use crate::support::client::{Client, claims, register};
 use crate::support::mcp::Mcp;
@@ -260,4 +263,47 @@ async fn no_browser_mints_and_nobody_mints_without_end() {
     let limited = mint(&by, &[("username", "bob"), READ]).await;
     limited.refused(429, "temporarily_unavailable");
     assert_ne!(limited.header("retry-after"), "");
+}
+
+#[tokio::test]
+async fn nobody_mints_for_a_machine_that_is_let_in_no_more_nor_does_it_mint() {
+    let server = Server::with_people().await;
+    let by = control_plane(&server).await;
+    Machine::register(&server, "report", Role::Agent, "tickets:read").await;
+    let form = [("machine", "report"), READ];
+    mint(&by, &form).await.granted();
+    for (client_id, refused) in [("report", "invalid_request"), ("deployments", "invalid_client")] {
+        let mut tx = server.app.store.write().await.unwrap();
+        disabled_clients::record(&mut tx, &ClientId::new(client_id), server.app.now()).await.unwrap();
+        commit(tx).await.unwrap();
+        let answer = mint(&by, &form).await;
+        answer.refused(answer.status.as_u16(), refused);
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_another_resource_is_minted_with_its_scopes_alone() {
+    let server = people_on(|config| beside_ours(config, both())).await;
+    let by = control_plane(&server).await;
+    let form = [("username", "bob"), ("resource", BILLING), ("scope", "billing:read")];
+    let answer = mint(&by, &form).await;
+    let claims = claims(&answer.granted().body["access_token"]);
+    assert_eq!((&claims["aud"], &claims["scope"]), (&json!(BILLING), &json!("billing:read")));
+    assert_eq!(call(&server, answer.text_of("access_token")).await, 401);
+    let form = [("username", "bob"), ("resource", BILLING), READ];
+    mint(&by, &form).await.refused(400, "invalid_scope");
+}
+
+#[tokio::test]
+async fn grants_of_minted_tokens_are_removed_some_time_after_their_end() {
+    let server = Server::with_people().await;
+    let by = control_plane(&server).await;
+    let answer = mint(&by, &[("username", "bob"), READ]).await;
+    let grant_id = claims(&answer.granted().body["access_token"])["grant_id"].as_str().unwrap().to_owned();
+    let grant_id = GrantId::new(grant_id);
+    for (later, is_there) in [(Duration::from_hours(1), true), (Duration::from_hours(24), false)] {
+        server.advance(later);
+        housekeeping::once(&server.app).await.unwrap();
+        assert_eq!(server.app.store.find_grant(&grant_id).await.unwrap().is_some(), is_there);
+    }
 }

@@ -33,8 +33,8 @@ pub enum Kind {
     CodeReplayed,
     /// A refresh token was presented after it had been rotated.
     RefreshReused,
-    /// A grant was ended on its own: by its user, by its client, or with the program that held it. Those that end together with their client, or
-    /// with the password that they were given under, are told by that one event, with how many they are.
+    /// A grant was ended on its own: by its user, by its client, or with the program that held it. Those that end
+    /// together with their client, or with the password that they were given under, are told by that one event.
     GrantRevoked,
     /// A client registered itself, or an operator registered it.
     ClientRegistered,

@@ -52,6 +52,10 @@ pub async fn once(app: &App) -> Result<()> {
     if !ours {
         return Ok(());
     }
+    // First: a chore that fails must not keep keys from being rotated.
+    if let Err(error) = rotation::keep_house(app).await {
+        tracing::warn!(detail = %error, "signing keys are left as they are for now");
+    }
     let mut removed_clients = 0;
     for chore in Chore::ALL {
         for _ in 0..MOST_BATCHES {
@@ -72,9 +76,6 @@ pub async fn once(app: &App) -> Result<()> {
     if removed_clients > 0 {
         tracing::info!(removed = removed_clients, "clients that nobody used were removed");
     }
-    if let Err(error) = rotation::keep_house(app).await {
-        tracing::warn!(detail = %error, "signing keys are left as they are for now");
-    }
     Ok(())
 }
 
@@ -84,6 +85,7 @@ enum Chore {
     Sessions,
     Codes,
     Grants,
+    MachineGrants,
     RefreshTokens,
     Effects,
     OldDocuments,
@@ -92,10 +94,11 @@ enum Chore {
 }
 
 impl Chore {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Sessions,
         Self::Codes,
         Self::Grants,
+        Self::MachineGrants,
         Self::RefreshTokens,
         Self::Effects,
         Self::OldDocuments,
@@ -109,6 +112,7 @@ impl Chore {
             Self::Sessions => sessions::remove_expired(tx, now, BATCH).await,
             Self::Codes => codes::remove_expired(tx, over, BATCH).await,
             Self::Grants => grants::remove_not_taken_up(tx, over, BATCH).await,
+            Self::MachineGrants => grants::remove_of_machines(tx, over, BATCH).await,
             Self::RefreshTokens => refresh_tokens::remove_expired(tx, over, BATCH).await,
             Self::Effects => effects::remove_older(tx, over, BATCH).await,
             Self::OldDocuments => documents::remove_old(tx, now.minus(DOCUMENTS_KEPT), BATCH).await,

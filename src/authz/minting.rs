@@ -15,7 +15,7 @@ use crate::oauth::error::{Error, invalid_request, invalid_scope, unauthorized_cl
 use crate::oauth::{Authentication, ClientId, GrantId, RedirectUri, Scopes, UserId};
 use crate::storage::grants::{self, Grant};
 use crate::storage::users::User;
-use crate::storage::{audit, commit, machines, undo};
+use crate::storage::{audit, commit, disabled_clients, machines, undo};
 use crate::telemetry;
 
 /// The id of the client that mints from the command line: no registration hands it out.
@@ -128,6 +128,14 @@ async fn record(app: &App, minter: &Minter, grant: &Grant, purpose: Option<&str>
         undo(tx).await?;
         return Err(unauthorized_client("the control plane is unknown: it was removed"));
     }
+    // Nor does whoever is disabled meanwhile.
+    let machine = grant.user_id.machine_client();
+    for client_id in machine.iter().chain([&grant.client.client_id]) {
+        if disabled_clients::exists(&mut tx, client_id).await? {
+            undo(tx).await?;
+            return Err(unauthorized_client("this machine is disabled"));
+        }
+    }
     grants::record(&mut tx, grant).await?;
     grants::activate(&mut tx, &grant.grant_id, now).await?;
     audit::record(&mut tx, now, &event);
@@ -149,6 +157,9 @@ async fn find(app: &App, minter: &Minter, whom: Whom<'_>) -> Result<(User, Optio
             }
             let client = app.store.find_client(&client_id).await?.map(|row| row.client);
             let most = client.map(|client| client.registered_scopes());
+            if app.store.is_client_disabled(&client_id).await? {
+                return Err(invalid_request("this machine is disabled"));
+            }
             let user = match most {
                 Some(_) => app.store.find_user(&UserId::of_machine(&client_id)).await?,
                 None => None,

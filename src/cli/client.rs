@@ -84,25 +84,22 @@ async fn list(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends the grants first, some at a time: a client may have very many. What a command that broke off left over, the
-/// next one ends.
+/// Forgets the client first, so that nothing more is granted to it, and then ends the grants, some at a time: there may
+/// be very many. What a command that broke off left over, the next one ends.
 async fn remove(app: &App, client_id: &ClientId) -> Result<(), Failure> {
     let is_machine =
         app.store.find_client(client_id).await?.is_some_and(|row| row.client.kind == ClientKind::Machine);
-    let mut ended = end_grants(app, client_id, REMOVED).await?;
     let mut tx = app.store.write_patiently().await?;
     let is_known = clients::remove(&mut tx, client_id).await?;
     if is_known {
-        let what = format!("by hand; grants that ended with it: {ended}");
-        let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id).detail(what);
+        let event = Event::new(Kind::ClientRemoved, Outcome::Done).client(client_id).detail("by hand");
         audit::record(&mut tx, app.now(), &event);
     }
     if is_known && is_machine {
         machine::retire(app, &mut tx, client_id).await?;
     }
     commit(tx).await?;
-    // Those that were granted meanwhile.
-    ended += end_grants(app, client_id, REMOVED).await?;
+    let ended = end_grants(app, client_id, REMOVED).await?;
     if !is_known && ended == 0 {
         return Err(Failure::Said(format!(
             "there is no client {client_id}; `mandate client list` shows them all"
@@ -131,6 +128,8 @@ async fn disable(app: &App, client_id: &ClientId) -> Result<(), Failure> {
 }
 
 async fn enable(app: &App, client_id: &ClientId) -> Result<(), Failure> {
+    // Those that a command left over which broke off: they must not come back to life.
+    end_grants(app, client_id, DISABLED).await?;
     let mut tx = app.store.write_patiently().await?;
     if !disabled_clients::remove(&mut tx, client_id).await? {
         return Err(Failure::Said(format!(
@@ -145,7 +144,7 @@ async fn enable(app: &App, client_id: &ClientId) -> Result<(), Failure> {
 }
 
 /// Ends what was granted to a client, and, of a machine, what others were granted to act as it.
-async fn end_grants(app: &App, client_id: &ClientId, because: &str) -> Result<usize, Failure> {
+pub(super) async fn end_grants(app: &App, client_id: &ClientId, because: &str) -> Result<usize, Failure> {
     let account = UserId::of_machine(client_id);
     let mut ended = 0;
     loop {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::client::end_grants;
 use super::output::{say, table};
 use super::{Failure, secret};
 use crate::app::App;
@@ -101,6 +102,10 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
             audit::record(&mut tx, app.now(), &changed(&user, "disabled"));
             let ended = grants::list_unended(&mut tx, &user.user_id, app.now()).await?;
             app.commit_ending(tx, &ended).await?;
+            if let Some(client_id) = user.user_id.machine_client() {
+                // A control plane acts as others, too.
+                end_grants(app, &client_id, DISABLED).await?;
+            }
             say(&format!("Disabled {}. Its apps are refused from now on.", user.username));
         }
         User::Enable { username } => {

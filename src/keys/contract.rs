@@ -338,3 +338,16 @@ async fn a_time_is_set_once_and_a_keeping_is_only_put_off() {
         commit(tx).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn with_the_key_file_of_another_database_nothing_is_stored() {
+    for Opened { store, _folder } in everywhere::open().await {
+        Replica::open(&store, ES256, NOW).await;
+        let before = published(&store).await;
+        let stranger = SealingKey::new([8; 32]);
+        let opened = Keys::open(&store, stranger, (EdDSA, None), NOW, &Random::seeded(8)).await;
+        assert!(matches!(opened, Err(ReadError::Key(_))), "{opened:?}");
+        assert_eq!(published(&store).await, before);
+        Replica::open(&store, ES256, NOW).await;
+    }
+}

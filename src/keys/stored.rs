@@ -76,6 +76,9 @@ impl Keys {
             next: given.next.as_ref().map(|next| next.kid.clone()),
         });
         let keys = Self { given, ..Self::new(sealing, Vec::new(), chosen) };
+        // Before anything is stored: with the key file of another database nothing opens, and what it seals would be
+        // of no use to anybody.
+        keys.read(store).await?;
         let rows = keys.rows(store.list_signing_keys().await?);
         let changed = match &keys.given {
             None => keys.make_first(store, algorithm, &rows, now, random).await?,

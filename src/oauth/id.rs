@@ -74,6 +74,11 @@ impl UserId {
         self.0.starts_with(Self::MACHINE_PREFIX)
     }
 
+    /// The client that acts for itself under this id, if it is that of a machine.
+    pub fn machine_client(&self) -> Option<ClientId> {
+        self.0.strip_prefix(Self::MACHINE_PREFIX).map(ClientId::new)
+    }
+
     /// A new user's id.
     pub fn issue(random: &Random) -> Self {
         Self(format!("{}{}", Self::PREFIX, random.id()))

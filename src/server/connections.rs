@@ -35,7 +35,7 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let (head_within, ping_every) = (Duration::from_secs(75), Duration::from_secs(20));
-        Self { head_within, streams: 256, headers: 16 * 1024, ping_every }
+        Self { head_within, streams: 256, headers: 32 * 1024, ping_every }
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
             let found = settings.chunks(6).find(|setting| setting[..2] == id.to_be_bytes()).unwrap();
             u32::from_be_bytes(found[2..].try_into().unwrap())
         };
-        assert_eq!((said(3), said(6)), (256, 16 * 1024), "streams at once, and bytes of headers");
+        assert_eq!((said(3), said(6)), (256, 32 * 1024), "streams at once, and bytes of headers");
     }
 
     #[tokio::test]

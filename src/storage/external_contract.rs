@@ -99,7 +99,7 @@ async fn what_its_user_took_back_counts_before_what_merely_ended_and_a_living_on
     for Opened { store, _folder } in with_user().await {
         let mut tx = store.write().await.unwrap();
         let (user_id, client_id) = (UserId::new("user_alice"), ClientId::new("acme:app"));
-        assert_eq!(external_grants::count(&mut tx, &user_id, &client_id).await.unwrap(), 0);
+        assert_eq!(external_grants::count_ended(&mut tx, &user_id, &client_id, NOW).await.unwrap(), 0);
         commit(tx).await.unwrap();
         assert_eq!(standing(&store, NOW).await, Standing::None);
         assert!(record(&store, "ext_1").await);
@@ -120,11 +120,15 @@ async fn what_its_user_took_back_counts_before_what_merely_ended_and_a_living_on
         assert!(!external_grants::allow_again(&mut tx, &user_id, &GrantId::new("ext_1")).await.unwrap());
         assert!(external_grants::allow_again(&mut tx, &user_id, &taken).await.unwrap());
         assert!(!external_grants::allow_again(&mut tx, &user_id, &taken).await.unwrap());
-        assert_eq!(external_grants::count(&mut tx, &user_id, &client_id).await.unwrap(), 2);
+        assert_eq!(external_grants::count_ended(&mut tx, &user_id, &client_id, NOW).await.unwrap(), 2);
         commit(tx).await.unwrap();
         assert_eq!(standing(&store, NOW).await, Standing::None);
         assert!(store.list_taken_back(&user_id).await.unwrap().is_empty());
         assert!(record(&store, "ext_3").await);
+        let mut tx = store.write().await.unwrap();
+        let ended = external_grants::count_ended(&mut tx, &user_id, &client_id, NOW).await.unwrap();
+        assert_eq!(ended, 2, "one that lives has not ended");
+        commit(tx).await.unwrap();
         assert!(matches!(standing(&store, NOW).await, Standing::Live { .. }));
     }
 }

@@ -34,13 +34,16 @@ pub enum Standing {
 
 type StandingRow = (String, String, i64, Option<i64>, Option<String>);
 
-/// How many a user has had with a client: what tells the next one's id from theirs.
-pub async fn count(tx: &mut Tx, user_id: &UserId, client_id: &ClientId) -> Result<i64> {
+/// How many of a user with a client have ended: what tells the next one's id from theirs. One that lives is not
+/// counted, so that of two who record the next one at once the second meets the id of the first.
+pub async fn count_ended(tx: &mut Tx, user_id: &UserId, client_id: &ClientId, now: Timestamp) -> Result<i64> {
     let (count,): (i64,) = sqlx::query_as(
-        "SELECT count(*) FROM grants WHERE user_id = $1 AND client_id = $2 AND client_kind = 'external'",
+        "SELECT count(*) FROM grants WHERE user_id = $1 AND client_id = $2 AND client_kind = 'external' \
+         AND (revoked_at IS NOT NULL OR expires_at <= $3)",
     )
     .bind(user_id.as_str())
     .bind(client_id.as_str())
+    .bind(now.0)
     .fetch_one(&mut **tx)
     .await?;
     Ok(count)

@@ -220,7 +220,7 @@ pub async fn revoke_some_of(
     let rows: Vec<(String, String)> = sqlx::query_as(
         "UPDATE grants SET revoked_at = $2, revoked_because = $4 \
          WHERE revoked_at IS NULL AND grant_id IN (\
-         SELECT grant_id FROM grants WHERE client_id = $1 AND revoked_at IS NULL LIMIT $3) \
+         SELECT grant_id FROM grants WHERE client_id = $1 AND revoked_at IS NULL AND expires_at > $2 LIMIT $3) \
          RETURNING user_id, grant_id",
     )
     .bind(client_id.as_str())
@@ -263,6 +263,20 @@ pub async fn remove_not_taken_up(tx: &mut Tx, before: Timestamp, at_most: u32) -
     Ok(done.rows_affected())
 }
 
+/// Removes some grants of machines that ended before `before`: each minted token has one of its own. Returns how many.
+pub async fn remove_of_machines(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM grants WHERE client_kind = 'machine' AND grant_id IN (\
+         SELECT grant_id FROM grants WHERE client_kind = 'machine' AND expires_at < $1 \
+         ORDER BY expires_at LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(at_most))
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Notes that a call was made, unless one was noted after `unless_after`.
 pub async fn touch(tx: &mut Tx, grant_id: &GrantId, now: Timestamp, unless_after: Timestamp) -> Result<()> {
     sqlx::query(
@@ -291,13 +305,13 @@ impl Store {
         row.map(parse).transpose()
     }
 
-    /// A user's live grants, newest first.
+    /// A user's live grants, newest first; what was minted comes last, because there may be very many.
     pub async fn list_live_grants(&self, user_id: &UserId, now: Timestamp) -> Result<Vec<Grant>> {
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, resource, \
              scope, auth_time, acr, amr, created_at, expires_at, activated_at, last_used_at, revoked_at \
              FROM grants WHERE user_id = $1 AND revoked_at IS NULL AND activated_at IS NOT NULL \
-             AND expires_at > $2 ORDER BY created_at DESC, grant_id LIMIT 500",
+             AND expires_at > $2 ORDER BY client_kind = 'machine', created_at DESC, grant_id LIMIT 500",
         )
         .bind(user_id.as_str())
         .bind(now.0)

@@ -26,6 +26,7 @@ use crate::oauth::client::{AuthMethod, Client, ClientKind};
 use crate::oauth::error::{
     Error, invalid_grant, invalid_request, invalid_target, unauthorized_client, unsupported_grant_type,
 };
+use crate::oauth::scope::OFFLINE_ACCESS;
 use crate::oauth::{ClientId, Scopes};
 use crate::storage::grants::Grant;
 use crate::telemetry;
@@ -199,7 +200,7 @@ pub(super) fn access_alone(
         access_token: app.keys.sign(&claims, now)?,
         token_type: "Bearer",
         expires_in: lifetime.as_secs(),
-        scope: scopes.to_string(),
+        scope: scopes.intersection(&audience.scopes().union(&Scopes::of([OFFLINE_ACCESS]))).to_string(),
         refresh_token: None,
     })
 }

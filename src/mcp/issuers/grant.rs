@@ -99,7 +99,7 @@ async fn record(app: &App, party: Party<'_>, now: Timestamp) -> Result<Recorded,
         undo(tx).await?;
         return Ok(Recorded::None(NoGrant::ClientDisabled));
     }
-    let earlier = external_grants::count(&mut tx, party.user_id, party.client_id).await?;
+    let earlier = external_grants::count_ended(&mut tx, party.user_id, party.client_id, now).await?;
     let redirect_uri = RedirectUri::stored(party.issuer.issuer.clone());
     let grant = Grant {
         grant_id: grant_id(party, earlier),

@@ -62,7 +62,7 @@ pub async fn revoke_some(
     let rows: Vec<(String, String)> = sqlx::query_as(
         "UPDATE grants SET revoked_at = $2, revoked_because = 'the machine was removed' \
          WHERE revoked_at IS NULL AND grant_id IN (\
-         SELECT grant_id FROM grants WHERE user_id = $1 AND revoked_at IS NULL LIMIT $3) \
+         SELECT grant_id FROM grants WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 LIMIT $3) \
          RETURNING user_id, grant_id",
     )
     .bind(user_id.as_str())
