@@ -14,6 +14,8 @@ use crate::storage::{audit, commit, undo};
 
 /// The longest subject that is stored, in characters (OpenID Connect Core §2).
 const LONGEST_SUBJECT: usize = 255;
+/// The longest name that is taken from claims, in characters: with room for what tells two of a name apart.
+const LONGEST_NAME: usize = 40;
 /// How many names are tried for a new account.
 const NAMES: usize = 4;
 
@@ -77,7 +79,7 @@ pub async fn resolve(app: &App, accounts: &Accounts, said: Said<'_>) -> Result<R
         let (RoleSaid::Default(first) | RoleSaid::Now(first)) = role else {
             return Ok(Resolved::Nobody(Nobody::NoRole));
         };
-        if let Some(user) = by_email(app, accounts, said.claims).await? {
+        if let Some(user) = by_email(app, accounts, said).await? {
             if user.disabled_at.is_some() {
                 return Ok(Resolved::Nobody(Nobody::Disabled));
             }
@@ -117,17 +119,25 @@ async fn known(app: &App, user_id: &UserId, role: RoleSaid) -> Result<Resolved, 
 }
 
 /// The account whose name is the e-mail address that the issuer has verified, where that is wanted.
-async fn by_email(
-    app: &App,
-    accounts: &Accounts,
-    claims: &Map<String, Value>,
-) -> Result<Option<User>, Error> {
-    let is_verified = claims.get("email_verified") == Some(&Value::Bool(true));
-    let email = claims.get("email").and_then(Value::as_str).filter(|email| email.contains('@'));
-    let Some(email) = email.filter(|_| accounts.link_by_email && is_verified) else { return Ok(None) };
+async fn by_email(app: &App, accounts: &Accounts, said: Said<'_>) -> Result<Option<User>, Error> {
+    let Some(email) = trusted_email(accounts, said.claims) else { return Ok(None) };
     let user = app.store.find_user_by_name(email).await?;
     // The name of no machine is an e-mail address; and should one be, nobody becomes a machine.
-    Ok(user.filter(|user| !user.user_id.is_machine()))
+    let Some(user) = user.filter(|user| !user.user_id.is_machine()) else { return Ok(None) };
+    let linked = app.store.list_identities(&user.user_id).await?;
+    // Addresses change hands; an account that is somebody's at this issuer stays theirs.
+    let is_taken = linked.iter().any(|identity| identity.issuer == said.identity.issuer);
+    Ok(Some(user).filter(|_| !is_taken))
+}
+
+/// The e-mail address, if the issuer is believed about addresses and says that it has verified this one. In ASCII, because
+/// other letters can pass for those of somebody else's address once the case is folded.
+fn trusted_email<'a>(accounts: &Accounts, claims: &'a Map<String, Value>) -> Option<&'a str> {
+    let is_verified = claims.get("email_verified") == Some(&Value::Bool(true));
+    let email = claims.get("email").and_then(Value::as_str);
+    email
+        .filter(|email| email.is_ascii() && email.contains('@'))
+        .filter(|_| accounts.link_by_email && is_verified)
 }
 
 async fn link(app: &App, said: Said<'_>, user_id: &UserId) -> Result<bool, Error> {
@@ -169,12 +179,56 @@ async fn make(app: &App, accounts: &Accounts, said: Said<'_>, role: Role) -> Res
     Err(server_error("the server made an error").detail("no name is free for a new account"))
 }
 
-/// The name that the claims give, as far as a username may have it.
+/// The name that the claims give, as far as a username may have it. The name of an account may be an address only where
+/// that address is proven, and then whole: whoever has the address is later given the account of that name.
 fn wanted_name(accounts: &Accounts, said: Said<'_>) -> String {
     let claimed = claim(said.claims, &accounts.username_claim).and_then(Value::as_str);
     let claimed = claimed.or_else(|| said.claims.get("email").and_then(Value::as_str)).unwrap_or_default();
+    let is_theirs = trusted_email(accounts, said.claims) == Some(claimed) && claimed.len() <= LONGEST_NAME;
+    let claimed = if is_theirs { claimed } else { claimed.split('@').next().unwrap_or_default() };
     let fits = |c: &char| c.is_alphanumeric() || ".-_@".contains(*c);
-    // Room for what tells two of a name apart.
-    let name: String = claimed.chars().filter(fits).take(40).collect();
+    let name: String = claimed.chars().filter(fits).take(LONGEST_NAME).collect();
     if name.is_empty() { format!("user.{}", said.issuer_name) } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use serde_json::json;
+
+    fn wanted(link_by_email: bool, claims: &Value) -> String {
+        let text = format!(
+            "[providers.acme]\nissuer = \"https://id.example\"\nclient_id = \"c\"\n\
+             [providers.acme.accounts]\ncreate = true\nlink_by_email = {link_by_email}\n"
+        );
+        let accounts = Config::written(&text).unwrap().providers["acme"].accounts.clone();
+        let identity = Identity { issuer: "https://id.example".into(), subject: "1".into() };
+        let claims = claims.as_object().unwrap();
+        wanted_name(&accounts, Said { identity: &identity, issuer_name: "acme", claims })
+    }
+
+    #[test]
+    fn an_account_is_named_after_an_address_only_where_that_is_proven_and_whole() {
+        let long = format!("{}@victim.example", "a".repeat(40));
+        let cases = [
+            (false, json!({ "preferred_username": "alice" }), "alice"),
+            (true, json!({ "preferred_username": "ceo@corp.example" }), "ceo"),
+            (
+                true,
+                json!({ "preferred_username": "ceo@corp.example", "email": "m@evil.example", "email_verified": true }),
+                "ceo",
+            ),
+            (true, json!({ "email": "ceo@corp.example", "email_verified": false }), "ceo"),
+            (true, json!({ "email": "ceo@corp.example", "email_verified": true }), "ceo@corp.example"),
+            (false, json!({ "email": "ceo@corp.example", "email_verified": true }), "ceo"),
+            (true, json!({ "email": long, "email_verified": true }), &"a".repeat(40)),
+            (true, json!({ "email": "\u{212a}im@corp.example", "email_verified": true }), "\u{212a}im"),
+            (true, json!({ "preferred_username": "@" }), "user.acme"),
+            (true, json!({}), "user.acme"),
+        ];
+        for (link_by_email, claims, name) in cases {
+            assert_eq!(wanted(link_by_email, &claims), name, "{link_by_email} {claims}");
+        }
+    }
 }

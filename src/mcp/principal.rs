@@ -27,6 +27,9 @@ const LONGEST_TOKEN: usize = 16 * 1024;
 /// How many verified tokens are remembered: about 10 MB.
 const REMEMBERED_TOKENS: u64 = 20_000;
 
+/// How long a verified token is remembered.
+const REMEMBERED_FOR: Duration = Duration::from_mins(5);
+
 /// Longer than a program of somebody's machine runs.
 const LONGEST_RUN: Duration = Duration::from_hours(24 * 365);
 
@@ -145,8 +148,8 @@ impl Verified {
 }
 
 /// Verifies tokens. Remembers which it has verified, by their SHA-256, because a signature costs more than the
-/// rest of a call. Only the signature is remembered, and only until a key is published no more: expiry and the grant
-/// are looked at every time.
+/// rest of a call. Only the signature is remembered: expiry and the grant are looked at every time. It is forgotten when
+/// a key of ours is published no more, and after a while anyhow, because other issuers withdraw keys without a word.
 pub(super) struct Tokens {
     app: Arc<App>,
     verified: Cache<([u8; 32], u64), Arc<Verified>>,
@@ -155,7 +158,8 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Remembers nothing yet.
     pub(super) fn new(app: Arc<App>) -> Self {
-        Self { app, verified: Cache::new(REMEMBERED_TOKENS) }
+        let verified = Cache::builder().max_capacity(REMEMBERED_TOKENS).time_to_live(REMEMBERED_FOR).build();
+        Self { app, verified }
     }
 
     /// The token of a request.

@@ -140,14 +140,14 @@ async fn a_grant_is_widened_from_what_it_was_and_only_while_it_lives() {
         let (read, both) = (Scopes::of(["tickets:read"]), Scopes::of(["tickets:read", "tickets:write"]));
         let (id, until) = (GrantId::new("ext_1"), NOW.plus(Duration::from_secs(600)));
         let mut tx = store.write().await.unwrap();
-        assert!(external_grants::widen(&mut tx, &id, &read, &both, until).await.unwrap());
-        assert!(!external_grants::widen(&mut tx, &id, &read, &both, until).await.unwrap());
+        assert!(external_grants::widen(&mut tx, &id, &read, &both, until, NOW).await.unwrap());
+        assert!(!external_grants::widen(&mut tx, &id, &read, &both, until, NOW).await.unwrap());
         commit(tx).await.unwrap();
         let live = Standing::Live { grant_id: id.clone(), scopes: both.clone(), expires_at: until };
         assert_eq!(standing(&store, NOW).await, live);
         revoke(&store, "ext_1", TAKEN_BACK).await;
         let mut tx = store.write().await.unwrap();
-        assert!(!external_grants::widen(&mut tx, &id, &both, &both, until).await.unwrap());
+        assert!(!external_grants::widen(&mut tx, &id, &both, &both, until, NOW).await.unwrap());
         commit(tx).await.unwrap();
     }
 }

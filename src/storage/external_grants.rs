@@ -49,6 +49,21 @@ pub async fn count_ended(tx: &mut Tx, user_id: &UserId, client_id: &ClientId, no
     Ok(count)
 }
 
+/// Whether a user took a grant with a client back and has not let it in again, in the transaction that would record
+/// another.
+pub async fn is_taken_back(tx: &mut Tx, user_id: &UserId, client_id: &ClientId) -> Result<bool> {
+    let row: Option<(String,)> = sqlx::query_as(
+        "SELECT grant_id FROM grants WHERE user_id = $1 AND client_id = $2 AND client_kind = 'external' \
+         AND revoked_because = $3 LIMIT 1",
+    )
+    .bind(user_id.as_str())
+    .bind(client_id.as_str())
+    .bind(TAKEN_BACK)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// Records one, taken up already. `false` when another request was first: the id is the same for both.
 pub async fn record(tx: &mut Tx, grant: &Grant) -> Result<bool> {
     let metadata = serde_json::to_string(&grant.client.metadata)
@@ -82,15 +97,17 @@ pub async fn widen(
     from: &Scopes,
     to: &Scopes,
     until: Timestamp,
+    now: Timestamp,
 ) -> Result<bool> {
     let done = sqlx::query(
         "UPDATE grants SET scope = $3, expires_at = $4 \
-         WHERE grant_id = $1 AND scope = $2 AND revoked_at IS NULL",
+         WHERE grant_id = $1 AND scope = $2 AND revoked_at IS NULL AND expires_at > $5",
     )
     .bind(grant_id.as_str())
     .bind(from.to_string())
     .bind(to.to_string())
     .bind(until.0)
+    .bind(now.0)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -69,7 +69,8 @@ pub async fn revoke_vouched(
     sid: Option<&str>,
 ) -> Result<Vec<UserId>> {
     let rows: Vec<(String,)> = sqlx::query_as(
-        "DELETE FROM sessions WHERE issuer = $1 AND ($2 = '' OR subject = $2) AND ($3 = '' OR sid = $3) \
+        "DELETE FROM sessions WHERE issuer = $1 AND ($2 = '' OR subject = $2) \
+         AND ($3 = '' OR sid = $3 OR (sid IS NULL AND $2 <> '')) \
          AND ($2 <> '' OR $3 <> '') RETURNING user_id",
     )
     .bind(issuer)

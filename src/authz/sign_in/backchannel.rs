@@ -13,7 +13,7 @@ use crate::authz::body::{Body, form};
 use crate::authz::error::{JsonError, no_store};
 use crate::config::providers::Provider;
 use crate::ephemeral::Meter;
-use crate::identity::upstream::logout_token;
+use crate::identity::upstream::logout_token::{self, SignedOut};
 use crate::oauth::error::{Error, invalid_request};
 use crate::storage::{audit, commit, sessions};
 use crate::web::address::ClientAddress;
@@ -40,7 +40,16 @@ pub async fn post(
 }
 
 async fn end(app: &App, provider: &Provider, token: &str, address: &str) -> Result<(), Error> {
-    let whose = logout_token::check(app, provider, token, address).await?;
+    let (whose, jti) = logout_token::check(app, provider, token, address).await?;
+    let ended = end_sessions(app, provider, &whose).await;
+    if ended.is_err() {
+        // The provider will say it again.
+        logout_token::forget(app, provider, &jti).await?;
+    }
+    ended
+}
+
+async fn end_sessions(app: &App, provider: &Provider, whose: &SignedOut) -> Result<(), Error> {
     let (subject, sid) = (whose.subject.as_deref(), whose.sid.as_deref());
     let mut tx = app.store.write().await?;
     let ended = sessions::revoke_vouched(&mut tx, &provider.issuer, subject, sid).await?;

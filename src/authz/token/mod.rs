@@ -180,7 +180,7 @@ pub(super) fn access_alone(
     lifetime: Duration,
     now: Timestamp,
 ) -> Result<Issued, Error> {
-    // Of a machine's deeds nobody who signed in is the cause.
+    // Of a machine's deeds nobody who signed in is the cause; and some providers do not say when somebody did.
     let somebody = grant.client.kind != ClientKind::Machine;
     let claims = AccessTokenClaims {
         iss: app.config.public_url.issuer().to_owned(),
@@ -191,7 +191,7 @@ pub(super) fn access_alone(
         jti: app.random.id(),
         iat: now.unix_seconds(),
         exp: now.plus(lifetime).unix_seconds(),
-        auth_time: somebody.then(|| grant.authentication.auth_time.unix_seconds()),
+        auth_time: somebody.then(|| grant.authentication.auth_time.unix_seconds()).filter(|at| *at > 0),
         acr: grant.authentication.acr.clone(),
         amr: grant.authentication.amr.clone(),
         grant_id: grant.grant_id.as_str().to_owned(),

@@ -144,10 +144,16 @@ fn declined(code: &str, description: &str) -> Stopped {
     }
 }
 
-/// When the person proved who they are: when the provider says that they did, or at the latest when it said so. Where
-/// they were to do it anew, the provider must say that they did; its clock counts whole seconds and may be behind.
+/// The time of a sign-in of which the provider does not say when it was.
+const NOT_SAID: Timestamp = Timestamp(0);
+
+/// When the person proved who they are, as the provider says. Where it does not, nobody can take the sign-in for a fresh
+/// one: then it is as old as can be. Where they were to do it anew, the provider must say that they did; its clock counts
+/// whole seconds and may be behind.
 fn auth_time(attempt: &attempt::Attempt, said: Option<Timestamp>, issued_at: Timestamp) -> Result<Timestamp> {
-    let Some(since) = attempt.anew_since else { return Ok(said.unwrap_or(issued_at)) };
+    let Some(since) = attempt.anew_since else {
+        return Ok(said.map_or(NOT_SAID, |at| at.min(issued_at)));
+    };
     match said {
         Some(at) if at.plus(super::SKEW) >= since => Ok(at.max(since)),
         Some(at) => {
@@ -207,7 +213,8 @@ mod tests {
         };
         let (told, issued) = (Timestamp(500_000), Timestamp(1_005_000));
         assert_eq!(auth_time(&attempt(None), Some(told), issued).unwrap(), told);
-        assert_eq!(auth_time(&attempt(None), None, issued).unwrap(), issued);
+        assert_eq!(auth_time(&attempt(None), None, issued).unwrap(), NOT_SAID);
+        assert_eq!(auth_time(&attempt(None), Some(Timestamp(2_000_000)), issued).unwrap(), issued);
         let anew = attempt(Some(Timestamp(1_000_000)));
         let cases = [
             (Some(1_003_000), Some(1_003_000)),

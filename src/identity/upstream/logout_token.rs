@@ -32,8 +32,14 @@ pub struct SignedOut {
     pub sid: Option<String>,
 }
 
-/// Checks a token, and that it is used for the first time. Keys are fetched for `asker`.
-pub async fn check(app: &App, provider: &Provider, token: &str, asker: &str) -> Result<SignedOut, Error> {
+/// Checks a token, and that it is used for the first time. Keys are fetched for `asker`. What names the token is for
+/// [`forget`].
+pub async fn check(
+    app: &App,
+    provider: &Provider,
+    token: &str,
+    asker: &str,
+) -> Result<(SignedOut, SecretHash), Error> {
     if token.len() > LIMIT_BYTES {
         return Err(refused("it is too long"));
     }
@@ -49,13 +55,19 @@ pub async fn check(app: &App, provider: &Provider, token: &str, asker: &str) -> 
         Unverified::NoKeyFits | Unverified::UnknownKey => refused("no key of the provider verifies it"),
     })?;
     let judged = judge(provider, &claims, app.now()).map_err(refused)?;
-    let key = SecretHash::of(&judged.jti);
-    let key = Key::LogoutJti(&provider.name, key.as_str());
+    let jti = SecretHash::of(&judged.jti);
+    let key = Key::LogoutJti(&provider.name, jti.as_str());
     if app.ephemeral.once(key, judged.remembered).await? {
-        Ok(judged.signed_out)
+        Ok((judged.signed_out, jti))
     } else {
         Err(refused("its jti was used before"))
     }
+}
+
+/// Forgets that a token was used: nothing came of it, so that it may come again.
+pub async fn forget(app: &App, provider: &Provider, jti: &SecretHash) -> Result<(), Error> {
+    app.ephemeral.take(Key::LogoutJti(&provider.name, jti.as_str())).await?;
+    Ok(())
 }
 
 /// `typ` tells it from other tokens, where it is said. It was not before 2022, so that a plain `JWT` is taken for one,

@@ -54,6 +54,11 @@ fn merge(
     if further.get("sub").and_then(Value::as_str) != Some(subject) {
         return Err("the answer is about another sub");
     }
+    // An address and whether it is verified are said together or not at all.
+    if !(claims.contains_key("email") && claims.contains_key("email_verified")) {
+        claims.remove("email");
+        claims.remove("email_verified");
+    }
     for (name, value) in further {
         claims.entry(name).or_insert(value);
     }
@@ -67,12 +72,25 @@ mod tests {
 
     #[test]
     fn only_what_is_said_of_the_same_person_counts_and_the_id_token_has_the_last_word() {
-        let mut claims = json!({ "sub": "1", "email": "a@b.example" }).as_object().unwrap().clone();
+        let mut claims = json!({ "sub": "1", "email": "a@b.example", "email_verified": false })
+            .as_object()
+            .unwrap()
+            .clone();
         for other in [json!({ "sub": "2", "x": 1 }), json!({ "x": 1 }), json!([]), json!({ "sub": 1 })] {
             assert!(merge(&mut claims, other.to_string().as_bytes(), "1").is_err(), "{other}");
         }
         let more = json!({ "sub": "1", "email": "evil@b.example", "groups": ["staff"] });
         merge(&mut claims, more.to_string().as_bytes(), "1").unwrap();
-        assert_eq!(Value::Object(claims), json!({ "sub": "1", "email": "a@b.example", "groups": ["staff"] }));
+        let expected =
+            json!({ "sub": "1", "email": "a@b.example", "email_verified": false, "groups": ["staff"] });
+        assert_eq!(Value::Object(claims), expected);
+    }
+
+    #[test]
+    fn an_address_and_whether_it_is_verified_are_of_one_source() {
+        let mut claims = json!({ "sub": "1", "email": "a@b.example" }).as_object().unwrap().clone();
+        let more = json!({ "sub": "1", "email": "c@d.example", "email_verified": true });
+        merge(&mut claims, more.to_string().as_bytes(), "1").unwrap();
+        assert_eq!(Value::Object(claims), more);
     }
 }

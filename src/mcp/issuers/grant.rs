@@ -75,7 +75,7 @@ async fn keep(
     }
     let all = scopes.union(party.scopes);
     let mut tx = app.store.write().await?;
-    let widened = external_grants::widen(&mut tx, grant_id, scopes, &all, now.plus(lifetime)).await?;
+    let widened = external_grants::widen(&mut tx, grant_id, scopes, &all, now.plus(lifetime), now).await?;
     if widened && all != *scopes {
         audit::record(&mut tx, now, &given(party, grant_id, &all));
     }
@@ -98,6 +98,10 @@ async fn record(app: &App, party: Party<'_>, now: Timestamp) -> Result<Recorded,
     if disabled_clients::exists(&mut tx, party.client_id).await? {
         undo(tx).await?;
         return Ok(Recorded::None(NoGrant::ClientDisabled));
+    }
+    if external_grants::is_taken_back(&mut tx, party.user_id, party.client_id).await? {
+        undo(tx).await?;
+        return Ok(Recorded::Meanwhile);
     }
     let earlier = external_grants::count_ended(&mut tx, party.user_id, party.client_id, now).await?;
     let redirect_uri = RedirectUri::stored(party.issuer.issuer.clone());

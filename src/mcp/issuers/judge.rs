@@ -91,6 +91,10 @@ pub(super) fn judge(
     };
     let client_id = client_id.filter(plain).ok_or(BadToken::Claims)?;
     let subject = claim(claims, &issuer.subject_claim).and_then(Value::as_str).filter(|sub| !sub.is_empty());
+    // RFC 9068 §5: the client itself, which must not pass for somebody of that name.
+    if subject == Some(client_id) {
+        return Err(BadToken::Claims);
+    }
     Ok(Said {
         subject: subject.ok_or(BadToken::Claims)?.to_owned(),
         client_id: client_id.to_owned(),

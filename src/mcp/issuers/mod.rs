@@ -71,6 +71,10 @@ pub(super) async fn verify(
     };
     let said = judge::judge(issuer, resource, kind, &claims, app.now()).map_err(bad)?;
     let client_id = ClientId::new(format!("{}:{}", issuer.name, said.client_id));
+    // Before anything is made or changed for it.
+    if app.store.is_client_disabled(&client_id).await.map_err(Error::from)? {
+        return Err(bad(BadToken::ClientDisabled));
+    }
     let identity = Identity { issuer: issuer.issuer.clone(), subject: said.subject };
     let about = linking::Said { identity: &identity, issuer_name: &issuer.name, claims: &claims };
     let user = match linking::resolve(app, &issuer.accounts, about).await? {
