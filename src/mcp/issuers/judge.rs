@@ -227,6 +227,7 @@ mod tests {
             (json!({ "exp": 999_940 }), BadToken::Expired),
             (json!({ "exp": -9_223_372_036_854_775_808_i64 }), BadToken::Expired),
             (json!({ "exp": null }), BadToken::Claims),
+            (json!({ "sub": "app" }), BadToken::Claims),
             (json!({ "exp": "1000100" }), BadToken::Claims),
             (json!({ "nbf": 1_000_061 }), BadToken::Expired),
             (json!({ "iat": 1_000_061 }), BadToken::Expired),
