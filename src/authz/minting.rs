@@ -226,16 +226,7 @@ fn control_plane() -> Client {
         kind: ClientKind::Machine,
         metadata: ClientMetadata {
             client_name: Some(CONTROL_PLANE_NAME.to_owned()),
-            redirect_uris: Vec::new(),
-            token_endpoint_auth_method: AuthMethod::PrivateKeyJwt,
-            further_auth_methods: Vec::new(),
-            client_uri: None,
-            application_type: None,
-            scope: None,
-            jwks: None,
-            jwks_uri: None,
-            software_id: None,
-            software_version: None,
+            ..ClientMetadata::unsaid(AuthMethod::PrivateKeyJwt)
         },
         secret_hash: None,
     }

@@ -142,6 +142,23 @@ pub struct MetadataRules<'a> {
 }
 
 impl ClientMetadata {
+    /// Of a client that says nothing of itself, because it is described here. What is known is put over it.
+    pub fn unsaid(token_endpoint_auth_method: AuthMethod) -> Self {
+        Self {
+            client_name: None,
+            redirect_uris: Vec::new(),
+            token_endpoint_auth_method,
+            further_auth_methods: Vec::new(),
+            client_uri: None,
+            application_type: None,
+            scope: None,
+            jwks: None,
+            jwks_uri: None,
+            software_id: None,
+            software_version: None,
+        }
+    }
+
     /// Parses a registration request or a document. Unknown members are ignored, `""` counts as absent,
     /// redirect URIs that we do not accept are dropped as long as one is left (RFC 7591 §2 lets a server
     /// replace what was asked for, and real clients list several kinds).

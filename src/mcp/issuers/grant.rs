@@ -148,17 +148,8 @@ fn client(client_id: &ClientId, issuer: &RedirectUri) -> Client {
         client_id: client_id.clone(),
         kind: ClientKind::External,
         metadata: ClientMetadata {
-            client_name: None,
             redirect_uris: vec![issuer.clone()],
-            token_endpoint_auth_method: AuthMethod::None,
-            further_auth_methods: Vec::new(),
-            client_uri: None,
-            application_type: None,
-            scope: None,
-            jwks: None,
-            jwks_uri: None,
-            software_id: None,
-            software_version: None,
+            ..ClientMetadata::unsaid(AuthMethod::None)
         },
         secret_hash: None,
     }

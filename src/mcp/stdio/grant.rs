@@ -160,15 +160,8 @@ fn client() -> Client {
         metadata: ClientMetadata {
             client_name: Some(CLIENT_NAME.to_owned()),
             redirect_uris: vec![RedirectUri::stored(REDIRECT_URI)],
-            token_endpoint_auth_method: AuthMethod::None,
-            further_auth_methods: Vec::new(),
-            client_uri: None,
             application_type: Some("native".to_owned()),
-            scope: None,
-            jwks: None,
-            jwks_uri: None,
-            software_id: None,
-            software_version: None,
+            ..ClientMetadata::unsaid(AuthMethod::None)
         },
         secret_hash: None,
     }
