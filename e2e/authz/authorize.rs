@@ -187,6 +187,8 @@ async fn once_the_redirect_uri_is_proven_the_client_is_told_with_state_and_iss()
         (vec![("request_uri", "https://app.example/r")], "request_uri_not_supported"),
         (vec![("prompt", "none login")], "invalid_request"),
         (vec![("prompt", "none")], "login_required"),
+        (vec![("max_age", "soon")], "invalid_request"),
+        (vec![("max_age", "-1")], "invalid_request"),
     ] {
         let loaded = Browser::new(&server).get(&client.authorize(&changes)).await;
         assert_error(&server, &loaded, REDIRECT_URI, error);
@@ -407,6 +409,26 @@ async fn prompt_login_asks_for_the_password_again() {
         assert_eq!(browser.sign_in(&page, "alice", crate::support::PASSWORD).await.location, consent);
         browser.get(&consent).await.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
     }
+}
+
+#[tokio::test]
+async fn max_age_asks_for_the_password_again_once_the_sign_in_is_older() {
+    let server = Server::with_people().await;
+    let client = Client::register(&server).await;
+    let mut browser = Browser::signed_in(&server, "alice").await;
+    let request = client.authorize(&[("max_age", "60")]);
+    server.advance(std::time::Duration::from_secs(59));
+    assert!(browser.get(&request).await.location.starts_with("/consent/"));
+    server.advance(std::time::Duration::from_secs(2));
+    let silent = client.authorize(&[("max_age", "60"), ("prompt", "none")]);
+    assert_error(&server, &browser.get(&silent).await, REDIRECT_URI, "login_required");
+    let loaded = browser.get(&request).await;
+    assert!(loaded.location.starts_with("/login?flow="), "{loaded:?}");
+    let consent = loaded.location.replace("/login?flow=", "/consent/");
+    assert_eq!(browser.get(&consent).await.location, loaded.location, "there is no way around");
+    let page = browser.get(&loaded.location).await;
+    assert_eq!(browser.sign_in(&page, "alice", crate::support::PASSWORD).await.location, consent);
+    browser.get(&consent).await.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
 }
 
 #[tokio::test]

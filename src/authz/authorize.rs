@@ -56,6 +56,7 @@ pub async fn get(
             return Err(errors::nobody_signed_in().with_reference(reference::current()).into());
         }
         let negotiated = judged.map_err(|error| AuthorizeError::Back(callback.clone(), error))?;
+        let session = session.filter(|session| signed_in(Some(session), prompt, app.now()));
         return consent::silently(&app, &client, &callback, negotiated, session).await;
     }
     if let Err(error) = judged
@@ -76,7 +77,9 @@ pub async fn get(
 
 /// Whether the person need not sign in (again) before going on with a request that began at `begun_at`.
 pub fn signed_in(session: Option<&Session>, prompt: Prompt, begun_at: Timestamp) -> bool {
-    session.is_some_and(|session| !prompt.login || session.authentication.auth_time >= begun_at)
+    session.is_some_and(|session| {
+        prompt.signed_in_since(begun_at).is_none_or(|since| session.authentication.auth_time >= since)
+    })
 }
 
 /// Checks everything after client and redirect URI.
@@ -138,5 +141,5 @@ async fn charge(app: &App, address: &str) -> Result<(), Error> {
 
 /// What `prompt=none` answers when somebody would have to sign in.
 pub fn login_required() -> Error {
-    Error::new(ErrorCode::LoginRequired, "nobody is signed in in this browser")
+    Error::new(ErrorCode::LoginRequired, "nobody is signed in in this browser, or not lately enough")
 }

@@ -1,5 +1,6 @@
 //! The rules of the authorization request (OAuth 2.1 §4.1.1) that come after client and redirect URI.
 
+use crate::clock::Timestamp;
 use crate::config::{Audience, Audiences};
 use crate::oauth::client::Client;
 use crate::oauth::error::{Error, invalid_request, invalid_scope};
@@ -35,25 +36,41 @@ pub struct Negotiated {
     pub code_challenge: CodeChallenge,
 }
 
-/// `prompt` (OpenID Connect Core §3.1.2.1), as far as it changes anything here. `consent` does not: the page is
-/// shown anyway.
+/// `prompt` and `max_age` (OpenID Connect Core §3.1.2.1), as far as they change anything here. `consent` does not: the
+/// page is shown anyway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
     /// Nobody may be asked anything.
     pub none: bool,
     /// The user must sign in anew.
     pub login: bool,
+    /// How long ago the user may have signed in, in seconds.
+    pub max_age: Option<u32>,
 }
 
 impl Prompt {
-    /// Parses the parameter; values that we do not know are ignored.
+    /// Parses the parameters; values of `prompt` that we do not know are ignored.
     pub fn parse(params: &Params) -> Result<Self, Error> {
         let values: Vec<&str> = params.get("prompt")?.unwrap_or_default().split(' ').collect();
         let none = values.contains(&"none");
         if none && values.len() > 1 {
             return Err(invalid_request("prompt=none excludes every other value"));
         }
-        Ok(Self { none, login: values.iter().any(|value| matches!(*value, "login" | "select_account")) })
+        let max_age = params.get("max_age")?.filter(|age| !age.is_empty()).map(str::parse).transpose();
+        Ok(Self {
+            none,
+            login: values.iter().any(|value| matches!(*value, "login" | "select_account")),
+            max_age: max_age.map_err(|_| invalid_request("max_age must be a number of whole seconds"))?,
+        })
+    }
+
+    /// Since when the user must have signed in to go on with a request that began at `begun_at`. Nothing when it does
+    /// not matter.
+    pub fn signed_in_since(self, begun_at: Timestamp) -> Option<Timestamp> {
+        if self.login {
+            return Some(begun_at);
+        }
+        self.max_age.map(|seconds| Timestamp(begun_at.0.saturating_sub(i64::from(seconds) * 1000)))
     }
 }
 
@@ -139,5 +156,21 @@ mod tests {
         assert!(prompt("prompt=select_account").unwrap().login);
         assert_eq!(prompt("prompt=consent+create").unwrap(), Prompt::default());
         assert!(prompt("prompt=none+login").is_err());
+    }
+
+    #[test]
+    fn max_age_says_since_when_the_user_must_have_signed_in() {
+        let since = |text: &str| {
+            let prompt = Prompt::parse(&Params::parse(text.as_bytes()).unwrap()).unwrap();
+            prompt.signed_in_since(Timestamp(1_000_000)).map(|since| since.0)
+        };
+        assert_eq!(since(""), None);
+        assert_eq!(since("max_age="), None);
+        assert_eq!(since("max_age=60"), Some(940_000));
+        assert_eq!(since("max_age=0"), Some(1_000_000));
+        assert_eq!(since("max_age=60&prompt=login"), Some(1_000_000));
+        for bad in ["max_age=-1", "max_age=soon", "max_age=1.5", "max_age=99999999999"] {
+            assert!(Prompt::parse(&Params::parse(bad.as_bytes()).unwrap()).is_err(), "{bad}");
+        }
     }
 }

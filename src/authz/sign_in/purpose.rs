@@ -56,7 +56,7 @@ impl Purpose {
         let Ok(params) = Params::parse(flow.query.as_bytes()) else { return wish };
         let prompt = Prompt::parse(&params).unwrap_or_default();
         wish.anew_since = prompt.login.then_some(flow.begun_at);
-        wish.max_age = params.get("max_age").ok().flatten().and_then(|age| age.parse().ok());
+        wish.max_age = prompt.max_age.map(u64::from);
         let hint = params.get("login_hint").ok().flatten();
         wish.login_hint = hint.filter(|hint| hint.len() <= LONGEST_HINT).map(str::to_owned);
         wish
