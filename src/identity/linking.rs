@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::account::{self, Username};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::clock::Timestamp;
 use crate::config::accounts::{Accounts, RoleSaid, claim};
 use crate::oauth::UserId;
 use crate::oauth::error::{Error, server_error};
@@ -28,6 +29,19 @@ pub struct Said<'a> {
     pub issuer_name: &'a str,
     /// All that it says.
     pub claims: &'a Map<String, Value>,
+}
+
+impl Said<'_> {
+    /// When it was said (`iat`, RFC 7519 §4.1.6): now where that is not told, and never later than now.
+    fn at(&self, now: Timestamp) -> Timestamp {
+        let seconds = self.claims.get("iat").and_then(Value::as_f64);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "what does not fit becomes the nearest that does"
+        )]
+        let said = seconds.map(|seconds| Timestamp((seconds * 1000.0) as i64));
+        said.map_or(now, |said| said.min(now))
+    }
 }
 
 /// Whose account it is.
@@ -74,7 +88,7 @@ pub async fn resolve(app: &App, accounts: &Accounts, said: Said<'_>) -> Result<R
     // Of two first sign-ins at once one makes the link, and the other finds it.
     for _ in 0..2 {
         if let Some(user_id) = app.store.find_identity(said.identity).await? {
-            return known(app, &user_id, role).await;
+            return known(app, &user_id, said, role).await;
         }
         let (RoleSaid::Default(first) | RoleSaid::Now(first)) = role else {
             return Ok(Resolved::Nobody(Nobody::NoRole));
@@ -84,7 +98,7 @@ pub async fn resolve(app: &App, accounts: &Accounts, said: Said<'_>) -> Result<R
                 return Ok(Resolved::Nobody(Nobody::Disabled));
             }
             if link(app, said, &user.user_id).await? {
-                return known(app, &user.user_id, role).await;
+                return known(app, &user.user_id, said, role).await;
             }
         } else if !accounts.create {
             return Ok(Resolved::Nobody(Nobody::NoAccount));
@@ -95,27 +109,45 @@ pub async fn resolve(app: &App, accounts: &Accounts, said: Said<'_>) -> Result<R
     Err(server_error("the server made an error").detail("an identity is neither linked nor free"))
 }
 
-async fn known(app: &App, user_id: &UserId, role: RoleSaid) -> Result<Resolved, Error> {
-    let user = app.store.find_user(user_id).await?;
-    let mut user =
-        user.ok_or_else(|| server_error("the server made an error").detail("an identity leads to nobody"))?;
+async fn known(app: &App, user_id: &UserId, said: Said<'_>, role: RoleSaid) -> Result<Resolved, Error> {
+    let user = find(app, user_id).await?;
     if user.disabled_at.is_some() {
         return Ok(Resolved::Nobody(Nobody::Disabled));
     }
-    match role {
-        RoleSaid::None => Ok(Resolved::Nobody(Nobody::NoRole)),
-        RoleSaid::Now(role) if role != user.role => {
-            let what = format!("now {} as the issuer says", role.as_str());
-            let event = Event::new(Kind::AccountChanged, Outcome::Done).user(&user.user_id).detail(what);
-            let mut tx = app.store.write().await?;
-            users::set_role(&mut tx, &user.user_id, role).await?;
-            audit::record(&mut tx, app.now(), &event);
-            commit(tx).await?;
-            user.role = role;
-            Ok(Resolved::Account(Box::new(user)))
-        }
-        RoleSaid::Now(_) | RoleSaid::Default(_) => Ok(Resolved::Account(Box::new(user))),
+    let user = match role {
+        RoleSaid::None => return Ok(Resolved::Nobody(Nobody::NoRole)),
+        RoleSaid::Default(_) => user,
+        RoleSaid::Now(role) => follow(app, user, role, said.at(app.now())).await?,
+    };
+    Ok(Resolved::Account(Box::new(user)))
+}
+
+async fn find(app: &App, user_id: &UserId) -> Result<User, Error> {
+    let user = app.store.find_user(user_id).await?;
+    user.ok_or_else(|| server_error("the server made an error").detail("an identity leads to nobody"))
+}
+
+/// Gives the account the role of the newest statement about it. Tokens are taken until they end, so that an older one
+/// may come after a newer one, and must not undo what that said.
+async fn follow(app: &App, mut user: User, role: Role, said_at: Timestamp) -> Result<User, Error> {
+    let last = app.store.find_role_said_at(&user.user_id).await?;
+    let is_news = last.is_none_or(|last| last < said_at || (last == said_at && role != user.role));
+    if !is_news {
+        return Ok(user);
     }
+    let mut tx = app.store.write().await?;
+    if !users::say_role(&mut tx, &user.user_id, role, said_at).await? {
+        undo(tx).await?;
+        return find(app, &user.user_id).await;
+    }
+    if role != user.role {
+        let what = format!("now {} as the issuer says", role.as_str());
+        let event = Event::new(Kind::AccountChanged, Outcome::Done).user(&user.user_id).detail(what);
+        audit::record(&mut tx, app.now(), &event);
+    }
+    commit(tx).await?;
+    user.role = role;
+    Ok(user)
 }
 
 /// The account whose name is the e-mail address that the issuer has verified, where that is wanted.
@@ -172,6 +204,9 @@ async fn make(app: &App, accounts: &Accounts, said: Said<'_>, role: Role) -> Res
         if !identities::record(&mut tx, said.identity, &user.user_id, app.now()).await? {
             undo(tx).await?;
             return Ok(None);
+        }
+        if let RoleSaid::Now(role) = accounts.role(said.claims) {
+            users::say_role(&mut tx, &user.user_id, role, said.at(app.now())).await?;
         }
         commit(tx).await?;
         return Ok(Some(user));

@@ -382,6 +382,30 @@ async fn an_identity_is_linked_to_one_account() {
 }
 
 #[tokio::test]
+async fn a_role_is_that_of_the_newest_statement() {
+    for Opened { store, _folder } in everywhere::open().await {
+        let alice = UserId::new("user_alice");
+        let mut tx = store.write().await.unwrap();
+        users::record(&mut tx, &user("alice")).await.unwrap();
+        commit(tx).await.unwrap();
+        assert_eq!(store.find_role_said_at(&alice).await.unwrap(), None);
+        for (role, at, taken) in [
+            (Role::Agent, 2000, true),
+            (Role::Requester, 1999, false),
+            (Role::Requester, 2000, true),
+            (Role::Agent, 1, false),
+            (Role::Requester, 3000, true),
+        ] {
+            let mut tx = store.write().await.unwrap();
+            assert_eq!(users::say_role(&mut tx, &alice, role, Timestamp(at)).await.unwrap(), taken, "{at}");
+            commit(tx).await.unwrap();
+        }
+        assert_eq!(store.find_role_said_at(&alice).await.unwrap(), Some(Timestamp(3000)));
+        assert_eq!(store.find_user(&alice).await.unwrap().unwrap().role, Role::Requester);
+    }
+}
+
+#[tokio::test]
 async fn a_logout_elsewhere_ends_the_sessions_that_rest_on_it() {
     for Opened { store, _folder } in with_grant().await {
         let mut tx = store.write().await.unwrap();

@@ -5,7 +5,7 @@ use sqlx::{AnyPool, SqlSafeStr};
 
 use super::{Kind, OpenError};
 
-const SHARED: [(i64, &str, &str); 9] = [
+const SHARED: [(i64, &str, &str); 10] = [
     (1, "identity", include_str!("../../migrations/0001_identity.sql")),
     (2, "grants", include_str!("../../migrations/0002_grants.sql")),
     (3, "audit", include_str!("../../migrations/0003_audit.sql")),
@@ -15,6 +15,7 @@ const SHARED: [(i64, &str, &str); 9] = [
     (9, "vouched", include_str!("../../migrations/0009_vouched.sql")),
     (10, "keys", include_str!("../../migrations/0010_keys.sql")),
     (11, "machines", include_str!("../../migrations/0011_machines.sql")),
+    (13, "roles said", include_str!("../../migrations/0013_roles_said.sql")),
 ];
 const SQLITE: [(i64, &str, &str); 1] =
     [(5, "ticket search", include_str!("../../migrations/0005_ticket_search.sqlite.sql"))];

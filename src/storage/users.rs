@@ -126,14 +126,19 @@ pub async fn set_password(tx: &mut Tx, user_id: &UserId, password_hash: &str) ->
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives the account another role. Calls under its grants are judged by it within seconds.
-pub async fn set_role(tx: &mut Tx, user_id: &UserId, role: Role) -> Result<()> {
-    sqlx::query("UPDATE users SET role = $2 WHERE user_id = $1")
-        .bind(user_id.as_str())
-        .bind(role.as_str())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+/// Gives the account the role that its issuer said it has at `said_at`. `false` when something newer was said before.
+/// Calls under its grants are judged by it within seconds.
+pub async fn say_role(tx: &mut Tx, user_id: &UserId, role: Role, said_at: Timestamp) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE users SET role = $2, role_said_at = $3 \
+         WHERE user_id = $1 AND (role_said_at IS NULL OR role_said_at <= $3)",
+    )
+    .bind(user_id.as_str())
+    .bind(role.as_str())
+    .bind(said_at.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Disables the account and ends its sessions. Keeps the first moment when called again.
@@ -167,6 +172,15 @@ pub async fn exists(tx: &mut Tx) -> Result<bool> {
 }
 
 impl Store {
+    /// When the issuer said that the account has the role that it has. None when no issuer did.
+    pub async fn find_role_said_at(&self, user_id: &UserId) -> Result<Option<Timestamp>> {
+        let row: Option<(Option<i64>,)> = sqlx::query_as("SELECT role_said_at FROM users WHERE user_id = $1")
+            .bind(user_id.as_str())
+            .fetch_optional(self.read())
+            .await?;
+        Ok(row.and_then(|(said_at,)| said_at).map(Timestamp))
+    }
+
     /// The user of this name, in any letter case.
     pub async fn find_user_by_name(&self, username: &str) -> Result<Option<User>> {
         let row: Option<Row> = sqlx::query_as(
