@@ -265,6 +265,24 @@ async fn a_key_that_is_taken_back_never_comes_back_and_another_signs_at_once() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_taken_back_when_there_is_no_next_one_is_followed_by_a_new_one() {
+    for Opened { store, _folder } in everywhere::open().await {
+        let replica = Replica::open(&store, ES256, NOW).await;
+        let (signing, states) = replica.states(NOW).await;
+        let signing = signing.unwrap();
+        let mut tx = store.write().await.unwrap();
+        for (kid, _) in states.iter().filter(|(kid, _)| *kid != signing) {
+            assert!(signing_keys::revoke(&mut tx, kid, NOW).await.unwrap());
+        }
+        commit(tx).await.unwrap();
+        let done = replica.at(NOW).revoke(&signing).await.unwrap();
+        let Revocation::Done { successor: Some(successor) } = done else { panic!("{done:?}") };
+        assert_eq!(replica.signing(NOW).await, successor);
+        assert_eq!(replica.states(NOW).await.1.len(), 2, "and there is a next one again");
+    }
+}
+
+#[tokio::test]
 async fn a_given_key_that_was_taken_back_is_not_opened() {
     for Opened { store, _folder } in everywhere::open().await {
         let [a, b] = [ES256, ES256].map(|algorithm| Pair::generate(algorithm).unwrap());

@@ -163,7 +163,7 @@ impl Moment<'_> {
     }
 
     /// Takes a key back at once and for good: no token that it signed is good any more. Where it signs, or was about
-    /// to, another takes its place without a lead: that is published already.
+    /// to, another takes its place without a lead: one that is published already, or else a new one.
     pub async fn revoke(self, kid: &str) -> Result<Revocation, ReadError> {
         if let Chosen::Given { signing, next } = self.keys.chosen()
             && (signing == kid || next.as_deref() == Some(kid))
@@ -196,10 +196,15 @@ impl Moment<'_> {
             ours.sort_by_key(|life| (life.active_from, life.created_at));
             let next =
                 ours.last().is_some_and(|life| life.active_from == NOT_YET && (!signed || ours.len() > 1));
+            // By the clock of every replica.
+            let at_once = self.now.minus(CLOCK_SKEW);
             if signed && let Some(life) = ours.first() {
-                // By the clock of every replica.
-                signing_keys::activate(&mut tx, &life.kid, self.now.minus(CLOCK_SKEW)).await?;
+                signing_keys::activate(&mut tx, &life.kid, at_once).await?;
                 successor = Some(life.kid.clone());
+            } else if signed {
+                let pair = generate(algorithm).await?;
+                successor = Some(pair.kid.clone());
+                self.keys.add(&mut tx, Some(pair), (at_once, self.now), self.random).await?;
             }
             if !next {
                 self.keys.add(&mut tx, spare, (NOT_YET, self.now), self.random).await?;
