@@ -64,7 +64,8 @@ async fn metadata_of_another_issuer_or_none_gives_a_page() {
 async fn a_token_endpoint_or_key_set_in_trouble_gives_a_page() {
     let (upstream, server) = world().await;
     for (path, status, word, page) in [
-        ("/token", 500, "token_answer", StatusCode::BAD_GATEWAY),
+        ("/token", 500, "provider_away", StatusCode::SERVICE_UNAVAILABLE),
+        ("/token", 429, "provider_away", StatusCode::SERVICE_UNAVAILABLE),
         ("/token", 400, "token_answer", StatusCode::BAD_GATEWAY),
         ("/jwks", 500, "provider_away", StatusCode::SERVICE_UNAVAILABLE),
     ] {

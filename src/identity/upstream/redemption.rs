@@ -1,5 +1,6 @@
 //! The code for tokens (OpenID Connect Core §3.1.3), with the verifier (RFC 7636 §4.5) and our secret, if we have one.
 
+use http::StatusCode;
 use openidconnect::core::{CoreClient, CoreClientAuthMethod, CoreIdToken};
 use openidconnect::{
     AccessToken, AuthType, AuthorizationCode, ClientId, ClientSecret, OAuth2TokenResponse as _,
@@ -23,6 +24,15 @@ pub(super) struct Tokens {
     pub(super) id_token: CoreIdToken,
     /// For what the ID token leaves out.
     pub(super) access_token: AccessToken,
+}
+
+/// Why the provider says nothing of a code for now. For the log.
+#[derive(Debug, thiserror::Error)]
+enum Unserved {
+    #[error("{}", .0.detail())]
+    Unanswered(FetchError),
+    #[error("status {}", .0.as_u16())]
+    Status(StatusCode),
 }
 
 /// Redeems a code.
@@ -50,7 +60,12 @@ pub(super) async fn redeem(
     let outbound = app.outbound.clone();
     let http = move |request| {
         let outbound = outbound.clone();
-        async move { outbound.exchange(request, LIMIT_BYTES).await }
+        async move {
+            let answer = outbound.exchange(request, LIMIT_BYTES).await.map_err(Unserved::Unanswered)?;
+            let status = answer.status();
+            let cannot = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            if cannot { Err(Unserved::Status(status)) } else { Ok(answer) }
+        }
     };
     let answer = request.request_async(&http).instrument(telemetry::step("redeem")).await;
     let answer = answer.map_err(trouble)?;
@@ -71,10 +86,10 @@ fn method(supported: Option<&[CoreClientAuthMethod]>) -> AuthType {
 }
 
 fn trouble<T: openidconnect::ErrorResponse + std::fmt::Display + 'static>(
-    error: RequestTokenError<FetchError, T>,
+    error: RequestTokenError<Unserved, T>,
 ) -> Trouble {
     match error {
-        RequestTokenError::Request(error) => Trouble::Away(format!("token_endpoint: {}", error.detail())),
+        RequestTokenError::Request(error) => Trouble::Away(format!("token_endpoint: {error}")),
         RequestTokenError::ServerResponse(error) => {
             Trouble::wrong("token_refused", format!("token_endpoint: {error}"))
         }
