@@ -3,6 +3,7 @@
 mod audit;
 mod client;
 mod client_add;
+mod config;
 mod connect;
 mod demo;
 mod healthcheck;
@@ -68,6 +69,9 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     /// Connect an MCP client that only speaks stdio to any MCP server.
     Connect(connect::Connect),
+    /// Check the configuration, and look up what can be configured.
+    #[command(subcommand)]
+    Config(config::Command),
 }
 
 /// Why a command did not do its work, in one sentence.
@@ -138,6 +142,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,
+        Command::Config(command) => config::run(&command, arguments.config.as_deref()),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct RawAccounts {
     pub(super) requesters: Vec<String>,
     /// The role of new accounts, `requester` unless it is set; or with `role_claim`, that of those to whom the claim gives
     /// none, who are refused unless it is set.
-    #[schemars(extend("enum" = ["requester", "agent", ""]))]
+    #[schemars(extend("enum" = ["requester", "agent"]))]
     pub(super) role: String,
 }
 

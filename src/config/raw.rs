@@ -18,6 +18,8 @@ use super::issuers::RawIssuer;
 use super::providers::{RawProvider, RawSignIn};
 pub(super) use clients::{Clients, Outbound};
 pub(super) use limits::Limits;
+#[cfg(test)]
+pub(super) use load::environment;
 pub(super) use load::{load, read};
 pub(super) use mcp::{Mcp, Resource};
 use shapes::{Address, FilePath, Link, Period};

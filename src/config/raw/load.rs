@@ -11,16 +11,18 @@ use crate::config::ConfigError;
 const LISTS: [&str; 4] =
     ["trusted_proxies", "clients.private_use_schemes", "outbound.allowed_hosts", "mcp.allowed_origins"];
 
-/// Reads the file and the environment over it.
-pub(in crate::config) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
-    let mut environment = Environment::with_prefix("MANDATE")
+/// How variables name keys.
+pub(in crate::config) fn environment() -> Environment {
+    let environment = Environment::with_prefix("MANDATE")
         .prefix_separator("_")
         .separator("__")
         .try_parsing(true)
         .list_separator(",");
-    for key in LISTS {
-        environment = environment.with_list_parse_key(key);
-    }
+    LISTS.iter().fold(environment, |environment, key| environment.with_list_parse_key(key))
+}
+
+/// Reads the file and the environment over it.
+pub(in crate::config) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
     let mut layers = Layers::builder();
     if let Some(path) = file {
         let text = std::fs::read_to_string(path)
@@ -32,7 +34,7 @@ pub(in crate::config) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
         })?;
         layers = layers.add_source(file);
     }
-    layers.add_source(environment).build().and_then(Layers::try_deserialize).map_err(explain)
+    layers.add_source(environment()).build().and_then(Layers::try_deserialize).map_err(explain)
 }
 
 /// Reads a text as a file is read, without the environment.
