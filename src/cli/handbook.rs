@@ -32,7 +32,7 @@ fn section(command: &Command, page: &mut String) {
     let level = if name.split(' ').count() > 2 { "###" } else { "##" };
     let about = command.get_long_about().or_else(|| command.get_about());
     let about = about.map(ToString::to_string).unwrap_or_default();
-    *page += &format!("\n{level} `{name}`\n\n{}\n", about.trim_end());
+    *page += &format!("\n{level} `{name}`\n\n{}\n", sentence(&about));
     if command.has_subcommands() {
         command.get_subcommands().for_each(|below| section(below, page));
         return;
@@ -58,8 +58,7 @@ fn rows<'a>(arguments: impl Iterator<Item = &'a Arg>) -> String {
 
 fn row(argument: &Arg) -> String {
     let help = argument.get_long_help().or_else(|| argument.get_help());
-    let mut meaning = help.map(ToString::to_string).unwrap_or_default();
-    meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut meaning = sentence(&help.map(ToString::to_string).unwrap_or_default());
     if argument.get_action().takes_values() {
         let values = argument.get_possible_values();
         let names: Vec<String> = values.iter().map(|value| format!("`{}`", value.get_name())).collect();
@@ -73,6 +72,12 @@ fn row(argument: &Arg) -> String {
         }
     }
     format!("| `{}` | {} |\n", argument.to_string().replace('|', "\\|"), meaning.replace('|', "\\|"))
+}
+
+/// In one line, with the full stop that `--help` leaves out.
+fn sentence(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.ends_with('.') { text } else { text + "." }
 }
 
 #[cfg(test)]

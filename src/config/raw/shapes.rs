@@ -25,7 +25,7 @@ macro_rules! shapes {
 
 shapes! {
     /// A length of time as humantime reads it.
-    Period, "a duration", r"^\s*([0-9]+\s*[A-Za-zµ]+\s*)+$";
+    Period, "a duration", r"^(0|\s*([0-9]+\s*[A-Za-zµ]+\s*)+)$";
     /// A length of time, or none at all.
     PeriodOrNever, "a duration, or `never`", r"^(never|\s*([0-9]+\s*[A-Za-zµ]+\s*)+)$";
     /// A file or a folder.
