@@ -14,7 +14,7 @@ TARGET=$(rustc --print host-tuple)
 # The user that every distroless image calls nonroot.
 readonly ID=65532
 
-build() { cargo build --locked --profile dist --target "$TARGET" --bin mandate; }
+build() { SOURCE_COMMIT=${REVISION:-} cargo build --locked --profile dist --target "$TARGET" --bin mandate; }
 
 case $1 in
 dependencies)

@@ -20,6 +20,8 @@ mod machine_commands;
 #[cfg(test)]
 mod odd_text;
 #[cfg(test)]
+mod packaging;
+#[cfg(test)]
 mod replicas;
 #[cfg(test)]
 mod resource_server;

@@ -3,10 +3,15 @@
 mod audit;
 mod client;
 mod client_add;
+mod completions;
+mod config;
 mod connect;
 mod demo;
+mod examples;
+mod handbook;
 mod healthcheck;
 mod keys;
+mod man;
 mod migrate;
 mod operator;
 mod output;
@@ -15,6 +20,7 @@ mod serve;
 mod stdio;
 mod token;
 mod user;
+mod version;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,7 +38,7 @@ use crate::telemetry::InitError;
 
 /// An OAuth 2.1 authorization server and an MCP server in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "mandate", version, after_help = "Example:\n  mandate serve --demo")]
+#[command(name = "mandate", version = version::VERSION, after_help = "Example:\n  mandate serve --demo")]
 struct Arguments {
     /// The configuration file. Every key can also be set by a `MANDATE_…` environment variable.
     #[arg(long, global = true, value_name = "FILE")]
@@ -68,6 +74,13 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     /// Connect an MCP client that only speaks stdio to any MCP server.
     Connect(connect::Connect),
+    /// Check the configuration, and look up what can be configured.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print what lets a shell complete commands and options.
+    Completions(completions::Completions),
+    /// Print the manual page of a command, or write those of all.
+    Man(man::Man),
 }
 
 /// Why a command did not do its work, in one sentence.
@@ -138,6 +151,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,
+        Command::Config(command) => config::run(&command, arguments.config.as_deref()),
+        Command::Completions(command) => completions::run(&command),
+        Command::Man(command) => man::run(&command),
     }
 }
 

@@ -7,6 +7,11 @@ pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Writes what is no line to standard output.
+pub(super) fn write(bytes: &[u8]) {
+    let _ = std::io::stdout().write_all(bytes);
+}
+
 /// Writes a complaint to standard error.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "mandate: {line}");

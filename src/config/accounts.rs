@@ -1,6 +1,7 @@
 //! `[….accounts]`: what account somebody has whom an issuer vouches for. The same keys below every provider and every
 //! issuer of tokens.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -8,18 +9,29 @@ use super::ConfigError;
 use super::parse::list;
 use crate::storage::users::Role;
 
-/// The keys as they are written.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// What accounts its people have here.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawAccounts {
+    /// Whether somebody who comes for the first time gets an account.
     pub(super) create: bool,
+    /// Whether the account whose name is their e-mail address, which must be verified there, is theirs. Whoever is given
+    /// that address there is given the account.
     pub(super) link_by_email: bool,
+    /// The claim that a new account is named after; claims within claims are named with dots.
     pub(super) username_claim: String,
+    /// The claim that roles follow, each time somebody comes; claims within claims are named with dots. Without it
+    /// everybody new has the one of `role`, and what an account has stays.
     pub(super) role_claim: String,
+    /// Values of `role_claim` that make an agent, who sees all tickets.
     #[serde(deserialize_with = "list")]
     pub(super) agents: Vec<String>,
+    /// Values of `role_claim` that make a requester, who sees their own.
     #[serde(deserialize_with = "list")]
     pub(super) requesters: Vec<String>,
+    /// The role of new accounts, `requester` unless it is set; or with `role_claim`, that of those to whom the claim gives
+    /// none, who are refused unless it is set.
+    #[schemars(extend("enum" = ["requester", "agent"]))]
     pub(super) role: String,
 }
 

@@ -13,6 +13,7 @@ mod parse;
 pub mod providers;
 mod public_url;
 mod raw;
+pub mod reference;
 mod resources;
 mod shape;
 mod switch;

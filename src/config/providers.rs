@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::ConfigError;
 use super::accounts::{Accounts, RawAccounts};
 use super::parse::{duration, list, one_of};
+use super::raw::shapes::{FilePath, Link, Period};
 
 /// The longest name of a provider: it stands in addresses, and in names of accounts.
 const LONGEST_NAME: usize = 32;
@@ -29,19 +31,34 @@ const ALGORITHMS: [(&str, Algorithm); 9] = [
 ];
 
 /// The keys of one provider as they are written.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["issuer", "client_id"]))]
 pub(super) struct RawProvider {
+    /// Who it is, as the provider writes it, to the last slash: `https`, or `http` on this machine.
+    #[schemars(with = "Link")]
     pub(super) issuer: String,
+    /// Who Mandate is there.
     pub(super) client_id: String,
+    /// A file whose first line is our secret there. Without it Mandate is a public client.
+    #[schemars(with = "Option<FilePath>")]
     pub(super) client_secret_file: Option<PathBuf>,
+    /// What the button says. Without it, the name of the table.
     pub(super) title: Option<String>,
+    /// What is asked for, separated by spaces; `openid` must be among them.
     pub(super) scopes: String,
+    /// What its ID tokens and logout tokens may be signed with; never with a secret that is shared.
     #[serde(deserialize_with = "list")]
+    #[schemars(extend("items" = { "type": "string", "enum": ALGORITHMS.map(|(name, _)| name) }))]
     pub(super) algorithms: Vec<String>,
+    /// Whom people are told to ask when a sign-in there is refused. Without it, as `sign_in.contact` says.
     pub(super) contact: Option<String>,
+    /// Whether its answers must name it (RFC 9207). Without it, as its metadata says.
     pub(super) require_iss: Option<bool>,
+    /// Whether it may end browser sessions here, by OpenID Connect Back-Channel Logout.
     pub(super) backchannel_logout: bool,
+    /// How long ago somebody may have signed in there, such as `8h`. Without it that does not matter.
+    #[schemars(with = "Option<Period>")]
     pub(super) max_age: Option<String>,
     pub(super) accounts: RawAccounts,
 }
@@ -64,11 +81,14 @@ impl Default for RawProvider {
     }
 }
 
-/// The keys of `[sign_in]` as they are written.
-#[derive(Debug, Deserialize, Serialize)]
+/// The ways to sign in.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawSignIn {
+    /// Whether people can sign in with a password of this server. Otherwise `[providers.<name>]` is the only way in.
     pub(super) local_accounts: bool,
+    /// Whom people are told to ask when a sign-in is refused, such as `the IT desk (it@acme.example)`. Without it, the
+    /// people who run this server.
     pub(super) contact: Option<String>,
 }
 

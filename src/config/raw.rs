@@ -1,49 +1,103 @@
-//! The keys as they are written in `mandate.toml` and the environment, with their defaults.
+//! The keys as they are written in `mandate.toml` and the environment, with their defaults. The comment of a key is what
+//! the reference and the schema say of it.
+
+mod clients;
+mod limits;
+mod load;
+mod mcp;
+pub(super) mod shapes;
+mod tokens;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
 use super::issuers::RawIssuer;
 use super::providers::{RawProvider, RawSignIn};
+pub(super) use clients::{Clients, Outbound};
+pub(super) use limits::Limits;
+#[cfg(test)]
+pub(super) use load::environment;
+pub(super) use load::{load, read};
+pub(super) use mcp::{Mcp, Resource};
+use shapes::{Address, FilePath, Link, Period};
+pub(super) use tokens::Tokens;
 
-/// Keys that hold lists: in the environment their values are separated by commas.
-const LISTS: [&str; 4] =
-    ["trusted_proxies", "clients.private_use_schemes", "outbound.allowed_hosts", "mcp.allowed_origins"];
-
-/// The schemes of desktop clients seen to register them.
-const KNOWN_SCHEMES: [&str; 8] =
-    ["cursor", "vscode", "vscode-insiders", "windsurf", "claude", "zed", "raycast", "goose"];
-
-#[derive(Debug, Deserialize, Serialize)]
+/// The configuration of Mandate.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
+    /// Where to listen.
+    #[schemars(with = "Address")]
     pub(super) listen: String,
+    /// The issuer, and what every URL begins with: scheme, host and port of what clients and browsers reach, without a
+    /// path. It is `https`, or `http` on localhost. The MCP endpoint is `/mcp` below it.
+    #[schemars(with = "Link")]
     pub(super) public_url: String,
+    /// Where everything durable is kept: `sqlite://` and the path of a file, for one server; or
+    /// `postgres://user:password@host/database`, for several replicas, which takes `redis_url` and `secret_key_file` as
+    /// well.
+    #[schemars(with = "Link")]
     pub(super) database_url: String,
+    /// How many connections each replica opens to PostgreSQL at most. SQLite takes no notice of it.
+    #[schemars(range(min = 2, max = 1000))]
     pub(super) database_connections: u32,
+    /// Where limits, claims and requests that are under way are kept, so that replicas share them: `redis://host:6379` or
+    /// `rediss://user:password@host`; nodes of a cluster are separated by commas. Without it they are kept in the
+    /// process, which is for one server on SQLite.
+    #[schemars(with = "Option<Link>")]
     pub(super) redis_url: Option<String>,
+    /// What every key in Redis begins with, for several houses in one Redis: letters, digits, dots, dashes and
+    /// underscores.
     pub(super) redis_prefix: String,
+    /// The file with the key that seals private keys at rest and the audit log. It is made where there is none. Without
+    /// this key it is `mandate.key` beside the SQLite file; with PostgreSQL it must be named, and hold the same for every
+    /// replica.
+    #[schemars(with = "Option<FilePath>")]
     pub(super) secret_key_file: Option<PathBuf>,
+    /// Which lines are logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, or `tracing` directives such
+    /// as `info,mandate::mcp=debug`.
     pub(super) log: String,
+    /// How they are written: readable lines, or one JSON object on each.
+    #[schemars(extend("enum" = ["text", "json"]))]
     pub(super) log_format: String,
+    /// Where metrics are served to be scraped, such as `127.0.0.1:9090`: an address of its own, that nobody but the
+    /// scraper should reach. Without it they are served nowhere.
+    #[schemars(with = "Option<Address>")]
     pub(super) metrics_listen: Option<String>,
+    /// The proxies before this server, as networks such as `10.0.0.0/8` or single addresses: of them `X-Forwarded-For` is
+    /// believed. Name no others, or callers choose the address that limits count.
     pub(super) trusted_proxies: Vec<String>,
+    /// How long after SIGTERM requests are still taken while `/ready` says no: longer than the balancer takes to see
+    /// that.
+    #[schemars(with = "Period")]
     pub(super) drain_delay: String,
     pub(super) tokens: Tokens,
     pub(super) clients: Clients,
     pub(super) outbound: Outbound,
+    /// Whether there is a resource of our own, the MCP endpoint. `off`: an authorization server for the resources of
+    /// others alone, which `[resources.<name>]` names.
+    #[schemars(extend("enum" = ["on", "off"]))]
     pub(super) resource_server: String,
+    /// The resources that others serve and this server issues tokens for, each in a table of its own. Its name, of 1 to
+    /// 32 lower-case letters, digits and dashes, is what its server introspects as.
+    #[schemars(extend("propertyNames" = { "title": "name", "pattern": "^[a-z0-9-]{1,32}$" }))]
     pub(super) resources: BTreeMap<String, Resource>,
     pub(super) mcp: Mcp,
     pub(super) limits: Limits,
     pub(super) sign_in: RawSignIn,
+    /// The OpenID Connect providers that people sign in at, each in a table of its own. Its name, of 1 to 32 lower-case
+    /// letters, digits and dashes, stands in the redirect URI: `<public_url>/login/<name>/callback`.
+    #[schemars(extend("propertyNames" = { "title": "name", "pattern": "^[a-z0-9-]{1,32}$" }))]
     pub(super) providers: BTreeMap<String, RawProvider>,
-    /// `on` or `off`.
+    /// Whether this is an authorization server. `off`: others issue the tokens, which `[issuers.<name>]` names.
+    #[schemars(extend("enum" = ["on", "off"]))]
     pub(super) authorization_server: String,
+    /// Others whose access tokens are taken, each in a table of its own. Its name, of 1 to 32 lower-case letters, digits
+    /// and dashes, stands before the ids of its clients.
+    #[schemars(extend("propertyNames" = { "title": "name", "pattern": "^[a-z0-9-]{1,32}$" }))]
     pub(super) issuers: BTreeMap<String, RawIssuer>,
 }
 
@@ -73,230 +127,6 @@ impl Default for Raw {
             providers: BTreeMap::new(),
             authorization_server: "on".into(),
             issuers: BTreeMap::new(),
-        }
-    }
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Tokens {
-    pub(super) access_token_lifetime: String,
-    pub(super) refresh_token_lifetime: String,
-    pub(super) grant_lifetime: String,
-    pub(super) refresh_grace: String,
-    pub(super) code_lifetime: String,
-    pub(super) minted_lifetime: String,
-    pub(super) minted_lifetime_most: String,
-    pub(super) signing_algorithm: String,
-    pub(super) signing_key_rotation: String,
-    pub(super) signing_key_file: Option<PathBuf>,
-    pub(super) next_signing_key_file: Option<PathBuf>,
-}
-
-impl Default for Tokens {
-    fn default() -> Self {
-        Self {
-            access_token_lifetime: "1h".into(),
-            refresh_token_lifetime: "30d".into(),
-            grant_lifetime: "365d".into(),
-            refresh_grace: "30s".into(),
-            code_lifetime: "60s".into(),
-            minted_lifetime: "10m".into(),
-            minted_lifetime_most: "1h".into(),
-            signing_algorithm: "ES256".into(),
-            signing_key_rotation: "90d".into(),
-            signing_key_file: None,
-            next_signing_key_file: None,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Clients {
-    pub(super) metadata_documents: bool,
-    pub(super) dynamic_registration: bool,
-    pub(super) private_use_schemes: Vec<String>,
-    pub(super) preloaded_documents: Option<PathBuf>,
-    pub(super) unused_lifetime: String,
-}
-
-impl Default for Clients {
-    fn default() -> Self {
-        Self {
-            metadata_documents: true,
-            dynamic_registration: true,
-            private_use_schemes: KNOWN_SCHEMES.map(str::to_owned).to_vec(),
-            preloaded_documents: None,
-            unused_lifetime: "30d".into(),
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Outbound {
-    pub(super) extra_ca_file: Option<PathBuf>,
-    pub(super) allowed_hosts: Vec<String>,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Mcp {
-    pub(super) writes: bool,
-    pub(super) challenge_scopes: String,
-    pub(super) challenge_includes_granted: bool,
-    pub(super) allowed_origins: Vec<String>,
-    pub(super) reads_per_minute: u32,
-    pub(super) writes_per_minute: u32,
-    pub(super) reads_burst: Option<u32>,
-    pub(super) writes_burst: Option<u32>,
-    /// See `Mcp::unconfirmed`.
-    pub(super) unconfirmed: String,
-    /// See `Mcp::streams_per_grant`.
-    pub(super) streams_per_grant: usize,
-    pub(super) tools: BTreeMap<String, Tool>,
-}
-
-/// A resource that somebody else serves.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Resource {
-    pub(super) uri: String,
-    pub(super) title: String,
-    pub(super) secret_file: Option<PathBuf>,
-    pub(super) scopes: BTreeMap<String, String>,
-}
-
-/// A limit of one tool, besides that of its class.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Tool {
-    pub(super) per_minute: u32,
-    pub(super) burst: Option<u32>,
-}
-
-impl Default for Mcp {
-    fn default() -> Self {
-        Self {
-            writes: true,
-            challenge_scopes: "read".into(),
-            challenge_includes_granted: true,
-            allowed_origins: Vec::new(),
-            reads_per_minute: 120,
-            writes_per_minute: 20,
-            reads_burst: None,
-            writes_burst: None,
-            unconfirmed: "proceed".into(),
-            streams_per_grant: 16,
-            tools: BTreeMap::new(),
-        }
-    }
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Limits {
-    pub(super) authorizations_per_minute: u32,
-    pub(super) token_requests_per_minute: u32,
-    pub(super) registrations_per_hour: u32,
-    pub(super) document_fetches_per_minute: u32,
-    pub(super) introspections_per_minute: u32,
-    pub(super) requests_at_once: usize,
-}
-
-// Hosted clients share few addresses, so the buckets are big: they stop floods, not users.
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            authorizations_per_minute: 120,
-            token_requests_per_minute: 1200,
-            registrations_per_hour: 1000,
-            document_fetches_per_minute: 120,
-            introspections_per_minute: 6000,
-            requests_at_once: 1024,
-        }
-    }
-}
-
-/// Reads the file and the environment over it.
-pub(super) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
-    let mut environment = Environment::with_prefix("MANDATE")
-        .prefix_separator("_")
-        .separator("__")
-        .try_parsing(true)
-        .list_separator(",");
-    for key in LISTS {
-        environment = environment.with_list_parse_key(key);
-    }
-    let mut layers = Layers::builder();
-    if let Some(path) = file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::new("--config", format!("{}: {error}", path.display())))?;
-        let file = File::from_str(&text, FileFormat::Toml);
-        // Built alone first, so that what is no TOML is said of the file.
-        Layers::builder().add_source(file.clone()).build().map_err(|error| {
-            ConfigError::new("--config", format!("{}: {}", path.display(), one_line(&error.to_string())))
-        })?;
-        layers = layers.add_source(file);
-    }
-    layers.add_source(environment).build().and_then(Layers::try_deserialize).map_err(explain)
-}
-
-/// Reads a text as a file is read, without the environment.
-pub(super) fn read(text: &str) -> Result<Raw, ConfigError> {
-    let layers = Layers::builder().add_source(File::from_str(text, FileFormat::Toml));
-    layers.build().and_then(Layers::try_deserialize).map_err(explain)
-}
-
-/// A parser's message without the lines that draw the place: its first line says where, its last one what.
-fn one_line(message: &str) -> String {
-    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first = lines.next().unwrap_or_default();
-    lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first}: {last}"))
-}
-
-fn explain(error: LayerError) -> ConfigError {
-    match error {
-        LayerError::Type { key: Some(key), unexpected, expected, .. } => {
-            ConfigError::new(key, format!("{unexpected} stands where {expected} is expected"))
-        }
-        LayerError::At { key: Some(key), error, .. } => ConfigError::new(key, error.to_string()),
-        other => ConfigError::new("configuration", other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::Value;
-
-    fn keys(value: &Value, prefix: &str, found: &mut Vec<String>) {
-        for (name, value) in value.as_object().into_iter().flatten() {
-            if value.is_object() {
-                keys(value, &format!("{prefix}{name}."), found);
-            } else {
-                found.push(format!("{prefix}{name}"));
-            }
-        }
-    }
-
-    /// The defaults, with one entry in each table whose entries have names.
-    fn full() -> Raw {
-        let mut raw = Raw::default();
-        raw.mcp.tools.insert("<tool>".into(), Tool { per_minute: 1, burst: None });
-        raw.providers.insert("<name>".into(), RawProvider::default());
-        raw
-    }
-
-    #[test]
-    fn the_readme_lists_every_key() {
-        let readme = include_str!("../../README.md");
-        let mut all = Vec::new();
-        keys(&serde_json::to_value(full()).unwrap(), "", &mut all);
-        assert!(all.len() > 50, "{all:?}");
-        for key in all {
-            assert!(readme.contains(&format!("`{key}`")), "README.md does not list {key}");
         }
     }
 }
