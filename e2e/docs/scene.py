@@ -152,7 +152,9 @@ class Scene:
     def do(self, text: str) -> None:
         script = self._script(text, f"trap 'export -p >{self._state}; pwd >{self._cwd}' EXIT")
         log = self.root / "log"
-        with log.open("w") as printed:
+        log.unlink(missing_ok=True)
+        # Appended to, because a block may open it again as /dev/stderr.
+        with log.open("a") as printed:
             block = subprocess.Popen(
                 ["env", "-i", "bash", "--norc", "-euo", "pipefail", script],
                 stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True,
