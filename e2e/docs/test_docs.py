@@ -64,7 +64,7 @@ class Book(unittest.TestCase):
         faults, named = [], 0
         for page in [*PAGES.values(), read(TESTS / "README.md")]:
             for line, text in page.code:
-                if re.fullmatch(r"[\w./-]+::[a-z0-9_]+", text) and "/" in text or text.endswith(".test.mjs"):
+                if names_a_test(text):
                     named += 1
                     if not is_test(text):
                         faults.append(f"{page}:{line}: there is no test {text}")
@@ -110,6 +110,12 @@ def broken(page: Page, target: str) -> str | None:
         known = PAGES.get(there) or read(there)
         return None if anchor in known.anchors else f"no heading is called so; there are {' '.join(known.anchors)}"
     return None
+
+
+def names_a_test(text: str) -> bool:
+    """Whether a text in `…` is the name of a test: `authz/token::rule`, `binary::rule`, `browser/dance.test.mjs`."""
+    file = re.fullmatch(r"([\w./-]+)::[a-z0-9_]+", text)
+    return text.endswith(".test.mjs") or bool(file and ("/" in file[1] or (TESTS / f"{file[1]}.rs").exists()))
 
 
 def is_test(name: str) -> bool:
