@@ -265,38 +265,3 @@ fn explain(error: LayerError) -> ConfigError {
         other => ConfigError::new("configuration", other.to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::Value;
-
-    fn keys(value: &Value, prefix: &str, found: &mut Vec<String>) {
-        for (name, value) in value.as_object().into_iter().flatten() {
-            if value.is_object() {
-                keys(value, &format!("{prefix}{name}."), found);
-            } else {
-                found.push(format!("{prefix}{name}"));
-            }
-        }
-    }
-
-    /// The defaults, with one entry in each table whose entries have names.
-    fn full() -> Raw {
-        let mut raw = Raw::default();
-        raw.mcp.tools.insert("<tool>".into(), Tool { per_minute: 1, burst: None });
-        raw.providers.insert("<name>".into(), RawProvider::default());
-        raw
-    }
-
-    #[test]
-    fn the_readme_lists_every_key() {
-        let readme = include_str!("../../README.md");
-        let mut all = Vec::new();
-        keys(&serde_json::to_value(full()).unwrap(), "", &mut all);
-        assert!(all.len() > 50, "{all:?}");
-        for key in all {
-            assert!(readme.contains(&format!("`{key}`")), "README.md does not list {key}");
-        }
-    }
-}
