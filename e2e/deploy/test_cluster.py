@@ -10,7 +10,7 @@ import helm_python
 import kubernetes_validate
 import yaml
 
-from house import DEPLOY, program, say
+from house import DEPLOY, ROOT, program, say
 
 CHART = DEPLOY / "helm/mandate"
 # The oldest that the chart takes, and the newest with published schemas here.
@@ -190,7 +190,7 @@ class Promises:
             self.assertEqual(secret, wanted)
 
     def test_every_variable_is_a_key_of_the_configuration(self) -> None:
-        table = set(re.findall(r"`([a-z_.]+)`", (DEPLOY.parent / "README.md").read_text()))
+        table = set(re.findall(r"`([a-z_.]+)`", (ROOT / "docs/src/reference/configuration.md").read_text()))
         found = self.found
         names = set(self.configured(found)) | {"MANDATE_DATABASE_URL", "MANDATE_REDIS_URL"}
         for name in names:
