@@ -9,9 +9,9 @@ import { World } from './world.mjs';
 const MODULES = path.join(import.meta.dirname, 'node_modules');
 const INSPECTOR = path.join(MODULES, '@modelcontextprotocol/inspector/clients/launcher/build/index.js');
 /** The Inspector wants a newer Node.js than the rest. */
-const own = path.join(MODULES, `node-linux-${process.arch}/bin/node`);
-const NODE = existsSync(own) ? own : process.execPath;
-const STORED = { MCP_INSPECTOR_SECRET_STORE: 'file' };
+const OWN_NODE = path.join(MODULES, `node-linux-${process.arch}/bin/node`);
+const NODE = existsSync(OWN_NODE) ? OWN_NODE : process.execPath;
+const env = { MCP_INSPECTOR_SECRET_STORE: 'file', MCP_AUTO_OPEN_ENABLED: 'false' };
 
 let world, alice;
 before(async () => {
@@ -23,19 +23,72 @@ after(async () => {
   await world?.close();
 });
 
-const words = (...options) => [NODE, INSPECTOR, '--cli', world.mcpUrl, ...options];
+const inspect = (...options) => [NODE, INSPECTOR, '--cli', world.mcpUrl, '--format', 'json', ...options];
+const SEARCH = ['--method', 'tools/call', '--tool-name', 'search_tickets', '--tool-arg', 'query=printer'];
+const CREATE = ['--method', 'tools/call', '--tool-name', 'create_ticket', '--tool-arg', 'title=From the Inspector', '--tool-arg', 'body=Written by its test.'];
 
-test('the_command_line_signs_in_lists_and_calls', async (t) => {
+test('the_command_line', async (t) => {
   const home = await Home.make();
   t.after(() => home.remove());
-  const cli = Program.start(home, words('--method', 'tools/list'), { terminal: true, env: STORED });
-  t.after(() => cli.stop());
-  const consent = await alice.allow(await cli.authorizeUrl(), { untick: ['tickets:write'] });
-  console.log(consent.text, consent.asked.href);
-  assert.equal(consent.callback.href, 'http://127.0.0.1:6276/oauth/callback');
-  assert.deepEqual(consent.scopes, ['tickets:read', 'tickets:write']);
-  assert.match(await cli.succeeds(), /"create_ticket"/);
-  const call = ['--method', 'tools/call', '--tool-name'];
-  const found = await run(home, words(...call, 'search_tickets', '--tool-arg', 'query=printer', '--format', 'json', '--stored-auth-only'), { env: STORED });
-  console.log(found);
+  /** At a terminal it asks its person, who allows it. */
+  async function asking(words, options) {
+    const cli = Program.start(home, words, { terminal: true, env: { ...env, MCP_AUTO_OPEN_ENABLED: 'true' } });
+    t.after(() => cli.stop());
+    const consent = await alice.allow(await cli.authorizeUrl(), options);
+    return { consent, said: await cli.succeeds() };
+  }
+
+  await t.test('signs_in_and_lists', async () => {
+    const { consent, said } = await asking(inspect('--method', 'tools/list'), { untick: ['tickets:write'] });
+    assert.match(consent.text, /“MCP Inspector”/);
+    assert.match(consent.text, /Not verified/);
+    assert.equal(consent.callback.href, 'http://127.0.0.1:6276/oauth/callback');
+    assert.deepEqual(consent.scopes, ['tickets:read', 'tickets:write']);
+    assert.match(said, /create_ticket/);
+  });
+  await t.test('calls_without_asking_again', async () => {
+    const found = await run(home, inspect(...SEARCH, '--stored-auth-only'), { env });
+    assert.match(found, /"structuredContent"/);
+  });
+  await t.test('says_that_a_scope_is_missing_and_asks_for_it', async () => {
+    const refused = Program.start(home, inspect(...CREATE, '--stored-auth-only'), { env });
+    assert.notEqual(await refused.ended, 0, refused.output);
+    console.log(refused.output);
+    const { consent, said } = await asking(inspect(...CREATE, '--relogin', '--no-revoke'));
+    assert.deepEqual(consent.scopes, ['tickets:read', 'tickets:write']);
+    assert.match(said, /T-\d+/);
+  });
+  await t.test('speaks_the_current_revision', async () => {
+    const found = await run(home, inspect(...SEARCH, '--stored-auth-only', '--protocol-era', 'modern'), { env });
+    assert.match(found, /"structuredContent"/);
+  });
+  await t.test('is_out_once_it_is_revoked', async () => {
+    assert.match(await alice.connectedApps(), /MCP Inspector/);
+    await alice.revokeAll();
+    const refused = Program.start(home, inspect(...SEARCH, '--stored-auth-only'), { env });
+    assert.notEqual(await refused.ended, 0, refused.output);
+  });
+});
+
+test('the_pages', async (t) => {
+  const home = await Home.make();
+  t.after(() => home.remove());
+  const bob = await world.person('bob');
+  // Its page asks a stranger for fonts; nobody is asked anything here.
+  await bob.person.context.route((url) => !['localhost', '127.0.0.1'].includes(url.hostname), (route) => route.abort());
+  const inspector = Program.start(home, [NODE, INSPECTOR, '--web', world.mcpUrl], { env });
+  t.after(() => inspector.stop());
+  const [address] = await inspector.says(/http:\/\/127\.0\.0\.1:6274\?\S+/);
+  for (const port of [6274, 6275]) bob.person.trust(`http://127.0.0.1:${port}`);
+  const { page } = bob.person;
+  await page.goto(address);
+  await page.getByRole('switch').first().click({ force: true });
+  await bob.person.signIn('bob', world.mandate.password('bob'));
+  await bob.person.decide('Allow');
+  await page.getByText('Authorization complete').waitFor();
+  await page.getByText('Connected', { exact: true }).waitFor();
+  await page.getByText('Tools', { exact: true }).first().click();
+  await page.getByText('search_tickets').first().waitFor();
+  await page.screenshot({ path: process.env.SHOT ?? '/dev/null', type: 'png' }).catch(() => {});
+  await bob.person.context.close();
 });

@@ -88,8 +88,8 @@ class Visitor {
   }
 
   async leave() {
-    // The pages on which clients say that all went well have no icon: that is theirs.
-    const icon = /^console: Failed to load resource: the server responded with a status of 404/;
+    // The pages on which clients say that all went well have no icon, or nobody is left to serve it: that is theirs.
+    const icon = /^console: Failed to load resource: (the server responded with a status of 404|net::ERR_(CONNECTION|EMPTY))/;
     if (this.person.complaints.some((complaint) => icon.test(complaint))) this.person.expect(icon);
     await this.person.leave();
   }
