@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mandate::authz::client_document;
 use mandate::config::Config;
-use mandate::storage::Role;
+use mandate::storage::users::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

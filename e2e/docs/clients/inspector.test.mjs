@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { offeredScopes } from '../../browser/browser.mjs';
 import { Home, Program, run } from './program.mjs';
 import { World } from './world.mjs';
 
@@ -53,7 +54,7 @@ test('the_command_line', async (t) => {
   await t.test('says_that_a_scope_is_missing_and_asks_for_it', async () => {
     const refused = Program.start(home, inspect(...CREATE, '--stored-auth-only'), { env });
     assert.notEqual(await refused.ended, 0, refused.output);
-    console.log(refused.output);
+    assert.match(refused.output, /auth_required/);
     const { consent, said } = await asking(inspect(...CREATE, '--relogin', '--no-revoke'));
     assert.deepEqual(consent.scopes, ['tickets:read', 'tickets:write']);
     assert.match(said, /T-\d+/);
@@ -88,7 +89,26 @@ test('the_pages', async (t) => {
   await page.getByText('Authorization complete').waitFor();
   await page.getByText('Connected', { exact: true }).waitFor();
   await page.getByText('Tools', { exact: true }).first().click();
-  await page.getByText('search_tickets').first().waitFor();
-  await page.screenshot({ path: process.env.SHOT ?? '/dev/null', type: 'png' }).catch(() => {});
+  const run = page.getByRole('button', { name: /^(Execute|Run|Call)/ }).first();
+
+  await page.getByText('Search tickets', { exact: true }).click();
+  await page.getByLabel(/query/i).first().fill('printer');
+  await run.click();
+  await page.getByText(/T-\d+ \[/).first().waitFor();
+
+  await page.getByText('Open a ticket', { exact: true }).click();
+  await page.getByLabel(/title/i).first().fill('From the Inspector');
+  await page.getByLabel(/body/i).first().fill('Written by its test.');
+  await run.click();
+  await page.getByText('Additional permissions required').waitFor();
+  await page.getByRole('button', { name: 'Authorize', exact: true }).click();
+  await page.getByRole('button', { name: 'Allow', exact: true }).waitFor();
+  assert.deepEqual(await offeredScopes(page), ['tickets:read', 'tickets:write']);
+  await bob.person.decide('Allow');
+  await page.getByText('Authorization complete').waitFor();
+  await page.getByLabel(/title/i).first().fill('From the Inspector');
+  await page.getByLabel(/body/i).first().fill('Written by its test.');
+  await run.click();
+  await page.getByText(/T-\d+/).first().waitFor();
   await bob.person.context.close();
 });

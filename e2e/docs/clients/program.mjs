@@ -31,6 +31,10 @@ export class Home {
   }
 }
 
+/** Those that still run, which end with the test, however that ends. */
+const running = new Set();
+process.once('exit', () => running.forEach((program) => program.kill('SIGKILL')));
+
 /** A running program. */
 export class Program {
   #output = '';
@@ -42,7 +46,11 @@ export class Program {
     const [command, ...args] = terminal ? ['script', '--quiet', '--flush', '--return', '--command', quoted, '/dev/null'] : words;
     // A group of its own, so that it ends with all that it started.
     program.child = spawn(command, args, { cwd, env: home.environment(env), detached: true });
-    program.ended = once(program.child, 'close').then(([code]) => code);
+    running.add(program);
+    program.ended = once(program.child, 'close').then(([code]) => {
+      running.delete(program);
+      return code;
+    });
     program.words = words.join(' ');
     program.stdout = '';
     program.child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -76,7 +84,7 @@ export class Program {
 
   /** Waits for its end, which must be good. */
   async succeeds() {
-    const late = setTimeout(() => this.#kill('SIGKILL'), LIMIT_MS);
+    const late = setTimeout(() => this.kill('SIGKILL'), LIMIT_MS);
     const code = await this.ended;
     clearTimeout(late);
     assert.equal(code, 0, `${this.words} ended with ${code}:\n${this.output}`);
@@ -85,13 +93,14 @@ export class Program {
 
   async stop() {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    this.#kill('SIGTERM');
-    const late = setTimeout(() => this.#kill('SIGKILL'), 3000);
+    this.kill('SIGTERM');
+    const late = setTimeout(() => this.kill('SIGKILL'), 3000);
     await this.ended;
     clearTimeout(late);
   }
 
-  #kill(signal) {
+  /** Sends a signal to it and all that it started. */
+  kill(signal) {
     try {
       process.kill(-this.child.pid, signal);
     } catch {
