@@ -12,6 +12,7 @@ mod disabled_clients;
 mod documents;
 mod introspect;
 mod keys;
+mod known_clients;
 mod login;
 mod machines;
 mod metadata;

@@ -182,7 +182,10 @@ fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&
 
 fn greet_clients(mcp_url: &str) {
     say("  Connect a client");
-    say(&format!("    Claude Code   claude mcp add --transport http tickets {mcp_url}"));
+    say(&format!(
+        "    Claude Code   claude mcp add --transport http tickets {mcp_url} && claude mcp login tickets"
+    ));
+    say(&format!("    Codex         codex mcp add tickets --url {mcp_url}"));
     say(&format!(
         "    VS Code       code --add-mcp '{{\"name\":\"tickets\",\"type\":\"http\",\"url\":\"{mcp_url}\"}}'"
     ));
