@@ -134,7 +134,10 @@ class Mandate(Kept):
     """`mandate serve --demo` on these stores."""
 
     def __init__(self, command: str = str(BINARY), **settings: str) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port = (
+            int(settings[name].rpartition(":")[2]) if name in settings else free_port()
+            for name in ("MANDATE_LISTEN", "MANDATE_METRICS_LISTEN")
+        )
         self.url = f"http://localhost:{self.port}"
         environment = {
             "MANDATE_LISTEN": f"127.0.0.1:{self.port}",
@@ -162,15 +165,16 @@ class Mandate(Kept):
 
 
 class Client:
-    """An MCP client that registered itself; alice allowed it everything. `base` is where it reaches the server."""
+    """An MCP client that registered itself; alice, or the person, allowed it everything. `base` is where it reaches the
+    server."""
 
     REDIRECT_URI = "http://127.0.0.1:49152/callback"
 
-    def __init__(self, server: Mandate, base: str = "") -> None:
+    def __init__(self, server: Mandate, base: str = "", person: Person | None = None) -> None:
         self.base = base or server.url
         self.client_id = self.register(self.base)
         query, verifier = self.query(self.client_id)
-        back = Person(server, "alice").decide(f"/authorize?{query}")
+        back = (person or Person(server, "alice")).decide(f"/authorize?{query}")
         form = {"grant_type": "authorization_code", "code": back["code"], "code_verifier": verifier}
         self.tokens = self.token(form | {"redirect_uri": self.REDIRECT_URI})
         assert "refresh_token" in self.tokens, self.tokens
