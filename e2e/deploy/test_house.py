@@ -254,7 +254,7 @@ class Behind(unittest.TestCase):
         asked = configured()["mandate-1"]["healthcheck"]["test"]
         self.assertEqual(asked[1], "/usr/bin/mandate")
         for port, wanted in ((self.replicas[0].port, 0), (free_port(), 1)):
-            environment = os.environ | self.settings | {"MANDATE_LISTEN": f"127.0.0.1:{port}"}
+            environment = self.settings | {"MANDATE_LISTEN": f"127.0.0.1:{port}"}
             command = [str(BINARY), *(word.replace("/run/secrets", str(self.secrets)) for word in asked[2:])]
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             self.assertEqual(done.returncode, wanted, done.stderr)
