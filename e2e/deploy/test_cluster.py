@@ -235,6 +235,13 @@ class Charted(Promises, unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.found = charted()
 
+    def test_alerts_lead_to_the_book_that_the_values_name(self) -> None:
+        rules = one(charted({"monitoring": {"bookUrl": "https://docs.acme.example/mandate/"}}), "PrometheusRule")
+        urls = [rule["annotations"]["runbook_url"] for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+        self.assertGreater(len(urls), 10)
+        for url in urls:
+            self.assertTrue(url.startswith("https://docs.acme.example/mandate/operate/runbook.html#"), url)
+
     def test_two_releases_in_one_namespace_do_not_meet(self) -> None:
         first, second = (charted(name=name) for name in ("mandate", "other"))
         names = [{(each["kind"], each["metadata"]["name"]) for each in found} for found in (first, second)]
