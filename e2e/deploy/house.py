@@ -2,6 +2,7 @@
 process, in whatever way that ends."""
 
 import base64
+import contextlib
 import glob
 import hashlib
 import http.client
@@ -246,10 +247,43 @@ class Client:
         return opened
 
 
+def told_of_a_change(client: Client) -> bool:
+    """Whether a stream of its tells at once of a ticket that changes. What collects answers keeps it back until the time
+    runs out."""
+    with client.stream() as stream:
+        ticket = re.search(r"T-\d+", client.call("search_tickets", query="printer")[1])[0]
+        subscribe = {"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": f"ticket://{ticket}"}}
+        status, body = client.post("/mcp", json.dumps(subscribe), client.headers() | {"Mcp-Session-Id": stream.session})
+        assert status == 200, body
+        client.call("comment_ticket", id=ticket, body="It prints again.")
+        while line := stream.readline().decode():
+            if "notifications/resources/updated" in line:
+                return True
+    return False
+
+
+@contextlib.contextmanager
+def trusting(secrets: Path):
+    """Names below .localhost are this machine, and the authority of the house is trusted."""
+    resolve = socket.getaddrinfo
+
+    def here(host, *rest, **more):
+        local = isinstance(host, str) and host.endswith(".localhost")
+        return resolve("127.0.0.1" if local else host, *rest, **more)
+
+    socket.getaddrinfo = here
+    os.environ["SSL_CERT_FILE"] = str(secrets / "ca.crt")
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = resolve
+        del os.environ["SSL_CERT_FILE"]
+
+
 def program(name: str) -> str:
     """A program of the checks' own environment, or of the system."""
     own = Path(sys.executable).with_name(name)
-    found = str(own) if own.exists() else shutil.which(name)
+    found = str(own) if own.exists() else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     assert found, f"{name} is not installed: e2e/run tools"
     return found
 

@@ -4,7 +4,6 @@ binary behind the real proxy."""
 import json
 import os
 import re
-import socket
 import subprocess
 import tempfile
 import unittest
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from house import BINARY, DEPLOY, Client, Kept, Mandate, Person, free_port, get, postgres, program, redis, say
+from house import BINARY, DEPLOY, Client, Kept, Mandate, Person, free_port, get, postgres, program, redis
+from house import say, told_of_a_change, trusting
 from provider import Provider
 
 FILE = DEPLOY / "compose.yaml"
@@ -157,16 +157,7 @@ class Behind(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.secrets = secrets = folder_of_secrets(cls)
-        resolve = socket.getaddrinfo
-
-        def here(host, *rest, **more):
-            local = isinstance(host, str) and host.endswith(".localhost")
-            return resolve("127.0.0.1" if local else host, *rest, **more)
-
-        socket.getaddrinfo = here
-        cls.addClassCleanup(setattr, socket, "getaddrinfo", resolve)
-        os.environ["SSL_CERT_FILE"] = str(secrets / "ca.crt")
-        cls.addClassCleanup(os.environ.pop, "SSL_CERT_FILE")
+        cls.enterClassContext(trusting(secrets))
         stores = postgres(), redis()
         for store in stores:
             cls.addClassCleanup(store.end)
@@ -223,19 +214,7 @@ class Behind(unittest.TestCase):
         self.assertEqual(status, 200, body)
 
     def test_events_pass_as_they_come_and_sessions_with_them(self) -> None:
-        stream = self.client.stream()
-        self.addCleanup(stream.close)
-        ticket = re.search(r"T-\d+", self.client.call("search_tickets", query="printer")[1])[0]
-        subscribe = {"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": f"ticket://{ticket}"}}
-        told = self.client.headers() | {"Mcp-Session-Id": stream.session}
-        status, body = self.client.post("/mcp", json.dumps(subscribe), told)
-        self.assertEqual(status, 200, body)
-        self.client.call("comment_ticket", id=ticket, body="It prints again.")
-        # A proxy that collects answers would keep this from us until the time runs out.
-        while line := stream.readline().decode():
-            if "notifications/resources/updated" in line:
-                return
-        self.fail("the stream ended")
+        self.assertTrue(told_of_a_change(self.client), "the stream ended")
 
     def test_addresses_are_those_of_callers_and_cannot_be_chosen(self) -> None:
         self.client.post("/mcp", "{}", {"X-Forwarded-For": "203.0.113.9", "Content-Type": "application/json"})
