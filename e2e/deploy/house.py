@@ -166,14 +166,14 @@ class Mandate(Kept):
 
 
 class Client:
-    """An MCP client that registered itself; alice, or the person, allowed it everything. `base` is where it reaches the
-    server."""
+    """An MCP client that registered itself, unless it has an id; alice, or the person, allowed it everything. `base` is where
+    it reaches the server."""
 
     REDIRECT_URI = "http://127.0.0.1:49152/callback"
 
-    def __init__(self, server: Mandate, base: str = "", person: Person | None = None) -> None:
+    def __init__(self, server: Mandate, base: str = "", person: Person | None = None, client_id: str = "") -> None:
         self.base = base or server.url
-        self.client_id = self.register(self.base)
+        self.client_id = client_id or self.register(self.base)
         query, verifier = self.query(self.client_id)
         back = (person or Person(server, "alice")).decide(f"/authorize?{query}")
         form = {"grant_type": "authorization_code", "code": back["code"], "code_verifier": verifier}
@@ -209,7 +209,11 @@ class Client:
         return json.loads(self.post("/token", urllib.parse.urlencode(form | {"client_id": self.client_id}))[1])
 
     def post(self, path: str, body: str, headers: dict | None = None) -> tuple[int, str]:
-        request = urllib.request.Request(self.base + path, body.encode(), headers or {})
+        return self.send(self.base + path, body, headers)
+
+    @staticmethod
+    def send(url: str, body: str, headers: dict | None = None) -> tuple[int, str]:
+        request = urllib.request.Request(url, body.encode(), headers or {})
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, answer.read().decode()

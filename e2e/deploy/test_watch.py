@@ -65,11 +65,12 @@ def selectors(query: str) -> list[promql_parser.VectorSelector]:
 
 
 class Prometheus(Kept):
-    """Debian's, with our rules, on one server."""
+    """Debian's, with our rules, on these servers."""
 
-    def __init__(self, server: Mandate) -> None:
+    def __init__(self, *servers: Mandate) -> None:
         super().__init__("prometheus")
-        scrape = {"job_name": "mandate", "static_configs": [{"targets": [f"127.0.0.1:{server.metrics_port}"]}]}
+        targets = [f"127.0.0.1:{server.metrics_port}" for server in servers]
+        scrape = {"job_name": "mandate", "static_configs": [{"targets": targets}]}
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(RULES)],
