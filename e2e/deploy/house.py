@@ -45,7 +45,7 @@ def eventually(what: str, true, limit: float = START_LIMIT_S):
                 return found
         except (OSError, http.client.HTTPException):
             pass
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError(f"not within {limit} s: {what}")
 
 

@@ -10,11 +10,13 @@ import helm_python
 import kubernetes_validate
 import yaml
 
-from house import DEPLOY, program, say
+from house import DEPLOY, ROOT, program, say
 
 CHART = DEPLOY / "helm/mandate"
 # The oldest that the chart takes, and the newest with published schemas here.
 VERSIONS = ("1.30", "1.37")
+# Where every key of the configuration is listed.
+PAGES = [ROOT / page for page in ("README.md", "docs/src/reference/configuration.md")]
 # No schema of these is in Kubernetes: its operator brings them.
 OPERATOR = "monitoring.coreos.com/v1"
 
@@ -190,7 +192,7 @@ class Promises:
             self.assertEqual(secret, wanted)
 
     def test_every_variable_is_a_key_of_the_configuration(self) -> None:
-        table = set(re.findall(r"`([a-z_.]+)`", (DEPLOY.parent / "README.md").read_text()))
+        table = set(re.findall(r"`([a-z_.]+)`", "".join(page.read_text() for page in PAGES if page.exists())))
         found = self.found
         names = set(self.configured(found)) | {"MANDATE_DATABASE_URL", "MANDATE_REDIS_URL"}
         for name in names:

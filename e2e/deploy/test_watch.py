@@ -233,6 +233,10 @@ class Files(unittest.TestCase):
         for wanted in WANTED:
             self.assertTrue(any(re.search(wanted, query) for query in queries), wanted)
 
+    def test_every_panel_says_what_it_shows(self) -> None:
+        for panel in panels():
+            self.assertGreater(len(panel["description"]), 10, panel["title"])
+
     def test_panels_have_an_id_of_their_own_and_lie_side_by_side(self) -> None:
         every = json.loads(DASHBOARD.read_text())["panels"]
         self.assertEqual(len({panel["id"] for panel in every}), len(every))

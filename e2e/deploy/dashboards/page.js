@@ -62,20 +62,24 @@ function drawLines(box, panel, from, to) {
   const { series, fieldConfig: { defaults }, options } = panel;
   const isStacked = defaults.custom.stacking?.mode === 'normal';
   const colour = (index) => PALETTE[index % PALETTE.length];
-  const chart = element(box, 'div', 'chart');
-  const legend = element(element(box, 'div', 'legend'), 'table');
+  const body = element(box, 'div', options.legend.placement === 'right' ? 'body beside' : 'body');
+  const chart = element(body, 'div', 'chart');
+  const legend = element(element(body, 'div', 'legend'), 'table');
   const head = element(legend, 'tr');
   for (const text of ['', ...options.legend.calcs.map((calc) => ({ lastNotNull: 'Last', max: 'Max' })[calc])]) {
     element(head, 'th', '', text);
   }
-  series.forEach((one, index) => {
+  const most = ({ points }) => Math.max(...points.map(([, value]) => value));
+  const sorted = options.legend.sortBy === 'Max' ? series.toSorted((a, b) => most(b) - most(a)) : series;
+  for (const one of sorted) {
+    const index = series.indexOf(one);
     const line = element(legend, 'tr');
     const name = element(line, 'td');
     element(name, 'i').style.background = colour(index);
     name.append(one.name);
-    const calcs = { lastNotNull: last(one), max: Math.max(...one.points.map(([, value]) => value)) };
+    const calcs = { lastNotNull: last(one), max: most(one) };
     for (const calc of options.legend.calcs) element(line, 'td', '', inUnit(calcs[calc], defaults.unit));
-  });
+  }
   const plain = aligned(series);
   const data = isStacked ? stacked(plain) : plain;
   const alpha = Math.round((defaults.custom.fillOpacity / 100) * 255).toString(16).padStart(2, '0');
