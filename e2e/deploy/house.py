@@ -2,6 +2,7 @@
 process, in whatever way that ends."""
 
 import base64
+import contextlib
 import glob
 import hashlib
 import http.client
@@ -44,7 +45,7 @@ def eventually(what: str, true, limit: float = START_LIMIT_S):
                 return found
         except (OSError, http.client.HTTPException):
             pass
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError(f"not within {limit} s: {what}")
 
 
@@ -134,7 +135,10 @@ class Mandate(Kept):
     """`mandate serve --demo` on these stores."""
 
     def __init__(self, command: str = str(BINARY), **settings: str) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port = (
+            int(settings[name].rpartition(":")[2]) if name in settings else free_port()
+            for name in ("MANDATE_LISTEN", "MANDATE_METRICS_LISTEN")
+        )
         self.url = f"http://localhost:{self.port}"
         environment = {
             "MANDATE_LISTEN": f"127.0.0.1:{self.port}",
@@ -162,15 +166,16 @@ class Mandate(Kept):
 
 
 class Client:
-    """An MCP client that registered itself; alice allowed it everything. `base` is where it reaches the server."""
+    """An MCP client that registered itself, unless it has an id; alice, or the person, allowed it everything. `base` is where
+    it reaches the server."""
 
     REDIRECT_URI = "http://127.0.0.1:49152/callback"
 
-    def __init__(self, server: Mandate, base: str = "") -> None:
+    def __init__(self, server: Mandate, base: str = "", person: Person | None = None, client_id: str = "") -> None:
         self.base = base or server.url
-        self.client_id = self.register(self.base)
+        self.client_id = client_id or self.register(self.base)
         query, verifier = self.query(self.client_id)
-        back = Person(server, "alice").decide(f"/authorize?{query}")
+        back = (person or Person(server, "alice")).decide(f"/authorize?{query}")
         form = {"grant_type": "authorization_code", "code": back["code"], "code_verifier": verifier}
         self.tokens = self.token(form | {"redirect_uri": self.REDIRECT_URI})
         assert "refresh_token" in self.tokens, self.tokens
@@ -204,7 +209,11 @@ class Client:
         return json.loads(self.post("/token", urllib.parse.urlencode(form | {"client_id": self.client_id}))[1])
 
     def post(self, path: str, body: str, headers: dict | None = None) -> tuple[int, str]:
-        request = urllib.request.Request(self.base + path, body.encode(), headers or {})
+        return self.send(self.base + path, body, headers)
+
+    @staticmethod
+    def send(url: str, body: str, headers: dict | None = None) -> tuple[int, str]:
+        request = urllib.request.Request(url, body.encode(), headers or {})
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, answer.read().decode()
@@ -242,10 +251,43 @@ class Client:
         return opened
 
 
+def told_of_a_change(client: Client) -> bool:
+    """Whether a stream of its tells at once of a ticket that changes. What collects answers keeps it back until the time
+    runs out."""
+    with client.stream() as stream:
+        ticket = re.search(r"T-\d+", client.call("search_tickets", query="printer")[1])[0]
+        subscribe = {"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": f"ticket://{ticket}"}}
+        status, body = client.post("/mcp", json.dumps(subscribe), client.headers() | {"Mcp-Session-Id": stream.session})
+        assert status == 200, body
+        client.call("comment_ticket", id=ticket, body="It prints again.")
+        while line := stream.readline().decode():
+            if "notifications/resources/updated" in line:
+                return True
+    return False
+
+
+@contextlib.contextmanager
+def trusting(secrets: Path):
+    """Names below .localhost are this machine, and the authority of the house is trusted."""
+    resolve = socket.getaddrinfo
+
+    def here(host, *rest, **more):
+        local = isinstance(host, str) and host.endswith(".localhost")
+        return resolve("127.0.0.1" if local else host, *rest, **more)
+
+    socket.getaddrinfo = here
+    os.environ["SSL_CERT_FILE"] = str(secrets / "ca.crt")
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = resolve
+        del os.environ["SSL_CERT_FILE"]
+
+
 def program(name: str) -> str:
     """A program of the checks' own environment, or of the system."""
     own = Path(sys.executable).with_name(name)
-    found = str(own) if own.exists() else shutil.which(name)
+    found = str(own) if own.exists() else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     assert found, f"{name} is not installed: e2e/run tools"
     return found
 

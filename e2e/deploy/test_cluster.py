@@ -15,6 +15,7 @@ from house import DEPLOY, ROOT, program, say
 CHART = DEPLOY / "helm/mandate"
 # The oldest that the chart takes, and the newest with published schemas here.
 VERSIONS = ("1.30", "1.37")
+# Where every key of the configuration is listed.
 # No schema of these is in Kubernetes: its operator brings them.
 OPERATOR = "monitoring.coreos.com/v1"
 
@@ -234,6 +235,13 @@ class Charted(Promises, unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.found = charted()
+
+    def test_alerts_lead_to_the_book_that_the_values_name(self) -> None:
+        rules = one(charted({"monitoring": {"bookUrl": "https://docs.acme.example/mandate/"}}), "PrometheusRule")
+        urls = [rule["annotations"]["runbook_url"] for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+        self.assertGreater(len(urls), 10)
+        for url in urls:
+            self.assertTrue(url.startswith("https://docs.acme.example/mandate/operate/runbook.html#"), url)
 
     def test_two_releases_in_one_namespace_do_not_meet(self) -> None:
         first, second = (charted(name=name) for name in ("mandate", "other"))

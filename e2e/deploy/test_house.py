@@ -4,22 +4,27 @@ binary behind the real proxy."""
 import json
 import os
 import re
-import socket
+import subprocess
 import tempfile
 import unittest
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-import compose_spec
 import yaml
 
-from house import BINARY, DEPLOY, ROOT, Client, Kept, Mandate, free_port, get, postgres, program, redis, say
+from house import BINARY, DEPLOY, Client, Kept, Mandate, Person, free_port, get, postgres, program, redis
+from house import say, told_of_a_change, trusting
+from provider import Provider
 
 FILE = DEPLOY / "compose.yaml"
 HOUSE = yaml.safe_load(FILE.read_text())
 SERVICES = HOUSE["services"]
-README = (ROOT / "README.md").read_text()
+
+
+def configured() -> dict:
+    """As Docker Compose itself reads the file: merged, every name resolved."""
+    return json.loads(say(program("docker-compose"), "--file", str(FILE), "config", "--format", "json"))["services"]
 
 
 def folder_of_secrets(test) -> Path:
@@ -30,10 +35,28 @@ def folder_of_secrets(test) -> Path:
 
 
 class Files(unittest.TestCase):
-    def test_it_is_what_the_compose_specification_says(self) -> None:
-        # Merged first, as engines do; a misspelled key or a name that leads nowhere is an error.
-        compose_spec.PyCompose.from_json(json.dumps(HOUSE)).validate()
+    def test_docker_compose_takes_it_and_warns_of_nothing(self) -> None:
+        said = say(program("docker-compose"), "--file", str(FILE), "config", "--quiet")
+        self.assertEqual(said, "")
+        self.assertEqual(set(configured()), set(SERVICES))
         say(program("compose-lint"), "check", str(FILE))
+
+    def test_docker_compose_would_find_a_misspelled_key_and_a_name_that_leads_nowhere(self) -> None:
+        text = FILE.read_text()
+        for right, wrong in (("read_only: true", "readonly: true"), ("    secrets: [grafana-password]", "    secrets: [grafana]")):
+            with self.subTest(wrong), tempfile.TemporaryDirectory() as folder:
+                self.assertIn(right, text)
+                (Path(folder) / "compose.yaml").write_text(text.replace(right, wrong))
+                with self.assertRaises(AssertionError):
+                    say(program("docker-compose"), "--file", f"{folder}/compose.yaml", "config", "--quiet")
+
+    def test_the_schema_is_brought_up_to_date_once_before_replicas_start(self) -> None:
+        services = configured()
+        self.assertEqual(services["migrate"]["command"][-1], "migrate")
+        self.assertEqual(services["migrate"]["depends_on"]["postgres"]["condition"], "service_healthy")
+        for name in ("mandate-1", "mandate-2"):
+            self.assertEqual(services[name]["depends_on"]["migrate"]["condition"], "service_completed_successfully")
+            self.assertEqual(services[name]["environment"], services["migrate"]["environment"])
 
     def test_every_image_is_pinned_by_its_version(self) -> None:
         for name, service in SERVICES.items():
@@ -105,51 +128,76 @@ class Files(unittest.TestCase):
         self.assertEqual(SERVICES["mandate-1"]["environment"]["MANDATE_TRUSTED_PROXIES"], f"{address}/32")
 
 
+class Employee(Person):
+    """Somebody whom the company knows."""
+
+    def sign_in(self) -> None:
+        status, location, body = self._open("/account")
+        _, _, body = self._open(location)
+        self.assert_there(body, 'action="/login/company"')
+        form = {name: re.search(rf'name="{name}" value="([^"]*)"', body)[1] for name in ("csrf",)}
+        status, location, body = self._open("/login/company", form)
+        assert status == 303 and location.startswith("https://login.localhost:"), f"{status} {location} {body}"
+        _, _, page = self._open(location)
+        self.assert_there(page, 'name="username"')
+        status, location, body = self._open(location, {"username": self.name, "claims": ""})
+        status, location, body = self._open(location)
+        assert status == 303, f"{status} {location} {body}"
+        status, _, body = self._open("/account")
+        assert status == 200, f"{status} {body}"
+
+    @staticmethod
+    def assert_there(body: str, text: str) -> None:
+        assert text in body, body
+
+
 class Behind(unittest.TestCase):
     """Two replicas with the settings of the house, behind Caddy with its file; only addresses are others."""
 
     @classmethod
     def setUpClass(cls) -> None:
-        secrets = folder_of_secrets(cls)
-        resolve = socket.getaddrinfo
-
-        def here(host, *rest, **more):
-            local = isinstance(host, str) and host.endswith(".localhost")
-            return resolve("127.0.0.1" if local else host, *rest, **more)
-
-        socket.getaddrinfo = here
-        cls.addClassCleanup(setattr, socket, "getaddrinfo", resolve)
-        os.environ["SSL_CERT_FILE"] = str(secrets / "ca.crt")
-        cls.addClassCleanup(os.environ.pop, "SSL_CERT_FILE")
+        cls.secrets = secrets = folder_of_secrets(cls)
+        cls.enterClassContext(trusting(secrets))
         stores = postgres(), redis()
         for store in stores:
             cls.addClassCleanup(store.end)
         port = free_port()
         cls.url = f"https://tickets.localhost:{port}"
-        settings = {
-            name: value.replace("/run/secrets/", f"{secrets}/")
-            for name, value in SERVICES["mandate-1"]["environment"].items()
-            if name.startswith("MANDATE_") and ("PROVIDERS" not in name or "`providers." in README)
+        services = configured()
+        cls.settings = {
+            name: value.replace("/run/secrets/", f"{secrets}/").replace(":8443", f":{port}")
+            for name, value in services["mandate-1"]["environment"].items()
         }
-        settings |= {
-            "MANDATE_PUBLIC_URL": cls.url,
+        # What depends on where the containers are.
+        cls.settings |= {
             "MANDATE_DATABASE_URL": stores[0].url,
             "MANDATE_REDIS_URL": stores[1].url,
             "MANDATE_TRUSTED_PROXIES": "127.0.0.1/32",
             "MANDATE_DRAIN_DELAY": "0s",
             "MANDATE_LOG_FORMAT": "text",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
         }
-        del settings["MANDATE_METRICS_LISTEN"]
-        command = f"{BINARY} --config {secrets}/mandate.toml"
+        # In the house the names are the proxy's; here it is on loopback.
+        (secrets / "hosts").write_text("127.0.0.1 localhost tickets.localhost login.localhost\n")
+        (secrets / "enter").write_text(f'mount --bind {secrets}/hosts /etc/hosts\nexec {BINARY} "$@"\n')
+        inside = "unshare --mount" if os.getuid() == 0 else "unshare --mount --map-root-user"
+        command = f"{inside} sh -e {secrets}/enter --config {secrets}/mandate.toml"
+        migrate = Kept("migrate", **cls.settings)
+        cls.addClassCleanup(migrate.end)
+        migrate.run(f"{command} {services['migrate']['command'][-1]}")
         cls.replicas = []
         for _ in range(2):
-            replica = Mandate(command, **settings)
+            ports = {"MANDATE_LISTEN": f"127.0.0.1:{free_port()}", "MANDATE_METRICS_LISTEN": f"127.0.0.1:{free_port()}"}
+            replica = Mandate(command, **cls.settings | ports)
             cls.addClassCleanup(replica.end)
             replica.url = cls.url
             cls.replicas.append(replica)
+        cls.provider = Provider(secrets, json.loads((DEPLOY / "compose/provider.json").read_text()))
+        cls.addClassCleanup(cls.provider.end)
         proxy = Kept("proxy", XDG_DATA_HOME="/nonexistent", XDG_CONFIG_HOME="/nonexistent")
         cls.addClassCleanup(proxy.end)
         file = (DEPLOY / "compose/Caddyfile").read_text().replace("/run/secrets/", f"{secrets}/").replace("8443", str(port))
+        file = file.replace("provider:8080", f"127.0.0.1:{cls.provider.port}")
         for number, replica in enumerate(cls.replicas, 1):
             file = file.replace(f"mandate-{number}:8080", f"127.0.0.1:{replica.port}")
         (proxy.folder / "Caddyfile").write_text(file)
@@ -166,24 +214,29 @@ class Behind(unittest.TestCase):
         self.assertEqual(status, 200, body)
 
     def test_events_pass_as_they_come_and_sessions_with_them(self) -> None:
-        stream = self.client.stream()
-        self.addCleanup(stream.close)
-        ticket = re.search(r"T-\d+", self.client.call("search_tickets", query="printer")[1])[0]
-        subscribe = {"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": f"ticket://{ticket}"}}
-        told = self.client.headers() | {"Mcp-Session-Id": stream.session}
-        status, body = self.client.post("/mcp", json.dumps(subscribe), told)
-        self.assertEqual(status, 200, body)
-        self.client.call("comment_ticket", id=ticket, body="It prints again.")
-        # A proxy that collects answers would keep this from us until the time runs out.
-        while line := stream.readline().decode():
-            if "notifications/resources/updated" in line:
-                return
-        self.fail("the stream ended")
+        self.assertTrue(told_of_a_change(self.client), "the stream ended")
 
     def test_addresses_are_those_of_callers_and_cannot_be_chosen(self) -> None:
         self.client.post("/mcp", "{}", {"X-Forwarded-For": "203.0.113.9", "Content-Type": "application/json"})
         for replica in self.replicas:
             self.assertNotIn("trusted_proxies", replica.log())
+
+    def test_people_sign_in_at_the_company_and_their_clients_may_call(self) -> None:
+        dora = Employee(self.replicas[0], "dora")
+        dora.sign_in()
+        self.assertEqual(self.provider.seen[-1], ("dora", "mandate"))
+        client = Client(self.replicas[0], person=dora)
+        status, body = client.call("create_ticket", title="Printer", body="It prints nothing.")
+        self.assertEqual((status, "isError\":true" in body), (200, False), body)
+
+    def test_the_healthcheck_of_the_house_says_whether_a_replica_is_ready(self) -> None:
+        asked = configured()["mandate-1"]["healthcheck"]["test"]
+        self.assertEqual(asked[1], "/usr/bin/mandate")
+        for port, wanted in ((self.replicas[0].port, 0), (free_port(), 1)):
+            environment = self.settings | {"MANDATE_LISTEN": f"127.0.0.1:{port}"}
+            command = [str(BINARY), *(word.replace("/run/secrets", str(self.secrets)) for word in asked[2:])]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            self.assertEqual(done.returncode, wanted, done.stderr)
 
     def test_both_replicas_serve(self) -> None:
         for _ in range(40):

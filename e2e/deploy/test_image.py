@@ -1,16 +1,19 @@
 """The steps of deploy/Dockerfile with plain tools: its lines are carried out in a new folder, and what they make runs as an
 unprivileged user in a root of its own that cannot be written. Needs root, for mounts."""
 
+import contextlib
 import http.server
 import json
 import os
 import re
 import shlex
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -20,8 +23,12 @@ MOST_BYTES = 40_000_000
 USER = 65532
 # From <linux/prctl.h>, which Python does not have.
 PRCTL = {"drop_from_bounding_set": 24, "no_new_privileges": 38}
+# What deployments allow a replica, and how long it is pressed for.
+LIMIT_BYTES = 256 * 1024 * 1024
+PRESSED_S = 20
 # As an engine starts it: its own mounts, the root without writing, one volume, a user, no privileges and none to gain.
 ENTER = """set -eu
+{group}
 mount --bind {root} {root}
 mount -o remount,bind,ro {root}
 mount --bind {volume} {root}/var/lib/mandate
@@ -98,6 +105,32 @@ class Stages:
         subprocess.run(["sh", "-euc", line], cwd=self.stage, env=os.environ | {"CARGO_TARGET_DIR": target}, check=True)
 
 
+class Limit:
+    """A control group with so much memory and no swap, of the first or the second kind."""
+
+    KINDS = {
+        "/sys/fs/cgroup/memory": ("memory.limit_in_bytes", "memory.max_usage_in_bytes"),
+        "/sys/fs/cgroup": ("memory.max", "memory.peak"),
+    }
+
+    def __init__(self) -> None:
+        for above, names in self.KINDS.items():
+            self.folder = Path(above) / f"mandate-deploy-{os.getpid()}"
+            try:
+                self.folder.mkdir()
+                self.limit, self.peak = (self.folder / name for name in names)
+                self.limit.write_text(str(LIMIT_BYTES))
+                return
+            except OSError:
+                if self.folder.exists():
+                    self.folder.rmdir()
+        raise unittest.SkipTest("no control group can be made here")
+
+    def end(self) -> None:
+        eventually("nobody in the control group", lambda: not (self.folder / "cgroup.procs").read_text())
+        self.folder.rmdir()
+
+
 class Image(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
@@ -111,13 +144,14 @@ class Image(unittest.TestCase):
         cls.image = Stages(Path(os.environ.get("MANDATE_IMAGE", cls.folder / "stages")))
         cls.root = cls.image.folder / "final"
 
-    def enter(self, root: Path | None = None) -> str:
+    def enter(self, root: Path | None = None, limit: Limit | None = None) -> str:
         """A command that starts the image's program in a volume of its own."""
         volume = Path(tempfile.mkdtemp(dir=self.folder))
         os.chown(volume, USER, USER)
         root = root or self.changed("etc/hosts", "127.0.0.1 localhost\n")
         script = volume.with_suffix(".sh")
-        script.write_text(ENTER.format(root=root, volume=volume, user=USER, **PRCTL))
+        group = f"echo $$ >{limit.folder}/cgroup.procs" if limit else ""
+        script.write_text(ENTER.format(root=root, volume=volume, user=USER, group=group, **PRCTL))
         self.volume = volume
         return f"unshare --mount sh {script}"
 
@@ -186,6 +220,72 @@ class Image(unittest.TestCase):
         memory = {name: int(told[name].split()[0]) // 1024 for name in ("VmRSS", "VmHWM")}
         self.assertLess(memory["VmHWM"], 256, memory)
 
+    def test_256_mib_are_enough_under_load(self) -> None:
+        stores = postgres(), redis()
+        for store in stores:
+            self.addCleanup(store.end)
+        limit = Limit()
+        self.addCleanup(limit.end)
+        server = self.serve(
+            self.enter(limit=limit),
+            MANDATE_DATABASE_URL=stores[0].url,
+            MANDATE_REDIS_URL=stores[1].url,
+            MANDATE_MCP__READS_PER_MINUTE="1000000",
+            MANDATE_MCP__WRITES_PER_MINUTE="1000000",
+            MANDATE_LIMITS__AUTHORIZATIONS_PER_MINUTE="100000",
+            MANDATE_LIMITS__TOKEN_REQUESTS_PER_MINUTE="100000",
+            MANDATE_LIMITS__REGISTRATIONS_PER_HOUR="100000",
+        )
+        pid = (self.volume / "pid").read_text().strip()
+        at_rest = self.resident(pid)
+        calls = self.press(server)
+        self.assertTrue(server.ready())
+        self.assertEqual((self.volume / "pid").read_text().strip(), pid)
+        peak = int(limit.peak.read_text())
+        print(
+            f"\non PostgreSQL and Redis: ready after {server.took:.2f} s, {at_rest / 2**20:.0f} MiB at rest; {calls} calls in "
+            f"{PRESSED_S} s, {self.resident(pid) / 2**20:.0f} MiB after them, {peak / 2**20:.0f} MiB at most"
+        )
+        self.assertLess(peak, LIMIT_BYTES)
+
+    @staticmethod
+    def resident(pid: str) -> int:
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+
+    def press(self, server: Mandate) -> int:
+        """Calls of many clients with long texts, streams that stay open, connections that say nothing, and people who sign
+        in; how many calls were answered."""
+        clients = [Client(server) for _ in range(8)]
+        streams = [client.stream() for client in clients for _ in range(16)]
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(400)]
+        until, calls = time.monotonic() + PRESSED_S, []
+        long = "It prints nothing. " * 1000
+
+        def call(number: int) -> None:
+            client = clients[number % len(clients)]
+            while time.monotonic() < until:
+                if number % 4:
+                    calls.append(client.call("search_tickets", query="printer nothing")[0])
+                else:
+                    calls.append(client.call("create_ticket", title="Printer", body=long)[0])
+
+        def come() -> None:
+            while time.monotonic() < until:
+                # More than can be hashed for at once are told to come back.
+                with contextlib.suppress(AssertionError):
+                    Client(server)
+
+        callers = [threading.Thread(target=call, args=(number,)) for number in range(48)]
+        callers += [threading.Thread(target=come) for _ in range(16)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        for each in streams + silent:
+            each.close()
+        self.assertEqual(set(calls), {200})
+        return len(calls)
+
     def test_it_finds_its_stores_by_name(self) -> None:
         root = self.changed("etc/hosts", "127.0.0.1 localhost database.house.test redis.house.test\n")
         stores = postgres(), redis()
@@ -247,16 +347,17 @@ class Image(unittest.TestCase):
         return listener.server_port, asked
 
     def test_its_healthcheck_says_whether_it_is_ready(self) -> None:
-        command = self.enter()
-        asked = shlex.split(f"{command} healthcheck")
-        known = subprocess.run(shlex.split(f"{command} --help"), capture_output=True, text=True).stdout
-        if "healthcheck" not in known:
-            self.skipTest("this binary has no such command yet")
+        line = self.image.rest["HEALTHCHECK"]
+        program, *rest = json.loads(line[line.index("CMD ") + 4 :])
+        self.assertEqual(program, "/usr/bin/mandate")
+        asked = shlex.split(f"{self.enter()} {shlex.join(rest)}")
         server = self.serve(self.enter())
         here = os.environ | {"MANDATE_LISTEN": f"127.0.0.1:{server.port}"}
         self.assertEqual(subprocess.run(asked, env=here).returncode, 0)
         server.halt()
-        self.assertNotEqual(subprocess.run(asked, env=here, capture_output=True).returncode, 0)
+        refused = subprocess.run(asked, env=here, capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertIn("is not ready", refused.stderr)
 
 
 if __name__ == "__main__":

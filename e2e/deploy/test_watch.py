@@ -14,6 +14,10 @@ from house import DEPLOY, ROOT, Client, Kept, Mandate, Person, eventually, free_
 
 RULES = DEPLOY / "watch/rules.yaml"
 DASHBOARD = DEPLOY / "watch/mandate.json"
+# Where the rules say that the book is read, and the pages that tell operators of them.
+BOOK = "https://book.mandate.example"
+RUNBOOK = ROOT / "docs/src/operate/runbook.md"
+BOOK_WATCH = ROOT / "docs/src/operate/watch.md"
 # Grafana's own words, as it would write them.
 WORDS = {"$__rate_interval": "20s", '"$job"': '".+"'}
 # The seed of the dashboard: a panel that is gone is missed by its words.
@@ -61,11 +65,12 @@ def selectors(query: str) -> list[promql_parser.VectorSelector]:
 
 
 class Prometheus(Kept):
-    """Debian's, with our rules, on one server."""
+    """Debian's, with our rules, on these servers."""
 
-    def __init__(self, server: Mandate) -> None:
+    def __init__(self, *servers: Mandate) -> None:
         super().__init__("prometheus")
-        scrape = {"job_name": "mandate", "static_configs": [{"targets": [f"127.0.0.1:{server.metrics_port}"]}]}
+        targets = [f"127.0.0.1:{server.metrics_port}" for server in servers]
+        scrape = {"job_name": "mandate", "static_configs": [{"targets": targets}]}
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(RULES)],
@@ -200,16 +205,37 @@ class Files(unittest.TestCase):
         fired = {alert["alertname"] for alert in tried if alert.get("exp_alerts")}
         self.assertEqual(fired, {rule["alert"] for rule in rules() if "alert" in rule})
 
-    def test_every_alert_says_what_it_means_and_what_to_do(self) -> None:
-        for rule in rules():
-            if "alert" in rule:
-                self.assertEqual(set(rule["annotations"]), {"summary", "description"}, rule["alert"])
-                self.assertIn(rule["labels"]["severity"], ("critical", "warning", "info"))
+    def test_every_alert_says_what_it_means_and_what_to_do_and_leads_to_its_section(self) -> None:
+        alerts = [rule for rule in rules() if "alert" in rule]
+        for rule in alerts:
+            self.assertEqual(set(rule["annotations"]), {"summary", "description", "runbook_url"}, rule["alert"])
+            self.assertIn(rule["labels"]["severity"], ("critical", "warning", "info"))
+            page, _, anchor = rule["annotations"]["runbook_url"].removeprefix(BOOK).partition("#")
+            self.assertEqual((page, anchor), ("/operate/runbook.html", rule["alert"].lower()))
+        text = RUNBOOK.read_text()
+        sections = dict(re.findall(r"^## (Mandate\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+        self.assertEqual(list(sections), [rule["alert"] for rule in alerts])
+        for rule in alerts:
+            for part in ("**Means.**", "**Look at.**", "**Do.**"):
+                self.assertEqual(sections[rule["alert"]].count(part), 1, f"{rule['alert']}: {part}")
+            self.assertIn(f"*{rule['labels']['severity']}*", sections[rule["alert"]].split("**Means.**")[0])
+
+    def test_every_metric_that_the_book_and_the_runbook_name_is_in_the_dashboard_or_the_rules(self) -> None:
+        asked = " ".join(panel_queries() + [rule["expr"] for rule in rules()])
+        for page in (RUNBOOK, BOOK_WATCH):
+            named = set(re.findall(r"`((?:mcp|mandate|http|db)_\w+)", page.read_text()))
+            self.assertTrue(named, page.name)
+            for name in named:
+                self.assertTrue(re.search(rf"\b{name}(_count|_bucket)?\b", asked), f"{page.name}: {name}")
 
     def test_the_dashboard_has_what_operators_asked_for(self) -> None:
         queries = [target["expr"] for panel in panels() for target in panel["targets"]]
         for wanted in WANTED:
             self.assertTrue(any(re.search(wanted, query) for query in queries), wanted)
+
+    def test_every_panel_says_what_it_shows(self) -> None:
+        for panel in panels():
+            self.assertGreater(len(panel["description"]), 10, panel["title"])
 
     def test_panels_have_an_id_of_their_own_and_lie_side_by_side(self) -> None:
         every = json.loads(DASHBOARD.read_text())["panels"]
