@@ -15,7 +15,6 @@ from house import DEPLOY, ROOT, program, say
 CHART = DEPLOY / "helm/mandate"
 # The oldest that the chart takes, and the newest with published schemas here.
 VERSIONS = ("1.30", "1.37")
-# Where every key of the configuration is listed.
 # No schema of these is in Kubernetes: its operator brings them.
 OPERATOR = "monitoring.coreos.com/v1"
 
