@@ -51,14 +51,17 @@ class Failed(AssertionError):
 class Background:
     """A block that runs beside the next ones, in a group that ends with this process, in whatever way that ends."""
 
+    # Whatever the block started is in its group, and may need a moment to stop.
     KEEPER = """
 set -m
 env -i bash --norc -euo pipefail "$1" >"$2" 2>&1 </dev/null &
+group=$!
 set +m
 trap '' HUP INT TERM
 cat >/dev/null
-kill -TERM -- -$! || :
-wait $!
+kill -TERM -- "-$group"
+for _ in {1..100}; do kill -0 -- "-$group" || exit 0; sleep 0.1; done
+kill -KILL -- "-$group"
 """
 
     def __init__(self, script: Path, log: Path) -> None:
