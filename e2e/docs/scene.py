@@ -3,7 +3,6 @@
 import ctypes
 import fcntl
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -194,59 +193,3 @@ def _end(group: int, with_signal: int) -> None:
         os.killpg(group, with_signal)
     except ProcessLookupError:
         pass
-
-
-_HELP: dict[tuple[str, ...], str | None] = {}
-
-
-def say_help(*words: str) -> str | None:
-    """What `mandate WORDS --help` prints; nothing where there is no such command."""
-    if words not in _HELP:
-        asked = subprocess.run([BINARY, *words, "--help"], capture_output=True, text=True, timeout=20)
-        _HELP[words] = asked.stdout if asked.returncode == 0 else None
-    return _HELP[words]
-
-
-def faults_unrun(fence: Fence) -> list[str]:
-    """What can be told of a block without running it: that it is bash, and calls `mandate` as it is."""
-    parsed = subprocess.run(["bash", "-n"], input=fence.text, capture_output=True, text=True, timeout=20)
-    if parsed.returncode != 0:
-        return [f"{fence}: {parsed.stderr.strip()}"]
-    found = []
-    for line in fence.text.replace("\\\n", " ").splitlines():
-        words = list(shlex.shlex(line, posix=True, punctuation_chars="|&;()<>{}"))if "'" not in line else _words(line)
-        for at, word in enumerate(words):
-            if os.path.basename(word) == "mandate":
-                found += _call(fence, words, at)
-    return found
-
-
-def _words(line: str) -> list[str]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;()<>{}")
-    lexer.whitespace_split = True
-    try:
-        return list(lexer)
-    except ValueError:
-        return line.split()
-
-
-def _call(fence: Fence, words: list[str], at: int) -> list[str]:
-    before = words[at - 1] if at else "|"
-    names, options = [], []
-    for word in words[at + 1 :]:
-        if re.fullmatch(r"[|&;()<>{}]+", word):
-            break
-        if word.startswith("--") and len(word) > 2:
-            options.append(word.split("=")[0])
-        elif not options and not names:
-            names = [word]
-        elif len(names) == 1 and not options and say_help(names[0]) and "Commands:" in say_help(names[0]):
-            names.append(word)
-    is_command = before in ("--", "sudo", "exec", "env") or re.fullmatch(r"[|&;()<>{}]+|\w+=.*", before)
-    if not names or (not is_command and say_help(*names[:1]) is None):
-        # A name that happens to be ours, such as a namespace or an image.
-        return []
-    text = say_help(*names)
-    if text is None:
-        return [f"{fence}: there is no command `mandate {' '.join(names)}`"]
-    return [f"{fence}: `mandate {' '.join(names)}` has no option {option}" for option in options if option not in text]

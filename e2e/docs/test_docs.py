@@ -13,7 +13,8 @@ import unittest
 from pathlib import Path
 
 from pages import README, ROOT, SOURCE, SUMMARY, Page, listed, present, read
-from scene import BINARY, PORT, Scene, answers, faults_unrun, leave_the_network, say_help
+from scene import BINARY, PORT, Scene, answers, leave_the_network
+from unrun import faults_of_json, faults_of_shell, help_of
 
 BOOK = ROOT / "docs"
 TESTS = ROOT / "e2e"
@@ -141,8 +142,10 @@ class Pages(unittest.TestCase):
                 if fence.is_config:
                     self.check(scene, fence)
                 elif fence.language == "sh" and fence.not_run:
-                    none_of(self, faults_unrun(fence))
+                    none_of(self, faults_of_shell(fence))
                     LEFT_OUT.setdefault(fence.not_run, []).append(str(fence))
+                elif fence.language == "json":
+                    none_of(self, faults_of_json(fence))
                 elif fence.language == "sh":
                     scene.run(fence)
                     RUN["commands"] += 1
@@ -150,7 +153,7 @@ class Pages(unittest.TestCase):
             scene.close()
 
     def check(self, scene: Scene, fence) -> None:
-        if say_help("config", "check") is None:
+        if help_of("config", "check") is None:
             LEFT_OUT.setdefault("`mandate config check` is not there", []).append(str(fence))
             return
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
