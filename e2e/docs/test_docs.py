@@ -72,6 +72,12 @@ class Book(unittest.TestCase):
         none_of(self, faults)
         self.assertGreater(named, 0)
 
+    def test_the_architecture_names_every_part_of_the_house(self) -> None:
+        house = (SOURCE / "build/architecture.md").read_text()
+        parts = re.findall(r"^pub mod (\w+);", (ROOT / "src/lib.rs").read_text(), re.MULTILINE)
+        self.assertGreater(len(parts), 10)
+        none_of(self, [f"architecture.md does not name {part}" for part in parts if not re.search(rf"\b{part}\b", house)])
+
     def test_it_is_built_without_a_warning(self) -> None:
         program = shutil.which("mdbook")
         assert program, "mdbook is not installed: e2e/run book"
