@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import functools
 import os
 import shlex
 import shutil
@@ -26,6 +27,7 @@ BROWSER = Path(__file__).with_name("at_the_browser.py")
 PORT = 8080
 
 
+@functools.cache
 def leave_the_network() -> bool:
     """Moves this process where nothing but a loopback of its own is: no port is taken, and nobody can be asked.
     Whether the system lets us."""
@@ -86,6 +88,7 @@ class Scene:
     """Where the blocks of one page are run, from top to bottom."""
 
     def __init__(self) -> None:
+        leave_the_network()
         self.until = time.monotonic() + LIMIT_S
         self.root = Path(tempfile.mkdtemp(prefix="mandate-docs-"))
         self._background: list[Background] = []
