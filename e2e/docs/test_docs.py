@@ -167,7 +167,8 @@ class Pages(unittest.TestCase):
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
             file.write(fence.text)
             file.flush()
-            scene.do(f"mandate config check --config {file.name}\n")
+            # What the page exported would go before the file.
+            scene.do(f"(unset ${{!MANDATE_@}}; mandate config check --config {file.name})\n")
         RUN["configurations"] += 1
 
 
