@@ -2,8 +2,8 @@
 
 import ctypes
 import fcntl
+import functools
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -27,6 +27,7 @@ BROWSER = Path(__file__).with_name("at_the_browser.py")
 PORT = 8080
 
 
+@functools.cache
 def leave_the_network() -> bool:
     """Moves this process where nothing but a loopback of its own is: no port is taken, and nobody can be asked.
     Whether the system lets us."""
@@ -51,14 +52,17 @@ class Failed(AssertionError):
 class Background:
     """A block that runs beside the next ones, in a group that ends with this process, in whatever way that ends."""
 
+    # Whatever the block started is in its group, and may need a moment to stop.
     KEEPER = """
 set -m
 env -i bash --norc -euo pipefail "$1" >"$2" 2>&1 </dev/null &
+group=$!
 set +m
 trap '' HUP INT TERM
 cat >/dev/null
-kill -TERM -- -$! || :
-wait $!
+kill -TERM -- "-$group"
+for _ in {1..100}; do kill -0 -- "-$group" || exit 0; sleep 0.1; done
+kill -KILL -- "-$group"
 """
 
     def __init__(self, script: Path, log: Path) -> None:
@@ -84,6 +88,7 @@ class Scene:
     """Where the blocks of one page are run, from top to bottom."""
 
     def __init__(self) -> None:
+        leave_the_network()
         self.until = time.monotonic() + LIMIT_S
         self.root = Path(tempfile.mkdtemp(prefix="mandate-docs-"))
         self._background: list[Background] = []
@@ -191,59 +196,3 @@ def _end(group: int, with_signal: int) -> None:
         os.killpg(group, with_signal)
     except ProcessLookupError:
         pass
-
-
-_HELP: dict[tuple[str, ...], str | None] = {}
-
-
-def say_help(*words: str) -> str | None:
-    """What `mandate WORDS --help` prints; nothing where there is no such command."""
-    if words not in _HELP:
-        asked = subprocess.run([BINARY, *words, "--help"], capture_output=True, text=True, timeout=20)
-        _HELP[words] = asked.stdout if asked.returncode == 0 else None
-    return _HELP[words]
-
-
-def faults_unrun(fence: Fence) -> list[str]:
-    """What can be told of a block without running it: that it is bash, and calls `mandate` as it is."""
-    parsed = subprocess.run(["bash", "-n"], input=fence.text, capture_output=True, text=True, timeout=20)
-    if parsed.returncode != 0:
-        return [f"{fence}: {parsed.stderr.strip()}"]
-    found = []
-    for line in fence.text.replace("\\\n", " ").splitlines():
-        words = list(shlex.shlex(line, posix=True, punctuation_chars="|&;()<>{}"))if "'" not in line else _words(line)
-        for at, word in enumerate(words):
-            if os.path.basename(word) == "mandate":
-                found += _call(fence, words, at)
-    return found
-
-
-def _words(line: str) -> list[str]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;()<>{}")
-    lexer.whitespace_split = True
-    try:
-        return list(lexer)
-    except ValueError:
-        return line.split()
-
-
-def _call(fence: Fence, words: list[str], at: int) -> list[str]:
-    before = words[at - 1] if at else "|"
-    names, options = [], []
-    for word in words[at + 1 :]:
-        if re.fullmatch(r"[|&;()<>{}]+", word):
-            break
-        if word.startswith("--") and len(word) > 2:
-            options.append(word.split("=")[0])
-        elif not options and not names:
-            names = [word]
-        elif len(names) == 1 and not options and say_help(names[0]) and "Commands:" in say_help(names[0]):
-            names.append(word)
-    is_command = before in ("--", "sudo", "exec", "env") or re.fullmatch(r"[|&;()<>{}]+|\w+=.*", before)
-    if not names or (not is_command and say_help(*names[:1]) is None):
-        # A name that happens to be ours, such as a namespace or an image.
-        return []
-    text = say_help(*names)
-    if text is None:
-        return [f"{fence}: there is no command `mandate {' '.join(names)}`"]
-    return [f"{fence}: `mandate {' '.join(names)}` has no option {option}" for option in options if option not in text]
