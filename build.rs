@@ -14,11 +14,11 @@ const DIGITS: usize = 7;
 
 /// Where a build comes from.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Origin {
+pub(crate) struct Origin {
     /// The commit, in hexadecimal digits.
-    commit: Option<String>,
+    pub(crate) commit: Option<String>,
     /// When it was made, in seconds since 1970.
-    time: Option<i64>,
+    pub(crate) time: Option<i64>,
 }
 
 fn main() {
@@ -40,7 +40,7 @@ fn main() {
 }
 
 /// What is given goes before what is found.
-fn found(given: Origin, folder: &str) -> Origin {
+pub(crate) fn found(given: Origin, folder: &str) -> Origin {
     if given.commit.is_some() {
         return given;
     }
@@ -50,14 +50,14 @@ fn found(given: Origin, folder: &str) -> Origin {
 }
 
 /// From a crate as it lies in a registry: Cargo writes the commit into it, and no time.
-fn packaged(folder: &Path) -> Option<Origin> {
+pub(crate) fn packaged(folder: &Path) -> Option<Origin> {
     let text = fs::read_to_string(folder.join(".cargo_vcs_info.json")).ok()?;
     let commit = text.split("\"sha1\"").nth(1)?.split('"').nth(1)?.to_owned();
     is_commit(&commit).then_some(Origin { commit: Some(commit), time: None })
 }
 
 /// From Git, if the folder is a repository itself: it may lie in somebody else's.
-fn checked_out(folder: &Path) -> Option<Origin> {
+pub(crate) fn checked_out(folder: &Path) -> Option<Origin> {
     folder.join(".git").exists().then_some(())?;
     let git = |arguments: &[&str]| {
         let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
@@ -80,7 +80,7 @@ fn is_commit(text: &str) -> bool {
 }
 
 /// What stands in parentheses.
-fn mark(origin: &Origin) -> String {
+pub(crate) fn mark(origin: &Origin) -> String {
     let commit = origin.commit.as_ref().and_then(|commit| commit.get(..DIGITS));
     match (commit, origin.time) {
         (Some(commit), Some(time)) => format!("{commit} {}", day(time)),
@@ -90,7 +90,7 @@ fn mark(origin: &Origin) -> String {
 }
 
 /// The day of a time, in UTC, by the civil calendar: years that begin in March, in cycles of 400.
-fn day(seconds: i64) -> String {
+pub(crate) fn day(seconds: i64) -> String {
     let days = seconds.div_euclid(86_400) + 719_468;
     let (cycle, of_cycle) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
