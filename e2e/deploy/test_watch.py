@@ -223,7 +223,7 @@ class Files(unittest.TestCase):
     def test_every_metric_that_the_book_and_the_runbook_name_is_in_the_dashboard_or_the_rules(self) -> None:
         asked = " ".join(panel_queries() + [rule["expr"] for rule in rules()])
         for page in (RUNBOOK, BOOK_WATCH):
-            named = set(re.findall(r"`((?:mcp|mandate|http|db)_\w+)", page.read_text()))
+            named = set(re.findall(r"`((?:mcp_server|mandate|http_server|db_client)_\w+)", page.read_text()))
             self.assertTrue(named, page.name)
             for name in named:
                 self.assertTrue(re.search(rf"\b{name}(_count|_bucket)?\b", asked), f"{page.name}: {name}")
