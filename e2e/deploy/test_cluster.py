@@ -3,8 +3,10 @@ promise the same."""
 
 import copy
 import itertools
+import json
 import re
 import unittest
+from pathlib import Path
 
 import helm_python
 import kubernetes_validate
@@ -17,7 +19,7 @@ CHART = DEPLOY / "helm/mandate"
 VERSIONS = ("1.30", "1.37")
 # Where every key of the configuration is listed.
 PAGES = [ROOT / page for page in ("README.md", "docs/src/reference/configuration.md")]
-# No schema of these is in Kubernetes: its operator brings them.
+# No schema of these is in Kubernetes: Prometheus's operator brings them.
 OPERATOR = "monitoring.coreos.com/v1"
 
 
@@ -47,6 +49,8 @@ class Schemas(unittest.TestCase):
             if each["apiVersion"] != OPERATOR:
                 # It takes its argument apart.
                 kubernetes_validate.validate(copy.deepcopy(each), version, strict=True)
+        operators = [each for each in found if each["apiVersion"] == OPERATOR]
+        say(program("node"), "check.mjs", cwd=Path(__file__).with_name("operator"), input=json.dumps(operators))
 
     def test_every_object_fits_the_schemas_of_kubernetes(self) -> None:
         for folder in ("base", "production"):
@@ -79,6 +83,17 @@ class Schemas(unittest.TestCase):
         wrong["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
         with self.assertRaises(kubernetes_validate.ValidationError):
             self.fits([wrong])
+
+    def test_a_wrong_object_for_the_operator_would_be_found(self) -> None:
+        for kind, spoil in (
+            ("ServiceMonitor", lambda spec: spec["endpoints"][0].update(port=9090)),
+            ("PrometheusRule", lambda spec: spec["groups"][0]["rules"][0].pop("expr")),
+        ):
+            wrong = one(charted(), kind)
+            self.fits([wrong])
+            spoil(wrong["spec"])
+            with self.subTest(kind), self.assertRaises(AssertionError):
+                self.fits([wrong])
 
     def test_the_chart_passes_helms_lint_and_refuses_values_that_cannot_be(self) -> None:
         report = helm_python.lint(CHART, strict=True)
