@@ -2,6 +2,7 @@
 unprivileged user in a root of its own that cannot be written. Needs root, for mounts."""
 
 import contextlib
+import hashlib
 import http.server
 import json
 import os
@@ -234,6 +235,13 @@ class Image(unittest.TestCase):
         self.assertNotIn("proptest", names, "what only tests need is not in the binary")
         self.assertNotIn("serialNumber", bill)
         self.assertNotIn(str(self.image.folder), json.dumps(bill))
+
+    def test_the_same_sources_make_the_same_binary(self) -> None:
+        self.image.stage = self.image.folder / "build"
+        self.image.run("deploy/image.sh binary && deploy/image.sh root /image-again")
+        made = (self.root, self.image.stage / "image-again")
+        digests = {hashlib.sha256((root / "usr/bin/mandate").read_bytes()).hexdigest() for root in made}
+        self.assertEqual(len(digests), 1)
 
     def test_it_says_who_it_runs_as_and_how_it_is_asked(self) -> None:
         rest = self.image.rest
