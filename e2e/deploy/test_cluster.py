@@ -254,7 +254,8 @@ class Charted(Promises, unittest.TestCase):
 
     def test_alerts_lead_to_the_book_that_the_values_name(self) -> None:
         rules = one(charted({"monitoring": {"bookUrl": "https://docs.acme.example/mandate/"}}), "PrometheusRule")
-        urls = [rule["annotations"]["runbook_url"] for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+        every = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
+        urls = [rule["annotations"]["runbook_url"] for rule in every if "alert" in rule]
         self.assertGreater(len(urls), 10)
         for url in urls:
             self.assertTrue(url.startswith("https://docs.acme.example/mandate/operate/runbook.html#"), url)
