@@ -43,7 +43,9 @@ root)
     install -D -m 0644 /etc/ssl/certs/ca-certificates.crt "$2/etc/ssl/certs/ca-certificates.crt"
     echo "nonroot:x:$ID:$ID:nonroot:/var/lib/mandate:/sbin/nologin" >"$2/etc/passwd"
     echo "nonroot:x:$ID:" >"$2/etc/group"
-    chmod 0644 "$2/etc/passwd" "$2/etc/group"
+    # Without it the C library asks the name server first, and takes its no for an answer.
+    echo "hosts: files dns" >"$2/etc/nsswitch.conf"
+    chmod 0644 "$2/etc/passwd" "$2/etc/group" "$2/etc/nsswitch.conf"
     # All that may be written: a volume here takes its owner from this folder.
     install -d -m 0755 "$2/var/lib"
     install -d -m 0700 -o "$ID" -g "$ID" "$2/var/lib/mandate"

@@ -70,12 +70,13 @@ class Provider:
                 "response_types_supported": ["code", "none", "id_token", "token"],
                 "response_modes_supported": ["query", "fragment", "form_post"],
                 "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": [f"{kind}{bits}" for kind in ("ES", "RS", "PS") for bits in (256, 384, 512)],
+                "id_token_signing_alg_values_supported": ["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256"],
                 "code_challenge_methods_supported": ["plain", "S256"],
             })
         elif path == "/jwks":
-            modulus = re.search("Modulus=([0-9A-F]+)", say("openssl", "rsa", "-in", str(self.key), "-modulus", "-noout"))[1]
-            key = {"kty": "RSA", "use": "sig", "kid": "company", "e": "AQAB", "n": encoded(bytes.fromhex(modulus))}
+            said = say("openssl", "rsa", "-in", str(self.key), "-modulus", "-noout")
+            modulus = bytes.fromhex(re.search("Modulus=([0-9A-F]+)", said)[1])
+            key = {"kty": "RSA", "use": "sig", "kid": "company", "e": "AQAB", "n": encoded(modulus)}
             answer(request, 200, {"keys": [key]})
         elif path == "/authorize":
             answer(request, 200, PAGE)

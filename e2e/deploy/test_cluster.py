@@ -3,8 +3,10 @@ promise the same."""
 
 import copy
 import itertools
+import json
 import re
 import unittest
+from pathlib import Path
 
 import helm_python
 import kubernetes_validate
@@ -15,7 +17,7 @@ from house import DEPLOY, ROOT, program, say
 CHART = DEPLOY / "helm/mandate"
 # The oldest that the chart takes, and the newest with published schemas here.
 VERSIONS = ("1.30", "1.37")
-# No schema of these is in Kubernetes: its operator brings them.
+# No schema of these is in Kubernetes: Prometheus's operator brings them.
 OPERATOR = "monitoring.coreos.com/v1"
 
 
@@ -45,6 +47,8 @@ class Schemas(unittest.TestCase):
             if each["apiVersion"] != OPERATOR:
                 # It takes its argument apart.
                 kubernetes_validate.validate(copy.deepcopy(each), version, strict=True)
+        operators = [each for each in found if each["apiVersion"] == OPERATOR]
+        say(program("node"), "check.mjs", cwd=Path(__file__).with_name("operator"), input=json.dumps(operators))
 
     def test_every_object_fits_the_schemas_of_kubernetes(self) -> None:
         for folder in ("base", "production"):
@@ -77,6 +81,17 @@ class Schemas(unittest.TestCase):
         wrong["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
         with self.assertRaises(kubernetes_validate.ValidationError):
             self.fits([wrong])
+
+    def test_a_wrong_object_for_the_operator_would_be_found(self) -> None:
+        for kind, spoil in (
+            ("ServiceMonitor", lambda spec: spec["endpoints"][0].update(port=9090)),
+            ("PrometheusRule", lambda spec: spec["groups"][0]["rules"][0].pop("expr")),
+        ):
+            wrong = one(charted(), kind)
+            self.fits([wrong])
+            spoil(wrong["spec"])
+            with self.subTest(kind), self.assertRaises(AssertionError):
+                self.fits([wrong])
 
     def test_the_chart_passes_helms_lint_and_refuses_values_that_cannot_be(self) -> None:
         report = helm_python.lint(CHART, strict=True)
@@ -237,7 +252,8 @@ class Charted(Promises, unittest.TestCase):
 
     def test_alerts_lead_to_the_book_that_the_values_name(self) -> None:
         rules = one(charted({"monitoring": {"bookUrl": "https://docs.acme.example/mandate/"}}), "PrometheusRule")
-        urls = [rule["annotations"]["runbook_url"] for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+        every = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
+        urls = [rule["annotations"]["runbook_url"] for rule in every if "alert" in rule]
         self.assertGreater(len(urls), 10)
         for url in urls:
             self.assertTrue(url.startswith("https://docs.acme.example/mandate/operate/runbook.html#"), url)

@@ -43,7 +43,8 @@ class Files(unittest.TestCase):
 
     def test_docker_compose_would_find_a_misspelled_key_and_a_name_that_leads_nowhere(self) -> None:
         text = FILE.read_text()
-        for right, wrong in (("read_only: true", "readonly: true"), ("    secrets: [grafana-password]", "    secrets: [grafana]")):
+        spoiled = {"read_only: true": "readonly: true", "    secrets: [grafana-password]": "    secrets: [grafana]"}
+        for right, wrong in spoiled.items():
             with self.subTest(wrong), tempfile.TemporaryDirectory() as folder:
                 self.assertIn(right, text)
                 (Path(folder) / "compose.yaml").write_text(text.replace(right, wrong))
