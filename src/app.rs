@@ -49,6 +49,8 @@ pub struct App {
     pub key_sets: KeySets,
     /// Metadata documents that are known without fetching.
     pub preloaded: BTreeMap<ClientId, Client>,
+    /// Metadata documents that stand in while their hosts cannot be asked.
+    pub standing_by: BTreeMap<ClientId, String>,
     /// What is counted and measured.
     pub metrics: Metrics,
     /// Tasks that a stop waits for; the only way to spawn one.
@@ -116,6 +118,7 @@ impl App {
             outbound,
             key_sets: KeySets::default(),
             preloaded: BTreeMap::new(),
+            standing_by: BTreeMap::new(),
             metrics,
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),

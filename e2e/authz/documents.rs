@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mandate::authz::client_document;
 use mandate::config::Config;
+use mandate::oauth::ClientId;
 use mandate::storage::users::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -278,6 +279,54 @@ async fn an_older_copy_stands_in_while_the_host_fails_for_a_week_and_not_after_i
         } else {
             loaded.assert_page(StatusCode::BAD_GATEWAY, OUT_OF_REACH);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_known_clients_document_stands_in_until_its_host_answers() {
+    for (status, body, stands_in) in [
+        ("403 X", "<html>bot wall</html>", true),
+        ("200 OK", "<html>bot wall</html>", true),
+        ("503 X", "", true),
+        ("404 X", "", false),
+        ("410 X", "", false),
+    ] {
+        let origin = Origin::start().await;
+        let client_id = origin.at(PATH);
+        let known = origin.document(PATH);
+        origin.answer(PATH, status, "", body);
+        let server = Server::start_with_app(
+            |config| origin.trust(config),
+            |app| app.standing_by = [(ClientId::new(&client_id), known.to_string())].into(),
+        )
+        .await;
+        let loaded = ask(&server, &origin, PATH).await;
+        if !stands_in {
+            loaded.assert_page(StatusCode::BAD_GATEWAY, OUT_OF_REACH);
+            continue;
+        }
+        assert_goes_on(&loaded);
+        server.add_user("alice", Role::Agent).await;
+        let client = Client::known(&server, client_id);
+        assert_eq!(client.obtain_tokens("alice").await["token_type"], "Bearer", "{status}");
+        assert_eq!(origin.requests().len(), 1, "a failing host is left alone for a minute");
+        server.advance(60 * DAY);
+        assert_goes_on(&ask(&server, &origin, PATH).await);
+
+        let mut published = known.clone();
+        published["redirect_uris"] = json!(["https://elsewhere.example/callback"]);
+        origin.publish(PATH, "", &published);
+        server.advance(MINUTE);
+        let loaded = ask(&server, &origin, PATH).await;
+        assert_eq!(loaded.status, StatusCode::BAD_REQUEST, "what the host says takes its place");
+        origin.answer(PATH, status, "", body);
+        server.advance(30 * DAY);
+        let loaded = ask(&server, &origin, PATH).await;
+        assert!(
+            loaded.status.is_client_error() || loaded.status.is_server_error(),
+            "for good: {}",
+            loaded.status
+        );
     }
 }
 

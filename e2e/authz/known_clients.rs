@@ -62,7 +62,7 @@ fn registrations() -> Vec<Value> {
     ]
 }
 
-/// Each published document that the repository brings, and where its client comes back to. A port stands where
+/// Each published document that the program brings, and where its client comes back to. A port stands where
 /// the client listens at one that was free.
 const DOCUMENTS: [(&str, &str, &str, &[&str]); 5] = [
     ("claude.json", "Claude", "claude.ai", &["https://claude.ai/api/mcp/auth_callback"]),
@@ -149,7 +149,7 @@ async fn clients_that_register_keep_every_address_and_are_let_through() {
 
 #[tokio::test]
 async fn published_clients_are_let_through_with_the_documents_that_come_along() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/client-documents");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/authz/known_documents");
     let mut config = Config::defaults().unwrap();
     config.clients.preloaded_documents = Some(folder.clone());
     let preloaded = client_document::preload(&config).unwrap();
@@ -168,7 +168,7 @@ async fn published_clients_are_let_through_with_the_documents_that_come_along() 
 
 #[tokio::test]
 async fn nobody_else_comes_in_under_a_published_name() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/client-documents");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/authz/known_documents");
     let mut config = Config::defaults().unwrap();
     config.clients.preloaded_documents = Some(folder);
     let preloaded = client_document::preload(&config).unwrap();

@@ -14,7 +14,7 @@ use crate::ephemeral::Meter;
 use crate::oauth::ClientId;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
 use crate::oauth::error::Error;
-use crate::web::fetched::{self, Purpose};
+use crate::web::fetched::{self, CachedDocument, Purpose};
 use crate::web::outbound::cached::{CacheBounds, Freshness};
 use crate::web::outbound::{FetchError, Wanted};
 
@@ -86,7 +86,7 @@ pub fn parse(client_id: &ClientId, body: &str, schemes: &[String]) -> Result<Cli
     Ok(metadata)
 }
 
-/// The client whose id is this document's URL: preloaded, kept, or fetched.
+/// The client whose id is this document's URL: preloaded, kept, fetched, or while that fails the one that stands by.
 pub async fn find(app: &App, client_id: &ClientId, address: &str) -> Result<Lookup, Error> {
     if !app.config.clients.metadata_documents {
         return Ok(Lookup::Unknown);
@@ -98,6 +98,9 @@ pub async fn find(app: &App, client_id: &ClientId, address: &str) -> Result<Look
     let host = url.host_str().unwrap_or_default().to_owned();
     let wanted = Wanted { url: &url, accept: "application/json", limit_bytes: LIMIT_BYTES };
     let kept = fetched::kept(app, Purpose::ClientDocument, &url).await?;
+    let kept = kept.or_else(|| {
+        app.standing_by.get(client_id).map(|body| CachedDocument::brought_along(body, app.now().0))
+    });
     if let Some(kept) = &kept
         && kept.freshness(app.now().0) == Freshness::Fresh
     {

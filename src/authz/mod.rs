@@ -40,6 +40,7 @@ pub mod home;
 pub mod housekeeping;
 pub mod introspect;
 pub mod jwks;
+pub mod known_documents;
 pub mod lasting;
 pub mod login;
 pub mod metadata;

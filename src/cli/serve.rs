@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::say;
 use super::{Failure, demo};
 use crate::app::App;
-use crate::authz::{client_document, housekeeping, rotation, setup};
+use crate::authz::{client_document, housekeeping, known_documents, rotation, setup};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::ephemeral::bus::Notice;
@@ -51,6 +51,7 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
     };
     let mut app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
     app.preloaded = preloaded;
+    app.standing_by = known_documents::all();
     let app = Arc::new(app);
     let accounts = if command.demo { demo::prepare(&app).await? } else { Vec::new() };
     // Without pages nobody can sign in here.

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { offeredScopes } from '../../browser/browser.mjs';
+import { commands, options } from './book.mjs';
 import { Home, Program, run } from './program.mjs';
 import { World } from './world.mjs';
 
@@ -69,6 +70,15 @@ test('the_command_line', async (t) => {
     const refused = Program.start(home, inspect(...SEARCH, '--stored-auth-only'), { env });
     assert.notEqual(await refused.ended, 0, refused.output);
   });
+});
+
+test('the_options_that_the_book_names', async (t) => {
+  const home = await Home.make();
+  t.after(() => home.remove());
+  const help = await run(home, [NODE, INSPECTOR, '--cli', '--help'], { env });
+  const named = commands('inspector.md', 'npx ').filter((line) => line.includes('--cli')).flatMap(options);
+  assert.ok(named.length > 5);
+  for (const option of named) assert.ok(option === '--cli' || help.includes(option), option);
 });
 
 test('the_pages', async (t) => {

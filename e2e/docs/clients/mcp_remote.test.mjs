@@ -42,7 +42,7 @@ test('signs_in_lists_and_calls_and_asks_again_for_what_it_lacks', async (t) => {
   const open = opened(first);
   const consent = await alice.allow(await first.program.authorizeUrl());
   await open;
-  assert.match(consent.text, /“MCP CLI Proxy \(via mcp-remote [\d.]+\)”|“MCP CLI Proxy”/);
+  assert.match(consent.text, /“MCP CLI Proxy”/);
   assert.match(consent.text, /Not verified/);
   assert.equal(consent.callback.pathname, '/oauth/callback');
   assert.deepEqual(consent.scopes, ['tickets:read']);
@@ -65,4 +65,14 @@ test('signs_in_lists_and_calls_and_asks_again_for_what_it_lacks', async (t) => {
   t.after(() => second.program.stop());
   await opened(second);
   assert.ok(!(await second.pipe.ask('tools/call', READ)).result.isError, 'the next start asks nobody');
+});
+
+test('the_program_that_tries_it_out', async (t) => {
+  const home = await Home.make();
+  t.after(() => home.remove());
+  const client = path.join(path.dirname(MCP_REMOTE), 'client.js');
+  const program = Program.start(home, [process.execPath, client, world.mcpUrl]);
+  t.after(() => program.stop());
+  await alice.allow(await program.authorizeUrl());
+  await program.says(/create_ticket/);
 });

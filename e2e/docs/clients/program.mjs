@@ -20,10 +20,11 @@ export class Home {
     return home;
   }
 
-  /** The environment of a program here: nothing of the test's own but where programs are. */
+  /** The environment of a program here: nothing of the test's own but where programs are, and no way outside. */
   environment(further = {}) {
     const own = { HOME: this.folder, PATH: process.env.PATH, BROWSER: '/bin/true', TERM: 'xterm', LANG: 'C.UTF-8' };
-    return { ...own, ...further };
+    const nowhere = { HTTPS_PROXY: 'http://127.0.0.1:9', NO_PROXY: 'localhost,127.0.0.1' };
+    return { ...own, ...nowhere, ...further };
   }
 
   async remove() {

@@ -1,11 +1,12 @@
-// What each client of the book finds: the real binary with the demo's users and the documents that deploy/ brings,
+// What each client of the book finds: the real binary with the demo's users and the documents of known clients,
 // and a person with Chromium who goes where a client prints that they should.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { launchBrowser, offeredScopes, readText } from '../../browser/browser.mjs';
 import { Mandate, ROOT } from '../../browser/harness.mjs';
 
-const DOCUMENTS = path.join(ROOT, 'deploy/client-documents');
+/** Named as a folder, they are not asked for: nothing here speaks to anybody outside. */
+const DOCUMENTS = path.join(ROOT, 'src/authz/known_documents');
 
 export class World {
   static async open({ toml = '' } = {}) {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { blocks, commands, options } from '../book.mjs';
 import { Home, Program, run } from '../program.mjs';
 import { World } from '../world.mjs';
 
@@ -36,6 +37,14 @@ test('claude_code', async (t) => {
     return consent;
   }
 
+  await t.test('has_every_command_that_the_book_names', async () => {
+    const named = commands('claude-code.md', 'claude mcp ');
+    assert.ok(named.length >= 5);
+    for (const line of named) {
+      const help = await claude('mcp', line.split(' ')[2], '--help');
+      for (const option of options(line)) assert.ok(help.includes(option), line);
+    }
+  });
   await t.test('is_added_and_says_that_it_must_sign_in', async () => {
     await claude('mcp', 'add', '--transport', 'http', 'tickets', world.mcpUrl);
     assert.match(await claude('mcp', 'list'), /tickets: .*Needs authentication/);
@@ -68,6 +77,7 @@ test('claude_code', async (t) => {
     await claude('mcp', 'remove', 'tickets');
     await claude('mcp', 'add', '--transport', 'http', '--scope', 'project', 'tickets', world.mcpUrl);
     const written = JSON.parse(await readFile(path.join(home.folder, '.mcp.json'), 'utf8'));
-    assert.deepEqual(written, { mcpServers: { tickets: { type: 'http', url: world.mcpUrl } } });
+    const [file] = blocks('claude-code.md', 'json').map((text) => text.replace('http://localhost:8080/mcp', world.mcpUrl));
+    assert.deepEqual(written, JSON.parse(file));
   });
 });

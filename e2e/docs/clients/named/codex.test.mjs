@@ -1,8 +1,9 @@
 // Codex: its commands, and the tools as its own app server sees them.
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { blocks, commands, options } from '../book.mjs';
 import { Home, Pipe, Program, run } from '../program.mjs';
 import { World } from '../world.mjs';
 
@@ -38,12 +39,22 @@ test('codex', async (t) => {
     return consent;
   }
 
+  await t.test('has_every_command_that_the_book_names', async () => {
+    const named = commands('codex.md', 'codex mcp ');
+    assert.ok(named.length >= 5);
+    for (const line of named) {
+      const help = await codex('mcp', line.split(' ')[2], '--help');
+      for (const option of options(line)) assert.ok(help.includes(option), line);
+    }
+  });
   await t.test('is_added_and_signs_in_by_its_published_document', async () => {
     const consent = await signingIn(['mcp', 'add', 'tickets', '--url', world.mcpUrl], { untick: ['tickets:write'] });
     assert.equal(consent.asked.searchParams.get('client_id'), 'https://chatgpt.com/oauth/codex/client.json');
     assert.match(consent.callback.href, /^http:\/\/127\.0\.0\.1:\d+\/callback$/);
     assert.match(consent.text, /“Codex”[\s\S]*chatgpt\.com Verified/);
     assert.deepEqual(consent.scopes, ['tickets:read', 'tickets:write']);
+    const [written] = blocks('codex.md', 'toml').map((table) => table.replace('http://localhost:8080/mcp', world.mcpUrl));
+    assert.ok((await readFile(path.join(home.folder, '.codex/config.toml'), 'utf8')).includes(written));
     assert.match(await codex('mcp', 'list'), new RegExp(`tickets +${world.mcpUrl} .*OAuth`));
   });
   await t.test('sees_the_tools_calls_one_and_says_what_it_lacks', async () => {

@@ -110,6 +110,14 @@ impl CachedDocument {
         Some(copy)
     }
 
+    /// A copy that came with the program: its host is asked at once, and while the host fails it stands in. Once the
+    /// host has answered, what it says takes its place for good.
+    #[must_use]
+    pub fn brought_along(body: &str, now_ms: i64) -> Self {
+        let terms = Terms { lifetime_ms: 0, stale_for_ms: i64::MAX };
+        Self::new(body.to_owned(), Validators::default(), terms, now_ms)
+    }
+
     fn new(body: String, validators: Validators, terms: Terms, now_ms: i64) -> Self {
         let fresh_until_ms = now_ms.saturating_add(terms.lifetime_ms);
         Self {
@@ -223,6 +231,17 @@ mod tests {
         let stand_in = copy.standing_in(&bounds, last).unwrap();
         assert_eq!(stand_in.fresh_until_ms, copy.stale_until_ms);
         assert_eq!(copy.standing_in(&bounds, last + 1), None);
+    }
+
+    #[test]
+    fn a_copy_that_came_along_is_renewed_at_once_and_never_too_old_to_stand_in() {
+        let copy = CachedDocument::brought_along("{}", NOW);
+        for later_ms in [0, 60_000, 100 * WEEK * 1000] {
+            assert_eq!(copy.freshness(NOW + later_ms), Freshness::Stale, "{later_ms}");
+            let stand_in = copy.standing_in(&CacheBounds::default(), NOW + later_ms).unwrap();
+            assert_eq!(stand_in.freshness(NOW + later_ms + 59_999), Freshness::Fresh);
+            assert_eq!(stand_in.freshness(NOW + later_ms + 60_000), Freshness::Stale);
+        }
     }
 
     #[test]
