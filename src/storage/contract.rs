@@ -221,7 +221,7 @@ async fn a_newer_or_unreadable_database_is_told_apart() {
     commit(tx).await.unwrap();
     store.close().await;
     let newer = open(database).await;
-    assert!(matches!(newer, Err(OpenError::Newer(9999))), "{newer:?}");
+    assert!(matches!(newer, Err(OpenError::Newer { found: 9999, .. })), "{newer:?}");
 
     let path = folder.path().join("text.db");
     std::fs::write(&path, "this is no database, but a text that is long enough to be read as a header")
