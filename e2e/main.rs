@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod authz;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod clients;

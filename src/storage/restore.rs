@@ -4,7 +4,7 @@
 //! goes wrong, nothing has happened. The copy then takes the database's place in one step.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ impl Place {
         let in_use = || RestoreError::InUse(database.display().to_string());
         let alone = in_use::alone(database).map_err(at(&in_use::beside(database)))?.ok_or_else(in_use)?;
         // Whatever else has the file open, such as a version that takes no part in our lock.
-        if database.exists() && !fold(database).await? {
+        if is_sqlite(database) && !fold(database).await? {
             return Err(in_use());
         }
         Ok(Self { database: database.to_owned(), _alone: alone })
@@ -132,6 +132,12 @@ fn keep(database: &Path, kept: &Path) -> io::Result<()> {
         Err(_) => std::fs::rename(database, kept),
         Ok(()) => Ok(()),
     }
+}
+
+/// Whether a file looks like SQLite's. One that does not is not shown to SQLite, which would remove its log.
+fn is_sqlite(path: &Path) -> bool {
+    let mut head = [0; 16];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && &head == b"SQLite format 3\0"
 }
 
 /// SQLite's `SQLITE_BUSY`, and what it says of a file that is damaged or none of its own.
