@@ -33,3 +33,5 @@ mod stdio;
 mod support;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod upgrade;
