@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -61,7 +61,12 @@ impl Place {
 
     /// The binary with these arguments, in an environment that says nothing else.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mandate"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_mandate")), arguments)
+    }
+
+    /// The same of another binary.
+    pub(crate) fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).env_clear().current_dir(self.folder.path());
         command.env("MANDATE_LISTEN", format!("127.0.0.1:{}", self.port));
         command.env("MANDATE_PUBLIC_URL", self.url(""));
@@ -111,7 +116,7 @@ impl Address for Place {
     }
 }
 
-fn ended(command: &mut Command, input: &str) -> Output {
+pub(crate) fn ended(command: &mut Command, input: &str) -> Output {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that asks nothing may have ended already.
@@ -712,6 +717,8 @@ async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argume
         &["audit", "list"],
         &["audit", "export"],
         &["audit", "verify"],
+        &["backup"],
+        &["restore"],
         &["connect"],
     ] {
         let help = place.done(&[command, &["--help"]].concat(), "");

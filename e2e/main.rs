@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod authz;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod clients;
@@ -33,3 +35,5 @@ mod stdio;
 mod support;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod upgrade;

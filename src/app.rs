@@ -97,7 +97,7 @@ impl App {
         let outbound =
             Outbound::new(policy(&config)?).map_err(|error| StartError::Outbound(error.to_string()))?;
         let sealing = SealingKey::load_or_create(&config.secret_key_file, &random)?;
-        let chain_key = ChainKey::new(sealing.derived(AUDIT_LOG)?);
+        let chain_key = chain_key(&sealing)?;
         let room = config.limits.requests_at_once;
         let store = Store::open_with_room(&config.database, chain_key, room).await?.watched(&metrics);
         let (keys, keys_changed) = open_keys(&store, sealing, &config, clock.now(), &random).await?;
@@ -231,6 +231,11 @@ async fn unmark_living(
     }
 }
 
+/// The key of the audit log's seals.
+pub fn chain_key(sealing: &SealingKey) -> Result<ChainKey, SealError> {
+    Ok(ChainKey::new(sealing.derived(AUDIT_LOG)?))
+}
+
 fn policy(config: &Config) -> Result<OutboundPolicy, StartError> {
     let hosts = config.outbound.allowed_hosts.iter();
     let allowed_hosts = hosts
@@ -269,7 +274,7 @@ async fn open_keys(
 }
 
 /// Reads the key files of the configuration.
-fn given_keys(config: &Config) -> Result<Option<Given>, ConfigError> {
+pub fn given_keys(config: &Config) -> Result<Option<Given>, ConfigError> {
     let read = |key, path: &PathBuf| given::read(path).map_err(|problem| ConfigError::new(key, problem));
     let Some(path) = &config.tokens.signing_key_file else { return Ok(None) };
     let signing = read(SIGNING_KEY_FILE, path)?;

@@ -9,4 +9,4 @@ mod revocation;
 mod rolling;
 mod skew;
 mod streams;
-mod support;
+pub(crate) mod support;

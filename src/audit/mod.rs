@@ -54,6 +54,8 @@ pub enum Kind {
     KeyRetired,
     /// An operator took a signing key back: no token that it signed is good.
     KeyRevoked,
+    /// An operator put the database back to an earlier state: `detail` says to which, and what ended with that.
+    Restored,
     /// A tool that writes was called, or a call was refused: for its scope, its limits, its grant or its token.
     /// Reading is no event.
     ToolCall,
@@ -61,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::SignIn,
         Self::SignOut,
         Self::Consent,
@@ -80,6 +82,7 @@ impl Kind {
         Self::KeysRotated,
         Self::KeyRetired,
         Self::KeyRevoked,
+        Self::Restored,
         Self::ToolCall,
     ];
 
@@ -104,6 +107,7 @@ impl Kind {
             Self::KeysRotated => "keys_rotated",
             Self::KeyRetired => "key_retired",
             Self::KeyRevoked => "key_revoked",
+            Self::Restored => "restored",
             Self::ToolCall => "tool_call",
         }
     }

@@ -5,6 +5,7 @@ use clap::Args;
 use super::output::say;
 use super::{Failure, open};
 use crate::config::Config;
+use crate::storage::Schema;
 
 /// Bring the database to the schema of this version, and end.
 ///
@@ -15,7 +16,15 @@ pub(super) struct Migrate {}
 
 pub(super) async fn run(_: &Migrate, config: Config) -> Result<(), Failure> {
     let app = open(config).await?;
-    say(&format!("The schema of {} is that of Mandate {}.", app.config.database, env!("CARGO_PKG_VERSION")));
+    let (database, version) = (&app.config.database, env!("CARGO_PKG_VERSION"));
+    say(&match app.store.schema() {
+        Schema::Own(schema) => format!("The schema of {database} is that of Mandate {version}: {schema}."),
+        Schema::Newer(schema) => {
+            format!(
+                "The schema of {database} is {schema}, that of a newer version. Mandate {version} may run on it."
+            )
+        }
+    });
     app.store.close().await;
     Ok(())
 }

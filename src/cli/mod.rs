@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod audit;
+mod backup;
 mod client;
 mod client_add;
 mod completions;
@@ -15,6 +16,7 @@ mod man;
 mod migrate;
 mod operator;
 mod output;
+mod restore;
 mod secret;
 mod serve;
 mod stdio;
@@ -68,6 +70,10 @@ enum Command {
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Write the whole database to one file while the server runs.
+    Backup(backup::Backup),
+    /// Put a backup in the database's place.
+    Restore(restore::Restore),
     /// Bring the database to the schema of this version, and end.
     Migrate(migrate::Migrate),
     /// Ask a server on this machine whether it is ready.
@@ -147,6 +153,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Keys(command) => keys::run(command, &open(config()?).await?).await,
         Command::Token(command) => token::run(command, &open(config()?).await?).await,
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
+        Command::Backup(command) => backup::run(&command, &config()?).await,
+        Command::Restore(command) => restore::run(&command, config()?).await,
         Command::Migrate(command) => migrate::run(&command, config()?).await,
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,
         // A client, of any server: the configuration of one is nothing to it.

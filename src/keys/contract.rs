@@ -81,7 +81,7 @@ async fn audited(store: &Store) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn the_next_key_signs_after_its_lead_and_the_former_goes_with_its_last_token() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let replica = Replica::open(&store, ES256, NOW).await;
         let first = replica.signing(NOW).await;
         replica.at(NOW).keep().await.unwrap();
@@ -125,7 +125,7 @@ async fn the_next_key_signs_after_its_lead_and_the_former_goes_with_its_last_tok
 
 #[tokio::test]
 async fn of_many_who_rotate_at_once_by_schedule_one_does() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let replica = Replica::open(&store, ES256, NOW).await;
         let every = By::Schedule(24 * HOUR);
         assert_eq!(replica.at(NOW).rotate(every).await.unwrap(), Rotation::NotDue);
@@ -142,7 +142,7 @@ async fn of_many_who_rotate_at_once_by_schedule_one_does() {
 #[tokio::test]
 async fn another_algorithm_signs_once_its_key_is_known_and_the_former_stays_as_long_as_anybody_signs_with_it()
 {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let old = Replica::open(&store, ES256, NOW).await;
         let former = old.signing(NOW).await;
         let now = NOW.plus(HOUR);
@@ -176,7 +176,7 @@ async fn another_algorithm_signs_once_its_key_is_known_and_the_former_stays_as_l
 
 #[tokio::test]
 async fn a_key_that_nobody_spoke_for_gets_its_full_time() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         Replica::open(&store, ES256, NOW).await;
         let new = Replica::open(&store, EdDSA, NOW).await;
         let now = NOW.plus(24 * HOUR);
@@ -189,7 +189,7 @@ async fn a_key_that_nobody_spoke_for_gets_its_full_time() {
 
 #[tokio::test]
 async fn a_given_key_signs_and_only_its_public_half_is_stored() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let [a, b, c] = [ES256, ES256, EdDSA].map(|algorithm| Pair::generate(algorithm).unwrap());
         let replica = Replica::given(&store, &a, Some(&b), NOW).await;
         let expected = vec![(a.kid.clone(), State::Signing), (b.kid.clone(), State::Next(None))];
@@ -220,7 +220,7 @@ async fn a_given_key_signs_and_only_its_public_half_is_stored() {
 
 #[tokio::test]
 async fn from_keys_of_ours_to_a_given_one_and_back_no_token_is_without_its_key() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let made = Replica::open(&store, ES256, NOW).await;
         let first = made.signing(NOW).await;
         let pair = Pair::generate(ES256).unwrap();
@@ -236,7 +236,7 @@ async fn from_keys_of_ours_to_a_given_one_and_back_no_token_is_without_its_key()
 
 #[tokio::test]
 async fn a_key_that_is_taken_back_never_comes_back_and_another_signs_at_once() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let replica = Replica::open(&store, ES256, NOW).await;
         let revoke = async |kid: &str, now| replica.at(now).revoke(kid).await.unwrap();
         assert_eq!(revoke("unknown", NOW).await, Revocation::Unknown);
@@ -284,7 +284,7 @@ async fn a_key_that_is_taken_back_when_there_is_no_next_one_is_followed_by_a_new
 
 #[tokio::test]
 async fn a_given_key_that_was_taken_back_is_not_opened() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let [a, b] = [ES256, ES256].map(|algorithm| Pair::generate(algorithm).unwrap());
         let replica = Replica::given(&store, &a, None, NOW).await;
         assert_eq!(replica.at(NOW).revoke(&a.kid).await.unwrap(), Revocation::Given);
@@ -298,7 +298,7 @@ async fn a_given_key_that_was_taken_back_is_not_opened() {
 
 #[tokio::test]
 async fn for_unknown_names_the_keys_are_read_once_a_second_however_many_ask() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let [here, there] =
             [Replica::open(&store, ES256, NOW).await, Replica::open(&store, ES256, NOW).await];
         let ask = async |now| here.keys.read_for_unknown(&store, now).await.unwrap();
@@ -333,7 +333,7 @@ async fn for_unknown_names_the_keys_are_read_once_a_second_however_many_ask() {
 
 #[tokio::test]
 async fn a_time_is_set_once_and_a_keeping_is_only_put_off() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let pair = Pair::generate(ES256).unwrap();
         let row = pair.seal(NOT_YET, NOW, &SealingKey::new([7; 32]), &Random::seeded(7)).unwrap();
         let later = NOW.plus(HOUR);
@@ -359,7 +359,7 @@ async fn a_time_is_set_once_and_a_keeping_is_only_put_off() {
 
 #[tokio::test]
 async fn with_the_key_file_of_another_database_nothing_is_stored() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         Replica::open(&store, ES256, NOW).await;
         let before = published(&store).await;
         let stranger = SealingKey::new([8; 32]);

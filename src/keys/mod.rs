@@ -16,7 +16,7 @@ mod signing;
 mod stored;
 
 pub use sealing::{SealError, SealingKey, derive, open_with, seal_with};
-pub use signing::{KeyError, Pair, SigningKey, SigningKeyRow, algorithm_of, name_of};
+pub use signing::{KeyError, Pair, SigningKey, SigningKeyRow, algorithm_of, is_sealed_with, name_of};
 pub use stored::ReadError;
 
 use std::sync::{Arc, PoisonError, RwLock};

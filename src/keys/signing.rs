@@ -109,6 +109,11 @@ pub enum KeyError {
     Seal(#[from] SealError),
 }
 
+/// Whether a private key, as it is stored, was sealed with this key.
+pub fn is_sealed_with(sealing: &SealingKey, sealed_private_key: &str) -> bool {
+    sealing.open(PURPOSE, sealed_private_key).is_ok()
+}
+
 fn unusable(error: impl fmt::Debug) -> KeyError {
     KeyError::Unusable(format!("{error:?}"))
 }

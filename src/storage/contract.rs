@@ -5,18 +5,22 @@ use std::time::Duration;
 use super::everywhere::{self, Opened};
 use super::identities::Identity;
 use super::postgres::PostgresUrl;
+use super::restored::{Ended, Ending};
 use super::sessions::{SessionRow, Vouched};
 use super::users::{Recorded, Role, User};
 use super::{
-    Database, OpenError, StorageError, Store, codes, commit, disabled_clients, effects, grants, identities,
-    leases, refresh_tokens, sessions, setup_links, undo, users,
+    Database, OpenError, Schema, StorageError, Store, codes, commit, disabled_clients, effects,
+    external_grants, grants, identities, leases, refresh_tokens, restored, sessions, setup_links,
+    signing_keys, undo, users,
 };
 use crate::clock::Timestamp;
+use crate::keys::{Pair, SealingKey};
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
 use crate::oauth::pkce::CodeChallenge;
 use crate::oauth::scope::RESOURCE_SCOPES;
 use crate::oauth::secret::SecretHash;
 use crate::oauth::{Authentication, ClientId, GrantId, RedirectUri, Scopes, UserId};
+use crate::random::Random;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -79,7 +83,7 @@ async fn with_grant() -> Vec<Opened> {
 
 #[tokio::test]
 async fn a_username_is_taken_in_every_letter_case() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let mut tx = store.write().await.unwrap();
         assert_eq!(users::record(&mut tx, &user("alice")).await.unwrap(), Recorded::Yes);
         let mut second = user("ALICE");
@@ -93,7 +97,7 @@ async fn a_username_is_taken_in_every_letter_case() {
 
 #[tokio::test]
 async fn what_is_not_committed_did_not_happen() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let mut tx = store.write().await.unwrap();
         users::record(&mut tx, &user("alice")).await.unwrap();
         drop(tx);
@@ -103,7 +107,7 @@ async fn what_is_not_committed_did_not_happen() {
 
 #[tokio::test]
 async fn a_grant_is_live_from_its_code_until_it_ends() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let id = GrantId::new("g");
         assert!(store.find_live_grant(&id, NOW).await.unwrap().is_none(), "its code was not redeemed yet");
         let mut tx = store.write().await.unwrap();
@@ -125,7 +129,7 @@ async fn a_grant_is_live_from_its_code_until_it_ends() {
 
 #[tokio::test]
 async fn a_disabled_user_has_no_live_grant_and_no_session() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let mut tx = store.write().await.unwrap();
         grants::activate(&mut tx, &GrantId::new("g"), NOW).await.unwrap();
         users::disable(&mut tx, &UserId::new("user_alice"), NOW).await.unwrap();
@@ -146,7 +150,7 @@ where
 
 #[tokio::test]
 async fn of_32_redeemers_of_a_code_one_wins() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let hash = SecretHash::of("code");
         let code = codes::CodeRow {
             grant_id: GrantId::new("g"),
@@ -170,7 +174,7 @@ async fn of_32_redeemers_of_a_code_one_wins() {
 
 #[tokio::test]
 async fn of_32_rotators_of_a_refresh_token_one_wins_and_an_expired_one_has_none() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let (hash, old) = (SecretHash::of("token"), SecretHash::of("old"));
         let mut tx = store.write().await.unwrap();
         let end = NOW.plus(Duration::from_secs(60));
@@ -192,7 +196,7 @@ async fn of_32_rotators_of_a_refresh_token_one_wins_and_an_expired_one_has_none(
 
 #[tokio::test]
 async fn a_setup_link_works_once_and_ends_the_earlier_ones() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let (first, second) = (SecretHash::of("1"), SecretHash::of("2"));
         let end = NOW.plus(Duration::from_secs(60));
         let mut tx = store.write().await.unwrap();
@@ -221,7 +225,7 @@ async fn a_newer_or_unreadable_database_is_told_apart() {
     commit(tx).await.unwrap();
     store.close().await;
     let newer = open(database).await;
-    assert!(matches!(newer, Err(OpenError::Newer(9999))), "{newer:?}");
+    assert!(matches!(newer, Err(OpenError::Newer { found: 9999, .. })), "{newer:?}");
 
     let path = folder.path().join("text.db");
     std::fs::write(&path, "this is no database, but a text that is long enough to be read as a header")
@@ -236,7 +240,7 @@ async fn a_newer_or_unreadable_database_is_told_apart() {
 
 #[tokio::test]
 async fn a_grant_that_ended_before_its_code_was_redeemed_never_lives() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let id = GrantId::new("g");
         let mut tx = store.write().await.unwrap();
         let ended = grants::revoke_all(&mut tx, &UserId::new("user_alice"), "test", NOW).await.unwrap();
@@ -249,7 +253,7 @@ async fn a_grant_that_ended_before_its_code_was_redeemed_never_lives() {
 
 #[tokio::test]
 async fn whoever_signs_in_while_the_password_changes_is_not_signed_in() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let alice = user("alice");
         let mut tx = store.write().await.unwrap();
         assert!(users::confirm(&mut tx, &alice).await.unwrap());
@@ -284,7 +288,7 @@ async fn claim(store: &Store, key: &str, now: Timestamp) -> bool {
 
 #[tokio::test]
 async fn of_32_claims_of_a_key_at_once_one_does_the_effect_and_the_others_find_it() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         assert_eq!(winners(|| claim(&store, "k", NOW)).await, 1);
         let mut tx = store.write().await.unwrap();
         let found = effects::find(&mut tx, effect("k")).await.unwrap().unwrap();
@@ -295,7 +299,7 @@ async fn of_32_claims_of_a_key_at_once_one_does_the_effect_and_the_others_find_i
 
 #[tokio::test]
 async fn a_claim_that_is_undone_or_released_leaves_the_key_free() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let mut tx = store.write().await.unwrap();
         assert!(effects::claim(&mut tx, effect("k"), CLAIMED, NOW.minus(DAY), NOW).await.unwrap());
         undo(tx).await.unwrap();
@@ -309,7 +313,7 @@ async fn a_claim_that_is_undone_or_released_leaves_the_key_free() {
 
 #[tokio::test]
 async fn a_key_is_free_after_a_day_and_what_was_claimed_anew_is_not_removed() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         assert!(claim(&store, "k", NOW).await);
         assert!(!claim(&store, "k", NOW.plus(DAY).minus(Duration::from_millis(1))).await);
         let later = NOW.plus(DAY);
@@ -323,7 +327,7 @@ async fn a_key_is_free_after_a_day_and_what_was_claimed_anew_is_not_removed() {
 
 #[tokio::test]
 async fn work_is_taken_by_one_of_32_until_its_time_is_up() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let take = |now: Timestamp| {
             let store = store.clone();
             async move {
@@ -364,7 +368,7 @@ fn identity(subject: &str) -> Identity {
 
 #[tokio::test]
 async fn an_identity_is_linked_to_one_account() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let (alice, bob) = (UserId::new("user_alice"), UserId::new("user_bob"));
         let mut tx = store.write().await.unwrap();
         for name in ["alice", "bob"] {
@@ -407,7 +411,7 @@ async fn a_role_is_that_of_the_newest_statement() {
 
 #[tokio::test]
 async fn a_logout_elsewhere_ends_the_sessions_that_rest_on_it() {
-    for Opened { store, _folder } in with_grant().await {
+    for Opened { store, _folder, .. } in with_grant().await {
         let mut tx = store.write().await.unwrap();
         let vouched = |subject: &str, sid: Option<&str>| {
             let (issuer, subject) = ("https://idp.example".into(), subject.into());
@@ -454,7 +458,7 @@ async fn a_logout_elsewhere_ends_the_sessions_that_rest_on_it() {
 
 #[tokio::test]
 async fn a_client_is_disabled_until_it_is_let_in_again() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let client_id = ClientId::new("acme:client");
         let mut tx = store.write().await.unwrap();
         assert!(disabled_clients::record(&mut tx, &client_id, NOW).await.unwrap());
@@ -470,5 +474,87 @@ async fn a_client_is_disabled_until_it_is_let_in_again() {
         assert!(!disabled_clients::remove(&mut tx, &client_id).await.unwrap());
         commit(tx).await.unwrap();
         assert!(!store.is_client_disabled(&client_id).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn after_a_restore_everything_that_was_granted_ends_once() {
+    for Opened { store, _folder, .. } in with_grant().await {
+        let mut tx = store.write().await.unwrap();
+        grants::activate(&mut tx, &GrantId::new("g"), NOW).await.unwrap();
+        let mut expired = grant("expired");
+        expired.expires_at = NOW;
+        let mut external = grant("external");
+        external.client.kind = ClientKind::External;
+        for one in [&expired, &external] {
+            grants::record(&mut tx, one).await.unwrap();
+        }
+        let session = SessionRow {
+            user_id: UserId::new("user_alice"),
+            authentication: Authentication::at(NOW),
+            vouched: None,
+            expires_at: NOW.plus(Duration::from_secs(60)),
+        };
+        sessions::record(&mut tx, &SecretHash::of("s"), &session, NOW).await.unwrap();
+        let link = SecretHash::of("l");
+        setup_links::record(&mut tx, &link, NOW, NOW.plus(Duration::from_secs(60))).await.unwrap();
+        let random = Random::seeded(1);
+        let pair = |_| Pair::generate(jsonwebtoken::Algorithm::ES256).unwrap();
+        let [made, given] = [0, 1].map(pair);
+        let sealed = made.seal(NOW, NOW, &SealingKey::new([7; 32]), &random).unwrap();
+        signing_keys::record(&mut tx, &sealed).await.unwrap();
+        signing_keys::record(&mut tx, &given.public(NOW, NOW)).await.unwrap();
+        commit(tx).await.unwrap();
+        let given_keys = [given.kid.clone()];
+        let ending = Ending { external: external_grants::TAKEN_BACK, given_keys: &given_keys, now: NOW };
+        let ended = restored::end_all(&store, &ending).await.unwrap();
+        let keys = vec![made.kid.clone()];
+        assert_eq!(ended, Ended { grants: 2, external: 1, sessions: 1, keys });
+        restored::record(&store, "test", NOW).await.unwrap();
+        assert_eq!(restored::end_all(&store, &ending).await.unwrap(), Ended::default());
+        assert!(store.find_live_grant(&GrantId::new("g"), NOW).await.unwrap().is_none());
+        let taken_back = store.list_taken_back(&UserId::new("user_alice")).await.unwrap();
+        assert_eq!(taken_back.len(), 1, "its user lets it in again, and no token does");
+        assert!(!store.is_setup_link_live(&link, NOW).await.unwrap());
+        let left = store.list_signing_keys().await.unwrap();
+        assert_eq!(left.iter().map(|row| &row.life.kid).collect::<Vec<_>>(), [&given.kid]);
+        let events = store.list_audit_events(None, 10).await.unwrap();
+        let kinds: Vec<&str> = events.iter().map(|event| event.event.as_str()).collect();
+        assert_eq!(kinds, ["key_revoked", "restored"]);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_was_brought_further_says_who_may_still_run() {
+    for Opened { store, database, _folder } in everywhere::open().await {
+        let open = || Store::open(&database, everywhere::chain_key());
+        let Schema::Own(own) = store.schema() else { panic!("{:?}", store.schema()) };
+        let change = async |statements: &[&'static str]| {
+            let mut tx = store.write().await.unwrap();
+            for statement in statements {
+                sqlx::query(*statement).execute(&mut *tx).await.unwrap();
+            }
+            commit(tx).await.unwrap();
+        };
+        change(&[
+            "ALTER TABLE users ADD COLUMN later TEXT",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             SELECT 9000, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
+        ])
+        .await;
+        let beside = open().await.unwrap();
+        assert_eq!(beside.schema(), Schema::Newer(9000));
+        beside.close().await;
+        change(&["UPDATE compatibility SET oldest_schema = 8999"]).await;
+        let refused = open().await;
+        let expected = OpenError::Newer { found: 9000, oldest: Some(8999), own };
+        assert_eq!(refused.unwrap_err().to_string(), expected.to_string());
+        change(&[
+            "UPDATE compatibility SET oldest_schema = 1",
+            "UPDATE _sqlx_migrations SET version = 0 WHERE version = 3",
+        ])
+        .await;
+        assert!(matches!(open().await, Err(OpenError::Newer { .. })), "one of ours is missing");
     }
 }

@@ -69,11 +69,23 @@ pub enum OpenError {
         "the database cannot be reached ({0}); check that the server runs, and the URL with its password"
     )]
     Unreachable(String),
-    /// It was written by a later version of this program.
+    /// A newer version of this program brought it to a schema that leaves no room for this one.
     #[error(
-        "the database was written by a newer version (it holds migration {0}, unknown here); run that version"
+        "a newer version brought the database to schema {found}, on which this one, with schema {own}, may not run \
+         ({}); run that version, or restore a backup from before it",
+        .oldest.map_or("it does not say which may".to_owned(), |oldest| format!("schema {oldest} is the oldest that may"))
     )]
-    Newer(i64),
+    Newer {
+        /// The newest migration in it.
+        found: i64,
+        /// The oldest schema whose versions may run on it, where it says so.
+        oldest: Option<i64>,
+        /// The schema of this version.
+        own: i64,
+    },
+    /// Somebody puts another file in its place at this moment.
+    #[error("a restore of the database is under way; try again when it has ended")]
+    BeingRestored,
     /// A migration failed.
     #[error("the database cannot be brought up to date ({0}); restore it from a backup or use another one")]
     Migration(String),

@@ -9,6 +9,8 @@ use crate::services::postgres::shared_postgres;
 pub(crate) struct Opened {
     /// The store.
     pub(crate) store: Store,
+    /// Where it is.
+    pub(crate) database: Database,
     /// Where SQLite keeps its file; gone with this value.
     pub(crate) _folder: tempfile::TempDir,
 }
@@ -30,5 +32,5 @@ pub(crate) async fn open() -> Vec<Opened> {
 }
 
 async fn open_one(database: Database, folder: tempfile::TempDir) -> Opened {
-    Opened { store: Store::open(&database, chain_key()).await.unwrap(), _folder: folder }
+    Opened { store: Store::open(&database, chain_key()).await.unwrap(), database, _folder: folder }
 }

@@ -85,7 +85,7 @@ async fn revoke(store: &Store, id: &str, because: &str) {
 
 #[tokio::test]
 async fn of_32_first_tokens_at_once_one_records_the_grant() {
-    for Opened { store, _folder } in with_user().await {
+    for Opened { store, _folder, .. } in with_user().await {
         let attempts: Vec<_> = (0..32).map(|_| record(&store, "ext_1")).collect();
         let won = futures::future::join_all(attempts).await.into_iter().filter(|won| *won).count();
         assert_eq!(won, 1);
@@ -96,7 +96,7 @@ async fn of_32_first_tokens_at_once_one_records_the_grant() {
 
 #[tokio::test]
 async fn what_its_user_took_back_counts_before_what_merely_ended_and_a_living_one_before_both() {
-    for Opened { store, _folder } in with_user().await {
+    for Opened { store, _folder, .. } in with_user().await {
         let mut tx = store.write().await.unwrap();
         let (user_id, client_id) = (UserId::new("user_alice"), ClientId::new("acme:app"));
         assert_eq!(external_grants::count_ended(&mut tx, &user_id, &client_id, NOW).await.unwrap(), 0);
@@ -135,7 +135,7 @@ async fn what_its_user_took_back_counts_before_what_merely_ended_and_a_living_on
 
 #[tokio::test]
 async fn a_grant_is_widened_from_what_it_was_and_only_while_it_lives() {
-    for Opened { store, _folder } in with_user().await {
+    for Opened { store, _folder, .. } in with_user().await {
         assert!(record(&store, "ext_1").await);
         let (read, both) = (Scopes::of(["tickets:read"]), Scopes::of(["tickets:read", "tickets:write"]));
         let (id, until) = (GrantId::new("ext_1"), NOW.plus(Duration::from_secs(600)));
@@ -154,7 +154,7 @@ async fn a_grant_is_widened_from_what_it_was_and_only_while_it_lives() {
 
 #[tokio::test]
 async fn a_disabled_client_has_no_live_grant_and_an_enabled_user_has_theirs() {
-    for Opened { store, _folder } in with_user().await {
+    for Opened { store, _folder, .. } in with_user().await {
         assert!(record(&store, "ext_1").await);
         let lives = async || store.find_live_grant(&GrantId::new("ext_1"), NOW).await.unwrap().is_some();
         let (user_id, client_id) = (UserId::new("user_alice"), ClientId::new("acme:app"));

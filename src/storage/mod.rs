@@ -8,6 +8,7 @@
 //! COMMITTED`), and of two that change a row the second waits and then looks at the condition again.
 
 pub mod audit;
+pub mod backup;
 mod bounded;
 pub mod clients;
 pub mod codes;
@@ -16,14 +17,18 @@ pub mod documents;
 pub mod effects;
 mod error;
 pub mod external_grants;
+mod files;
 pub mod grants;
 pub mod identities;
+mod in_use;
 pub mod leases;
 pub mod live_grants;
 pub mod machines;
 mod migrations;
 pub mod postgres;
 pub mod refresh_tokens;
+pub mod restore;
+pub mod restored;
 pub mod sessions;
 pub mod setup_links;
 pub mod signing_keys;
@@ -51,6 +56,8 @@ use crate::audit::chain::ChainKey;
 use crate::telemetry::{Metrics, StoreWatch};
 use bounded::Bounded;
 pub use error::{OpenError, StorageError};
+use in_use::InUse;
+pub use migrations::Schema;
 use postgres::PostgresUrl;
 pub use tx::{Tx, commit, undo};
 
@@ -123,8 +130,11 @@ const ROOM: usize = 1024;
 pub struct Store {
     kind: Kind,
     chain_key: ChainKey,
+    schema: Schema,
     read: Bounded,
     write: Bounded,
+    /// Says to others that the file is open; of a file that cannot be locked, nothing.
+    _in_use: Option<Arc<InUse>>,
 }
 
 impl Store {
@@ -144,12 +154,15 @@ impl Store {
         let room = Arc::new(Semaphore::new(room));
         match database {
             Database::Sqlite(path) => {
-                let (read, write) = sqlite::open(path, &room).await?;
-                Ok(Self { kind: Kind::Sqlite, chain_key, read, write })
+                sqlite::create_folder_of(path)?;
+                let in_use = in_use::share(path)?.map(Arc::new);
+                let (read, write, schema) = sqlite::open(path, &room).await?;
+                Ok(Self { kind: Kind::Sqlite, chain_key, schema, read, write, _in_use: in_use })
             }
             Database::Postgres { url, connections } => {
-                let pool = postgres::open(url, *connections, &room).await?;
-                Ok(Self { kind: Kind::Postgres, chain_key, read: pool.clone(), write: pool })
+                let (pool, schema) = postgres::open(url, *connections, &room).await?;
+                let (read, write) = (pool.clone(), pool);
+                Ok(Self { kind: Kind::Postgres, chain_key, schema, read, write, _in_use: None })
             }
         }
     }
@@ -197,6 +210,11 @@ impl Store {
     /// Which kind of database it is, for what only one of them understands.
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Which schema it had when it was opened.
+    pub fn schema(&self) -> Schema {
+        self.schema
     }
 
     /// Whether the database answers and can be written to; for `/ready`.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::bounded::Bounded;
-use super::{Begin, Kind, OpenError, Patience, Result, StorageError, Tx, migrations};
+use super::{Begin, Kind, OpenError, Patience, Result, Schema, StorageError, Tx, migrations};
 
 /// How long a request waits for a connection before it is told to come back.
 const ACQUIRE_WITHIN: Duration = Duration::from_millis(800);
@@ -80,8 +80,8 @@ pub(super) async fn open(
     url: &PostgresUrl,
     connections: u32,
     room: &Arc<Semaphore>,
-) -> std::result::Result<Bounded, OpenError> {
-    migrate(url).await?;
+) -> std::result::Result<(Bounded, Schema), OpenError> {
+    let schema = migrate(url).await?;
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_WITHIN)
@@ -93,12 +93,12 @@ pub(super) async fn open(
             })
         });
     let pool = pool.connect(url.0.as_str()).await.map_err(unreachable)?;
-    Ok(Bounded::new(pool, PATIENCE.statement, room.clone()))
+    Ok((Bounded::new(pool, PATIENCE.statement, room.clone()), schema))
 }
 
 /// Brings the schema up to date over a connection without bounds: an index on a big table takes its time, and
 /// of several replicas that start together all but one wait for the lock.
-async fn migrate(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
+async fn migrate(url: &PostgresUrl) -> std::result::Result<Schema, OpenError> {
     wait_for(url).await?;
     let pool = AnyPoolOptions::new().max_connections(1).connect(url.0.as_str()).await.map_err(unreachable)?;
     let done = migrations::run(&pool, Kind::Postgres).await;

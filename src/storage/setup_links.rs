@@ -6,14 +6,20 @@ use crate::oauth::secret::SecretHash;
 
 /// Records a link and ends every earlier one.
 pub async fn record(tx: &mut Tx, hash: &SecretHash, now: Timestamp, expires_at: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE setup_links SET consumed_at = $1 WHERE consumed_at IS NULL")
-        .bind(now.0)
-        .execute(&mut **tx)
-        .await?;
+    use_up(tx, now).await?;
     sqlx::query("INSERT INTO setup_links (token_hash, created_at, expires_at) VALUES ($1, $2, $3)")
         .bind(hash.as_str())
         .bind(now.0)
         .bind(expires_at.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Ends every link.
+pub async fn use_up(tx: &mut Tx, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE setup_links SET consumed_at = $1 WHERE consumed_at IS NULL")
+        .bind(now.0)
         .execute(&mut **tx)
         .await?;
     Ok(())

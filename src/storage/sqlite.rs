@@ -11,7 +11,7 @@ use sqlx::any::AnyPoolOptions;
 use tokio::sync::Semaphore;
 
 use super::bounded::Bounded;
-use super::{Begin, Kind, OpenError, Patience, Result, Tx, migrations};
+use super::{Begin, Kind, OpenError, Patience, Result, Schema, Tx, migrations};
 
 /// How long a request waits for a connection before it is told to come back.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(2);
@@ -34,19 +34,18 @@ const READERS: u32 = 4;
 pub(super) async fn open(
     path: &Path,
     room: &Arc<Semaphore>,
-) -> std::result::Result<(Bounded, Bounded), OpenError> {
-    create_folder_of(path)?;
+) -> std::result::Result<(Bounded, Bounded, Schema), OpenError> {
     let url = format!("sqlite://{}?mode=rwc", path.display());
     let write = pool(&url, 1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").await?;
-    migrate(&write).await?;
+    let schema = migrate(&write).await?;
     let read = pool(&url, READERS, "PRAGMA query_only = ON;").await?;
     let bounded = |pool| Bounded::new(pool, PATIENCE.statement, room.clone());
-    Ok((bounded(read), bounded(write)))
+    Ok((bounded(read), bounded(write), schema))
 }
 
 /// Brings the schema up to date. Of two processes that start on a new file one finds what the other has just made,
 /// and then has to look again; there is no lock for it, as there is on PostgreSQL.
-async fn migrate(pool: &AnyPool) -> std::result::Result<(), OpenError> {
+async fn migrate(pool: &AnyPool) -> std::result::Result<Schema, OpenError> {
     for _ in 1..MIGRATING_TRIES {
         match migrations::run(pool, Kind::Sqlite).await {
             Err(OpenError::Migration(_)) => {}
@@ -93,7 +92,7 @@ pub(super) async fn next_number(tx: &mut Tx, counter: &'static str) -> Result<i6
     Ok(value)
 }
 
-fn create_folder_of(path: &Path) -> std::result::Result<(), OpenError> {
+pub(super) fn create_folder_of(path: &Path) -> std::result::Result<(), OpenError> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         // Password hashes are in there: a folder that we make is its owner's alone.
         Some(folder) => private_folder(folder)

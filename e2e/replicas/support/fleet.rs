@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
@@ -41,6 +41,8 @@ pub(crate) struct Fleet {
 
 struct Replica {
     port: u16,
+    /// What it runs from its next start on.
+    program: Mutex<PathBuf>,
     child: Mutex<Option<Child>>,
 }
 
@@ -63,6 +65,16 @@ impl Address for Fleet {
 impl Fleet {
     /// Starts so many at the same moment on this database and this Redis, and waits until all are ready.
     pub(crate) fn start(count: usize, database_url: &str, redis_url: &str, more: &[(&str, &str)]) -> Self {
+        Self::start_of(Path::new(env!("CARGO_BIN_EXE_mandate")), count, (database_url, redis_url), more)
+    }
+
+    /// The same of another binary.
+    pub(crate) fn start_of(
+        program: &Path,
+        count: usize,
+        (database_url, redis_url): (&str, &str),
+        more: &[(&str, &str)],
+    ) -> Self {
         let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let proxy = Proxy::start(&ports);
         let public_url = format!("http://127.0.0.1:{}", proxy.port());
@@ -73,7 +85,9 @@ impl Fleet {
         ];
         let settings = GENEROUS.iter().chain(&own).chain(more);
         let settings = settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let replicas = ports.into_iter().map(|port| Replica { port, child: Mutex::new(None) }).collect();
+        let replica =
+            |port| Replica { port, program: Mutex::new(program.to_owned()), child: Mutex::new(None) };
+        let replicas = ports.into_iter().map(replica).collect();
         let folder = tempfile::tempdir().unwrap();
         let fleet = Self { http: http(), folder, settings, replicas, proxy };
         let begun: Vec<Starting> = (0..count).map(|number| fleet.spawn(number)).collect();
@@ -117,6 +131,22 @@ impl Fleet {
     /// An address at which every request reaches another replica than the one before.
     pub(crate) fn turns(&self, first: usize) -> Turns {
         Turns::new((0..self.len()).map(|number| self.replica(first + number).at("")).collect())
+    }
+
+    /// Lets a replica run another binary from its next start on.
+    pub(crate) fn change_program(&self, number: usize, program: &Path) {
+        program.clone_into(&mut self.replicas[number].program.lock().unwrap());
+    }
+
+    /// Starts a replica that must refuse; returns the one sentence that it says.
+    pub(crate) fn refused(&self, number: usize) -> String {
+        let mut command = self.command_of(number, &["serve"]);
+        command.env("MANDATE_LOG", "off").env("MANDATE_LISTEN", "127.0.0.1:0");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+        said.trim_end().to_owned()
     }
 
     /// Ends a replica as a crash does.
@@ -168,7 +198,12 @@ impl Fleet {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mandate"));
+        self.command_of(0, arguments)
+    }
+
+    /// A command of the binary that a replica runs.
+    fn command_of(&self, number: usize, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&*self.replicas[number].program.lock().unwrap());
         command.args(arguments).env_clear().current_dir(self.folder.path());
         command.envs(self.settings.iter().map(|(key, value)| (key, value)));
         command
@@ -176,7 +211,7 @@ impl Fleet {
 
     fn spawn(&self, number: usize) -> Starting {
         let log = OpenOptions::new().append(true).create(true).open(self.log_file(number)).unwrap();
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command_of(number, &["serve"]);
         command.env("MANDATE_LISTEN", format!("127.0.0.1:{}", self.replicas[number].port));
         Starting(command.stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().unwrap())
     }

@@ -142,6 +142,11 @@ fn programs() -> Option<&'static Path> {
     PROGRAMS.get_or_init(newest).as_deref()
 }
 
+/// One of its programs, such as `pg_dump`.
+pub(crate) fn program(name: &str) -> PathBuf {
+    programs().expect("PostgreSQL is not installed: apt-get install postgresql").join(name)
+}
+
 fn runs_as_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }

@@ -124,11 +124,11 @@ fn faults(faults: &[Fault]) -> Vec<Finding> {
 
 #[tokio::test]
 async fn an_untouched_log_has_no_findings() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let empty = verify(&store).await.unwrap();
         assert_eq!((empty.findings, empty.unchained, empty.chains.len()), (Vec::new(), 0, 16));
     }
-    for Opened { store, _folder } in written().await {
+    for Opened { store, _folder, .. } in written().await {
         let report = verify(&store).await.unwrap();
         assert_eq!(report.findings, []);
         let events: Vec<_> =
@@ -142,7 +142,7 @@ async fn an_untouched_log_has_no_findings() {
 
 #[tokio::test]
 async fn of_32_writers_at_once_none_waits_for_ever_and_no_link_is_left_out() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let writing = (0..32).map(async |writer: i64| {
             for round in 0..3 {
                 let mut tx = store.write().await.unwrap();
@@ -327,7 +327,7 @@ async fn a_moved_end_is_found_and_stays_found() {
             "UPDATE audit_chains SET link = 6, last_seal = (SELECT seal FROM audit_events {end} AND link = 6) {end}"
         ),
     ];
-    for Opened { store, _folder } in written().await {
+    for Opened { store, _folder, .. } in written().await {
         let statements: Vec<_> = shortened.iter().map(|text| in_chain(text)).collect();
         tamper(&store, &statements).await;
         assert_eq!(found(&store).await, faults(&[Fault::End]));
@@ -338,7 +338,7 @@ async fn a_moved_end_is_found_and_stays_found() {
 
 #[tokio::test]
 async fn what_is_older_than_chains_is_counted_and_not_judged() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let old = "INSERT INTO audit_events (seq, at, event, outcome) VALUES (1, 1, 'sign_in', 'done'), \
                    (2, 2, 'sign_out', 'done')";
         tamper(&store, &[old.to_owned(), "UPDATE audit_chains SET first_link = 2, link = 2".to_owned()])
@@ -352,7 +352,7 @@ async fn what_is_older_than_chains_is_counted_and_not_judged() {
 #[tokio::test]
 async fn a_log_is_read_newest_first_by_filter_and_oldest_first_in_pages() {
     use super::{Filter, Place};
-    for Opened { store, _folder } in written().await {
+    for Opened { store, _folder, .. } in written().await {
         let all = store.find_records(&Filter::default(), None, 100).await.unwrap();
         assert_eq!(all.len(), 16);
         assert!(

@@ -87,7 +87,7 @@ async fn record(store: &Store, grant: &Grant) {
 
 #[tokio::test]
 async fn a_machine_stays_a_machine_and_no_other_client_becomes_one() {
-    for Opened { store, _folder } in with_a_machine().await {
+    for Opened { store, _folder, .. } in with_a_machine().await {
         let kind = async |id: &str| store.find_client(&ClientId::new(id)).await.unwrap().unwrap().client.kind;
         assert_eq!((kind("m").await, kind("c").await), (ClientKind::Machine, ClientKind::Registered));
         let listed = store.list_clients().await.unwrap();
@@ -105,7 +105,7 @@ async fn a_machine_stays_a_machine_and_no_other_client_becomes_one() {
 
 #[tokio::test]
 async fn the_account_of_a_machine_is_nobodys_first_one() {
-    for Opened { store, _folder } in with_a_machine().await {
+    for Opened { store, _folder, .. } in with_a_machine().await {
         assert!(store.has_no_users().await.unwrap());
         let mut tx = store.write().await.unwrap();
         assert!(!users::exists(&mut tx).await.unwrap());
@@ -118,7 +118,7 @@ async fn the_account_of_a_machine_is_nobodys_first_one() {
 
 #[tokio::test]
 async fn the_standing_grant_is_the_machines_own_live_and_as_wide_as_is_asked() {
-    for Opened { store, _folder } in with_a_machine().await {
+    for Opened { store, _folder, .. } in with_a_machine().await {
         let (id, scopes) = (ClientId::new("m"), Scopes::of(["tickets:read"]));
         let wider = Scopes::of(["tickets:read", "tickets:write"]);
         let wanted = Standing { client_id: &id, resource: RESOURCE, scopes: &scopes, beyond: NOW };
@@ -152,7 +152,7 @@ async fn the_standing_grant_is_the_machines_own_live_and_as_wide_as_is_asked() {
 
 #[tokio::test]
 async fn of_32_requests_of_a_machine_at_once_one_makes_the_grant() {
-    for Opened { store, _folder } in with_a_machine().await {
+    for Opened { store, _folder, .. } in with_a_machine().await {
         let scopes = Scopes::of(["tickets:read"]);
         let ask = async |number: usize| {
             let mut tx = store.write_patiently().await.unwrap();
@@ -175,7 +175,7 @@ async fn of_32_requests_of_a_machine_at_once_one_makes_the_grant() {
 
 #[tokio::test]
 async fn a_removed_machine_loses_every_grant_some_at_a_time_and_may_be_let_in_again() {
-    for Opened { store, _folder } in with_a_machine().await {
+    for Opened { store, _folder, .. } in with_a_machine().await {
         for (id, by) in [("a", "m"), ("b", "m"), ("c", "control-plane")] {
             record(&store, &grant(id, by, 60)).await;
         }

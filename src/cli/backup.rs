@@ -1,0 +1,109 @@
+//! `mandate backup`.
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Failure;
+use super::output::{aside, say};
+use crate::config::Config;
+use crate::keys::{SealingKey, is_sealed_with};
+use crate::random::Random;
+use crate::storage::Database;
+use crate::storage::backup::{Content, FileError, write};
+
+/// Write the whole database to one file while the server runs.
+///
+/// The file is consistent, complete in itself, verified, and only yours to read; nothing is overwritten. It holds
+/// password hashes, and the signing keys sealed with the secret key file. That file is not in it and is needed to
+/// restore it: it never changes, so keep one copy of it, in another place than the backups.
+///
+/// For SQLite. A PostgreSQL database is backed up by PostgreSQL's own tools.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mandate backup mandate-2026-11-23.backup\n\nTo another machine:\n  \
+                        mandate backup - | ssh vault 'cat > mandate-2026-11-23.backup'")]
+pub(super) struct Backup {
+    /// The file to write; `-` is standard output.
+    file: PathBuf,
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Said(error.to_string())
+    }
+}
+
+/// What to read about databases that are not ours to copy.
+pub(super) const PAGE: &str = "the page \"Backup and upgrade\" of the documentation";
+
+pub(super) async fn run(command: &Backup, config: &Config) -> Result<(), Failure> {
+    let Database::Sqlite(database) = &config.database else {
+        return Err(Failure::Said(format!(
+            "the database is PostgreSQL: back it up with `pg_dump --format=custom`, or for any moment with \
+             continuous archiving; {PAGE} has the commands"
+        )));
+    };
+    if !database.exists() {
+        return Err(Failure::Said(format!("database_url: there is no database at {}", database.display())));
+    }
+    let name = Random::system().id();
+    if command.file == Path::new("-") {
+        return to_stdout(database, &name, config).await;
+    }
+    let written = write(database, &command.file, &name).await?;
+    let content = written.publish(&command.file)?;
+    say(&summary(&content, &format!("to {}", command.file.display())));
+    about_keys(config, &content).iter().for_each(|line| say(line));
+    Ok(())
+}
+
+/// Written beside the database first: what is piped on is verified already.
+async fn to_stdout(database: &Path, name: &str, config: &Config) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(Failure::Said("a backup is no text: name a file, or send it to a program".to_owned()));
+    }
+    let written = write(database, &database.with_extension("backup"), name).await?;
+    let mut from = written.read()?;
+    let copied = tokio::task::spawn_blocking(move || io::copy(&mut from, &mut io::stdout())).await;
+    let copied = copied.map_err(io::Error::other).and_then(|copied| copied);
+    copied.map_err(|error| Failure::Said(format!("standard output cannot be written: {error}")))?;
+    aside(&summary(&written.content, "to standard output"));
+    about_keys(config, &written.content).iter().for_each(|line| aside(line));
+    Ok(())
+}
+
+fn summary(content: &Content, to: &str) -> String {
+    let last =
+        content.last_event.map_or("no event yet".to_owned(), |at| format!("last event {}", at.rfc3339()));
+    format!("Wrote {} bytes {to}, and verified them: schema {}, {last}.", content.bytes, content.schema)
+}
+
+/// What is needed besides.
+fn about_keys(config: &Config, content: &Content) -> Vec<String> {
+    let file = &config.secret_key_file;
+    let shown = file.display();
+    let belongs = |sealing: &SealingKey| {
+        content.sealed_key.as_ref().is_none_or(|sealed| is_sealed_with(sealing, sealed))
+    };
+    // Read, and never made here.
+    let sealing = file.exists().then(|| SealingKey::load_or_create(file, &Random::system()).ok()).flatten();
+    let mut lines = vec![match sealing {
+        Some(sealing) if belongs(&sealing) => format!(
+            "The key file {shown} is not in it, and is needed to restore it. It never changes: keep one copy of it, in \
+             another place than the backups."
+        ),
+        Some(_) => format!(
+            "WARNING: the key file {shown} does not belong to this database. Without the one that does, \
+                            this backup cannot be restored."
+        ),
+        None => {
+            format!("WARNING: there is no key file at {shown}. Without it this backup cannot be restored.")
+        }
+    }];
+    let given = [&config.tokens.signing_key_file, &config.tokens.next_signing_key_file];
+    for file in given.into_iter().flatten() {
+        lines.push(format!("Not in it either: the signing key in {}.", file.display()));
+    }
+    lines
+}

@@ -1,0 +1,174 @@
+//! Putting a backup of a SQLite database in the place of the one that is there.
+//!
+//! All that is done to the backup is done to a copy of it, before anything is touched that was there: when something
+//! goes wrong, nothing has happened. The copy then takes the database's place in one step.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::backup::{Content, FileError, at, check, code, sorted};
+use super::files::{Draft, SIDES, give_to_owner_of, remove, sync_folder_of, with_end};
+use super::in_use::{self, Alone};
+use super::{Database, sqlite};
+
+/// Why a database cannot be replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// A server or a command has it open.
+    #[error("{0} is in use: stop the server, and whatever else has it open, and try again")]
+    InUse(String),
+    /// The backup is the database itself.
+    #[error("{0} is the database itself; name a backup of it")]
+    Itself(String),
+    /// The backup has a log beside it.
+    #[error(
+        "{0} has a log beside it ({0}-wal), so it was copied while somebody wrote to it and does not hold everything; \
+         take a file that `mandate backup` wrote"
+    )]
+    HasLog(String),
+    /// Its folder cannot be made, or a file cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+    /// A file is not what it should be.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// The database's place, in which nobody can open anything for as long as this lives.
+#[derive(Debug)]
+pub struct Place {
+    database: PathBuf,
+    _alone: Alone,
+}
+
+/// A copy of a backup on its way into that place.
+#[derive(Debug)]
+pub struct Prepared {
+    draft: Draft,
+    /// What the backup held.
+    pub content: Content,
+}
+
+impl Prepared {
+    /// The copy, as a database to be opened.
+    pub fn database(&self) -> Database {
+        Database::Sqlite(self.draft.path.clone())
+    }
+}
+
+impl Place {
+    /// Keeps everybody from the database, unless somebody has it open.
+    pub async fn hold(database: &Path) -> Result<Self, RestoreError> {
+        sqlite::create_folder_of(database).map_err(|error| RestoreError::Unusable(error.to_string()))?;
+        let in_use = || RestoreError::InUse(database.display().to_string());
+        let alone = in_use::alone(database).map_err(at(&in_use::beside(database)))?.ok_or_else(in_use)?;
+        // Whatever else has the file open, such as a version that takes no part in our lock.
+        if is_sqlite(database) && !fold(database).await? {
+            return Err(in_use());
+        }
+        Ok(Self { database: database.to_owned(), _alone: alone })
+    }
+
+    /// Copies a backup beside the database and checks the copy. `name` is part of its name.
+    pub async fn prepare(&self, backup: &Path, name: &str) -> Result<Prepared, RestoreError> {
+        let real = backup.canonicalize().map_err(at(backup))?;
+        let shown = || backup.display().to_string();
+        if self.database.canonicalize().is_ok_and(|database| database == real) {
+            return Err(RestoreError::Itself(shown()));
+        }
+        if with_end(&real, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
+            return Err(RestoreError::HasLog(shown()));
+        }
+        let mut from = File::open(&real).map_err(at(backup))?;
+        // Said of the backup, before gigabytes are copied.
+        let (draft, mut to) = Draft::beside(&self.database, name).map_err(at(&self.database))?;
+        io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(at(&draft.path))?;
+        let content = check(&draft.path).await.map_err(|error| of_backup(error, backup))?;
+        Ok(Prepared { draft, content })
+    }
+
+    /// Puts a copy in the database's place; nobody has it open any more. Says where what was there is now.
+    pub async fn put(self, prepared: Prepared, kept: &str) -> Result<Option<PathBuf>, RestoreError> {
+        let draft = &prepared.draft.path;
+        if !fold(draft).await? {
+            return Err(RestoreError::InUse(draft.display().to_string()));
+        }
+        let file = File::open(draft).map_err(at(draft))?;
+        give_to_owner_of(&file, &self.database);
+        file.sync_all().map_err(at(draft))?;
+        let kept = with_end(&self.database, kept);
+        let was_there = self.database.symlink_metadata().is_ok();
+        if was_there {
+            keep(&self.database, &kept).map_err(at(&kept))?;
+        }
+        // A log without its database would be taken for that of the new one.
+        for side in SIDES {
+            let side = with_end(&self.database, side);
+            remove(&side).map_err(at(&side))?;
+        }
+        std::fs::rename(draft, &self.database).map_err(at(&self.database))?;
+        sync_folder_of(&self.database).map_err(at(&self.database))?;
+        Ok(was_there.then_some(kept))
+    }
+}
+
+/// Gives what is there a second name, so that the first one is never without a file. Of a damaged database the log
+/// may be what is left of it.
+fn keep(database: &Path, kept: &Path) -> io::Result<()> {
+    for side in SIDES {
+        match std::fs::rename(with_end(database, side), with_end(kept, side)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    match std::fs::hard_link(database, kept) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Where there are no links.
+        Err(_) => std::fs::rename(database, kept),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether a file looks like SQLite's. One that does not is not shown to SQLite, which would remove its log.
+fn is_sqlite(path: &Path) -> bool {
+    let mut head = [0; 16];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && &head == b"SQLite format 3\0"
+}
+
+/// SQLite's `SQLITE_BUSY`, and what it says of a file that is damaged or none of its own.
+const BUSY: i64 = 5;
+const UNREADABLE: [i64; 2] = [11, 26];
+
+/// Writes a database's log into it and leaves that mode, which SQLite does for the last one alone who has it open.
+/// `false` when somebody else has. What cannot be read is in nobody's use.
+async fn fold(database: &Path) -> Result<bool, FileError> {
+    let options = SqliteConnectOptions::new().filename(database).create_if_missing(false);
+    let folded = async {
+        let mut connection = options.busy_timeout(Duration::ZERO).connect().await?;
+        let mode: (String,) =
+            sqlx::query_as("PRAGMA journal_mode = DELETE").fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(mode.0 == "delete")
+    };
+    match folded.await {
+        Ok(done) => Ok(done),
+        Err(error) if code(&error) == Some(BUSY) => Ok(false),
+        Err(error) if code(&error).is_some_and(|code| UNREADABLE.contains(&code)) => Ok(true),
+        Err(error) => Err(sorted(database, error)),
+    }
+}
+
+/// What was found wrong with the copy is wrong with the backup.
+fn of_backup(error: FileError, backup: &Path) -> FileError {
+    let shown = backup.display().to_string();
+    match error {
+        FileError::Foreign(_) => FileError::Foreign(shown),
+        FileError::Damaged(_, why) => FileError::Damaged(shown, why),
+        other => other,
+    }
+}

@@ -1,0 +1,122 @@
+//! What ends after a database was put back to an earlier state.
+//!
+//! Whatever was taken back since would live again, and refresh tokens that were rotated since would look stolen: so
+//! every grant ends, and every browser session. A signing key that was revoked since would sign again: so all that are
+//! stored are revoked, and new ones are made at the next start. All of it can be done again.
+
+use super::leases::{self, Work};
+use super::{Result, Store, Tx, audit, commit, setup_links, signing_keys};
+use crate::audit::{Event, Kind, Outcome};
+use crate::clock::Timestamp;
+
+/// How much is ended in one transaction.
+const AT_ONCE: u32 = 1000;
+
+/// Why grants end, as recorded.
+const BECAUSE: &str = "the database was restored";
+
+/// What ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// How many grants.
+    pub grants: u64,
+    /// How many of them rest on the tokens of another issuer, and count as taken back.
+    pub external: u64,
+    /// How many browser sessions.
+    pub sessions: u64,
+    /// The signing keys that were revoked.
+    pub keys: Vec<String>,
+}
+
+/// What ends how.
+#[derive(Clone, Debug)]
+pub struct Ending<'a> {
+    /// Why grants end that rest on the tokens of another issuer.
+    pub external: &'a str,
+    /// The keys that are in files of the configuration: only there can they be taken back.
+    pub given_keys: &'a [String],
+    /// The moment.
+    pub now: Timestamp,
+}
+
+/// Why grants that rest on the tokens of another issuer end where nobody can let them in again.
+pub const EXTERNAL: &str = BECAUSE;
+
+/// Ends every grant that has not ended, every browser session, and every signing key but those that are given.
+pub async fn end_all(store: &Store, ending: &Ending<'_>) -> Result<Ended> {
+    let mut ended = Ended::default();
+    let mut after = String::new();
+    loop {
+        let mut tx = store.write_patiently().await?;
+        let some = end_some_grants(&mut tx, &after, ending).await?;
+        commit(tx).await?;
+        let Some((last, _)) = some.iter().max() else { break };
+        after.clone_from(last);
+        ended.grants += u64::try_from(some.len()).unwrap_or(0);
+        let external = some.iter().filter(|(_, kind)| kind == "external").count();
+        ended.external += u64::try_from(external).unwrap_or(0);
+    }
+    loop {
+        let mut tx = store.write_patiently().await?;
+        let some = end_some_sessions(&mut tx).await?;
+        commit(tx).await?;
+        ended.sessions += some;
+        if some == 0 {
+            break;
+        }
+    }
+    ended.keys = revoke_keys(store, ending).await?;
+    Ok(ended)
+}
+
+/// Uses up the links that make a first account, and says in the audit log what was done. Done after every restore.
+pub async fn record(store: &Store, what: &str, now: Timestamp) -> Result<()> {
+    let mut tx = store.write_patiently().await?;
+    setup_links::use_up(&mut tx, now).await?;
+    audit::record(&mut tx, now, &Event::new(Kind::Restored, Outcome::Done).detail(what));
+    commit(tx).await
+}
+
+/// In the order of their ids, so that none is looked at twice. Returns each with its client's kind.
+async fn end_some_grants(tx: &mut Tx, after: &str, ending: &Ending<'_>) -> Result<Vec<(String, String)>> {
+    let ended = sqlx::query_as(
+        "UPDATE grants SET revoked_at = $1, \
+         revoked_because = CASE WHEN client_kind = 'external' THEN $2 ELSE $3 END \
+         WHERE revoked_at IS NULL AND grant_id IN (\
+         SELECT grant_id FROM grants WHERE grant_id > $4 AND revoked_at IS NULL AND expires_at > $1 \
+         ORDER BY grant_id LIMIT $5) RETURNING grant_id, client_kind",
+    )
+    .bind(ending.now.0)
+    .bind(ending.external)
+    .bind(BECAUSE)
+    .bind(after)
+    .bind(i64::from(AT_ONCE))
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(ended)
+}
+
+async fn end_some_sessions(tx: &mut Tx) -> Result<u64> {
+    let done =
+        sqlx::query("DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM sessions LIMIT $1)")
+            .bind(i64::from(AT_ONCE))
+            .execute(&mut **tx)
+            .await?;
+    Ok(done.rows_affected())
+}
+
+async fn revoke_keys(store: &Store, ending: &Ending<'_>) -> Result<Vec<String>> {
+    let mut tx = store.write_patiently().await?;
+    leases::hold(&mut tx, Work::SigningKeys).await?;
+    let mut revoked = Vec::new();
+    for row in signing_keys::list(&mut tx).await? {
+        let kid = row.life.kid;
+        if !ending.given_keys.contains(&kid) && signing_keys::revoke(&mut tx, &kid, ending.now).await? {
+            let event = Event::new(Kind::KeyRevoked, Outcome::Done).detail(format!("{kid}; {BECAUSE}"));
+            audit::record(&mut tx, ending.now, &event);
+            revoked.push(kid);
+        }
+    }
+    commit(tx).await?;
+    Ok(revoked)
+}
