@@ -266,7 +266,7 @@ async fn a_key_that_is_taken_back_never_comes_back_and_another_signs_at_once() {
 
 #[tokio::test]
 async fn a_key_that_is_taken_back_when_there_is_no_next_one_is_followed_by_a_new_one() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let replica = Replica::open(&store, ES256, NOW).await;
         let (signing, states) = replica.states(NOW).await;
         let signing = signing.unwrap();

@@ -387,7 +387,7 @@ async fn an_identity_is_linked_to_one_account() {
 
 #[tokio::test]
 async fn a_role_is_that_of_the_newest_statement() {
-    for Opened { store, _folder } in everywhere::open().await {
+    for Opened { store, _folder, .. } in everywhere::open().await {
         let alice = UserId::new("user_alice");
         let mut tx = store.write().await.unwrap();
         users::record(&mut tx, &user("alice")).await.unwrap();
