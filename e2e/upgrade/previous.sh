@@ -31,6 +31,8 @@ if [[ ! -e $source/.complete ]]; then
     rm -rf "$source"
     mkdir -p "$source"
     git archive "$commit" | tar --extract --directory "$source"
+    # Its folder is below that of the present sources, and no part of them.
+    grep -q '^\[workspace' "$source/Cargo.toml" || printf '\n[workspace]\n' >>"$source/Cargo.toml"
     touch "$source/.complete"
 fi
 echo "Building the version to upgrade from: $(git log -1 --format='%h %s' "$commit")" >&2
