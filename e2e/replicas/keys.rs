@@ -127,7 +127,7 @@ impl Group {
         })
         .await;
         let listener = listener.unwrap();
-        config.listen = listener.local_addr().unwrap();
+        config.listen = listener.local_addr().unwrap().into();
         let app = Arc::new(App::open(config, self.clock.clone(), Random::system()).await.unwrap());
         app.tasks.spawn(rotation::run(app.clone()));
         #[expect(clippy::disallowed_methods, reason = "the replica lives as long as the test's runtime")]

@@ -76,7 +76,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut config = Config::defaults().unwrap();
-        config.listen = address;
+        config.listen = address.into();
         config.public_url = PublicUrl::parse(&format!("http://localhost:{}", address.port())).unwrap();
         let profile = Profile::fresh(&folder.path().join("mandate.db")).await;
         profile.configure(&mut config);

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::issuers::RawIssuer;
+use super::listen;
 use super::providers::{RawProvider, RawSignIn};
+use super::tls::RawTls;
 
 /// Keys that hold lists: in the environment their values are separated by commas.
 const LISTS: [&str; 4] =
@@ -21,7 +23,14 @@ const KNOWN_SCHEMES: [&str; 8] =
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
-    pub(super) listen: String,
+    /// Where to listen: an address and a port, `unix:` and the path of a socket, or a list of both. On this machine alone
+    /// by default, where a proxy or a developer is.
+    #[serde(deserialize_with = "listen::texts")]
+    pub(super) listen: Vec<String>,
+    /// Who may connect to the Unix sockets among them: permissions in octal. The server's user and group by default:
+    /// whoever can connect is believed about the addresses of clients.
+    pub(super) listen_mode: String,
+    pub(super) tls: RawTls,
     pub(super) public_url: String,
     pub(super) database_url: String,
     pub(super) database_connections: u32,
@@ -50,7 +59,9 @@ pub(super) struct Raw {
 impl Default for Raw {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8080".into(),
+            listen: vec!["127.0.0.1:8080".into()],
+            listen_mode: "0660".into(),
+            tls: RawTls::default(),
             public_url: "http://localhost:8080".into(),
             database_url: "sqlite://./data/mandate.db".into(),
             database_connections: 10,
@@ -203,6 +214,9 @@ pub(super) struct Limits {
     pub(super) document_fetches_per_minute: u32,
     pub(super) introspections_per_minute: u32,
     pub(super) requests_at_once: usize,
+    /// How many connections may be open at once, on all listeners together; further ones wait until one ends. Never more
+    /// than the process may open files. Many thousands by default: an open stream is a connection, and costs little.
+    pub(super) connections: usize,
 }
 
 // Hosted clients share few addresses, so the buckets are big: they stop floods, not users.
@@ -215,6 +229,7 @@ impl Default for Limits {
             document_fetches_per_minute: 120,
             introspections_per_minute: 6000,
             requests_at_once: 1024,
+            connections: 10_000,
         }
     }
 }
