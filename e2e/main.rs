@@ -16,6 +16,8 @@ mod examples;
 #[cfg(test)]
 mod keys_command;
 #[cfg(test)]
+mod listeners;
+#[cfg(test)]
 mod machine_commands;
 #[cfg(test)]
 mod odd_text;
@@ -31,3 +33,5 @@ mod stdio;
 mod support;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod tls;

@@ -194,3 +194,78 @@ impl Tls {
         look(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use rcgen::{CertificateParams, KeyPair, SerialNumber};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+
+    const NOW: Timestamp = Timestamp(1_795_392_000_000);
+
+    fn renew(files: &TlsFiles, serial: u8) {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.serial_number = Some(SerialNumber::from(vec![serial]));
+        let key = KeyPair::generate().unwrap();
+        std::fs::write(&files.certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    }
+
+    fn files(folder: &tempfile::TempDir) -> TlsFiles {
+        let files =
+            TlsFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
+        renew(&files, 1);
+        files
+    }
+
+    #[tokio::test]
+    async fn who_is_slow_to_agree_upon_tls_keeps_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls::open(files(&folder), NOW).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for said in [&b""[..], &[HANDSHAKE], &[HANDSHAKE, 3, 1, 0, 100, 1]] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(said).await.unwrap();
+            let (stream, peer) = listener.accept().await.unwrap();
+            assert!(Tls::shake_hands(&tls, stream, peer, Duration::from_millis(30)).await.is_none());
+            // Closed with a reset is closed, too.
+            assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+        }
+        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES, "every place is free again");
+    }
+
+    #[tokio::test]
+    async fn the_silent_do_not_keep_out_those_who_speak() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls::open(files(&folder), NOW).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut waiting = std::pin::pin!(tls.agree(stream));
+        let polled = futures::poll!(waiting.as_mut());
+        assert!(polled.is_pending());
+        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES);
+    }
+
+    #[tokio::test]
+    async fn files_that_change_are_noticed_without_being_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(&folder);
+        let tls = Tls::open(files.clone(), NOW).await.unwrap();
+        let (stopping, clock) = (CancellationToken::new(), Arc::new(ManualClock::new(NOW)));
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
+        let watching = tokio::spawn(watch(tls.clone(), clock, Duration::from_millis(5), stopping.clone()));
+        assert_eq!(tls.serial(), "01");
+        renew(&files, 2);
+        while tls.serial() == "01" {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tls.serial(), "02");
+        stopping.cancel();
+        watching.await.unwrap();
+    }
+}
