@@ -39,7 +39,7 @@ async fn a_proxy_on_a_unix_socket_is_believed_and_one_that_says_nothing_is_one_a
             config.limits.register = at_most(1);
         },
         |_| {},
-        async |_, config| Listeners::bind(config, None).unwrap(),
+        async |_, config| Listeners::bind(config, None).await.unwrap(),
     )
     .await;
     let metadata = json!({

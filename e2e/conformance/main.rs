@@ -48,7 +48,7 @@ struct Arguments {
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::load(Arguments::parse().config.as_deref())?;
     telemetry::init(&config.log)?;
-    let listeners = Listeners::bind(&config, None)?;
+    let listeners = Listeners::bind(&config, None).await?;
     let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await?);
     let secret = app.random.id();
     record_user(&app, &secret).await?;

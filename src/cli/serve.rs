@@ -51,7 +51,7 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
         Some(files) => Some(Tls::open(files, SystemClock.now()).await?),
         None => None,
     };
-    let listeners = Listeners::bind(&config, tls.as_ref())?;
+    let listeners = Listeners::bind(&config, tls.as_ref()).await?;
     let scraped = config.metrics_listen.map(|address| server::bind_address("metrics_listen", address));
     let scraped = scraped.transpose()?;
     let mut app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
@@ -106,7 +106,8 @@ fn switch_on_signal(
                     let changed = app.config.mcp.writes.set(writes);
                     tracing::info!(
                         changed,
-                        "configuration read again: mcp.writes is {writes}; all else needs a restart"
+                        "configuration read again: mcp.writes is {writes}; all else but the certificate needs a \
+                         restart"
                     );
                     if changed {
                         app.tell(&Notice::ToolsChanged).await;

@@ -127,7 +127,7 @@ impl End {
         match accepted {
             Accepted::Unix(stream) => self.speak(stream, Peer::Local, Protocol::Any).await,
             Accepted::Tcp(stream, address, None) => {
-                self.speak(stream, Peer::Host(address), Protocol::Any).await
+                self.speak(stream, Peer::Host(address), Protocol::Any).await;
             }
             Accepted::Tcp(stream, address, Some(tls)) => {
                 // Who has asked for nothing yet need not be waited for.

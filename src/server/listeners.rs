@@ -45,18 +45,21 @@ pub(super) enum Accepted {
 impl Listeners {
     /// Listens wherever the configuration says. TLS is spoken at addresses, and not over Unix sockets: what passes there
     /// does not leave the machine.
-    pub fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Self, ConfigError> {
-        let bind = |listen: &Listen| match listen {
-            Listen::Tcp(address) => Ok(Source::Tcp(bind_address("listen", *address)?, tls.cloned())),
-            Listen::Unix(path) => {
-                let (_file, listener) =
-                    socket::bind(path, config.listen_mode, BACKLOG).map_err(|problem| {
+    pub async fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Self, ConfigError> {
+        let mut sources = Vec::new();
+        for listen in &config.listen {
+            sources.push(match listen {
+                Listen::Tcp(address) => Source::Tcp(bind_address("listen", *address)?, tls.cloned()),
+                Listen::Unix(path) => {
+                    let bound = socket::bind(path, config.listen_mode, BACKLOG).await;
+                    let (file, listener) = bound.map_err(|problem| {
                         ConfigError::new("listen", format!("cannot listen on {listen}: {problem}"))
                     })?;
-                Ok(Source::Unix { _file, listener })
-            }
-        };
-        Ok(Self { sources: config.listen.iter().map(bind).collect::<Result<_, ConfigError>>()?, turn: 0 })
+                    Source::Unix { _file: file, listener }
+                }
+            });
+        }
+        Ok(Self { sources, turn: 0 })
     }
 
     /// One that listens already, with TLS.

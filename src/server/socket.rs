@@ -4,10 +4,9 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use tokio::net::{UnixListener, UnixSocket};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 /// The file of a socket that is listened on; dropping it removes the file, unless somebody put another one there.
 #[derive(Debug)]
@@ -36,8 +35,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Listens at `path`. What is wrong is told in half a sentence with the cure.
-pub(super) fn bind(path: &Path, mode: u32, backlog: u32) -> Result<(SocketFile, UnixListener), String> {
-    make_way(path)?;
+pub(super) async fn bind(path: &Path, mode: u32, backlog: u32) -> Result<(SocketFile, UnixListener), String> {
+    make_way(path).await?;
     listen(path, mode, backlog).map_err(|error| {
         let cure = match error.kind() {
             ErrorKind::NotFound => "make its folder first, one that this server's user may write to",
@@ -51,19 +50,20 @@ pub(super) fn bind(path: &Path, mode: u32, backlog: u32) -> Result<(SocketFile, 
 }
 
 /// Removes the socket of a process that is gone.
-fn make_way(path: &Path) -> Result<(), String> {
+async fn make_way(path: &Path) -> Result<(), String> {
     // A path that cannot be looked at cannot be listened on either, which says more about it.
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() {
         return Err("what lies there is no socket; choose another path, or remove it".to_owned());
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err("another server listens there; stop it or choose another path".to_owned()),
+    match UnixStream::connect(path).await {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
             .map_err(|error| format!("the socket of a server that is gone stays there ({error}); remove it")),
-        Err(error) => {
+        // Who has so much to do that nobody else can connect at the moment is alive.
+        Err(error) if error.kind() != ErrorKind::WouldBlock => {
             Err(format!("it is not known whether another server listens there ({error}); remove the file"))
         }
+        _ => Err("another server listens there; stop it or choose another path".to_owned()),
     }
 }
 
@@ -84,9 +84,9 @@ mod tests {
     async fn a_socket_has_its_permissions_and_goes_with_its_listener() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.sock");
-        let bound = bind(&path, 0o640, 8).unwrap();
+        let bound = bind(&path, 0o640, 8).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
-        UnixStream::connect(&path).unwrap();
+        UnixStream::connect(&path).await.unwrap();
         drop(bound);
         assert!(!path.exists());
     }
@@ -96,11 +96,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.sock");
         let theirs = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(bind(&path, 0o660, 8).unwrap_err().contains("another server listens there"));
+        assert!(bind(&path, 0o660, 8).await.unwrap_err().contains("another server listens there"));
         drop(theirs);
         assert!(path.exists(), "a process that dies leaves it");
-        let _bound = bind(&path, 0o660, 8).unwrap();
-        UnixStream::connect(&path).unwrap();
+        let _bound = bind(&path, 0o660, 8).await.unwrap();
+        UnixStream::connect(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_has_no_time_to_answer_is_alive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.sock");
+        let _busy = listen(&path, 0o660, 1).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = UnixStream::connect(&path).await {
+            waiting.push(stream);
+        }
+        assert!(bind(&path, 0o660, 8).await.unwrap_err().contains("another server listens there"));
+        assert!(path.exists());
     }
 
     #[tokio::test]
@@ -113,7 +126,7 @@ mod tests {
             (folder.path().join("nowhere/m.sock"), "make its folder"),
             (folder.path().join("x".repeat(120)), "shorter path"),
         ] {
-            let problem = bind(&path, 0o660, 8).unwrap_err();
+            let problem = bind(&path, 0o660, 8).await.unwrap_err();
             assert!(problem.contains(said), "{problem}");
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
@@ -123,7 +136,7 @@ mod tests {
     async fn the_socket_of_another_at_the_same_path_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.sock");
-        let ours = bind(&path, 0o660, 8).unwrap();
+        let ours = bind(&path, 0o660, 8).await.unwrap();
         fs::remove_file(&path).unwrap();
         let _theirs = std::os::unix::net::UnixListener::bind(&path).unwrap();
         drop(ours);

@@ -72,9 +72,9 @@ fn expect(tag: u8, mut der: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// As `openssl x509 -serial` writes it.
 fn hexadecimal(number: &[u8]) -> String {
-    let digits: String = number.iter().map(|byte| format!("{byte:02X}")).collect();
-    let short = digits.trim_start_matches("00");
-    if short.is_empty() { "00".to_owned() } else { short.to_owned() }
+    let zeros = number.iter().take_while(|byte| **byte == 0).count().min(number.len().saturating_sub(1));
+    let digits = number.iter().skip(zeros).map(|byte| format!("{byte:02X}"));
+    digits.collect::<Vec<_>>().concat()
 }
 
 /// A time with seconds and in UTC, as certificates have it (RFC 5280 §4.1.2.5).

@@ -36,8 +36,8 @@ pub(super) struct Fingerprint(Vec<u8>);
 
 impl Contents {
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        let both = [digest(&SHA256, &self.certificate), digest(&SHA256, &self.key)];
-        Fingerprint(both.iter().flat_map(|digest| digest.as_ref()).copied().collect())
+        let both = [&self.certificate, &self.key];
+        Fingerprint(both.map(|contents| digest(&SHA256, contents).as_ref().to_vec()).concat())
     }
 }
 
