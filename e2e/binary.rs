@@ -126,7 +126,7 @@ pub(crate) fn ended(command: &mut Command, input: &str) -> Output {
 
 /// The sentence with which a command failed: one line, no stack, no debug output.
 #[track_caller]
-fn complaint(output: &Output) -> String {
+pub(crate) fn complaint(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     let last = text.trim_end().lines().last().unwrap_or_default().to_owned();
@@ -149,7 +149,7 @@ impl Running {
     }
 
     /// As [`Self::start`], with its log going there.
-    fn start_with_log(place: &Place, log: Stdio) -> Self {
+    pub(crate) fn start_with_log(place: &Place, log: Stdio) -> Self {
         Self::wait_for(place.command(&["serve"]).stderr(log))
     }
 
@@ -174,7 +174,7 @@ impl Running {
         self.signal("-TERM");
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }

@@ -18,6 +18,8 @@ mod examples;
 #[cfg(test)]
 mod keys_command;
 #[cfg(test)]
+mod listeners;
+#[cfg(test)]
 mod machine_commands;
 #[cfg(test)]
 mod odd_text;
@@ -36,4 +38,5 @@ mod support;
 #[cfg(test)]
 mod telemetry;
 #[cfg(test)]
+mod tls;
 mod upgrade;

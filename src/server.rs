@@ -1,11 +1,17 @@
 //! The HTTP server: both halves under one origin, the order of the layers, probes, and the way to stop.
 //!
-//! HTTP/1.1 and HTTP/2 are spoken on the one port, HTTP/2 with prior knowledge (h2c): TLS ends in front of us, and a proxy
-//! that carries many open streams to us does so best on few connections. So it is on by choice, and limited: so many
-//! streams on a connection, so long headers, and a peer that no longer answers loses its connection. Whoever is slow in
-//! sending the head of a request, or sends none, loses theirs too (`connections::Limits`).
+//! HTTP/1.1 and HTTP/2 are spoken on every listener. Where TLS ends here, ALPN says which; where it ends in front of us,
+//! HTTP/2 is spoken with prior knowledge (h2c), because a proxy that carries many open streams to us does so best on few
+//! connections. So it is on by choice, and limited: so many streams on a connection, so long headers, and a peer that no
+//! longer answers loses its connection. Whoever is slow in agreeing upon TLS or in sending the head of a request, or sends
+//! none, loses theirs too, and there are only so many connections at once (`connections::Limits`).
 
+mod activity;
 mod connections;
+mod files;
+mod listeners;
+mod socket;
+pub mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +22,6 @@ use axum::routing::{any, get};
 use axum::{Json, Router, middleware};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
-use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -26,6 +31,7 @@ use crate::mcp;
 use crate::web::page::ErrorPage;
 use crate::web::{cors, draining, not_found, reference};
 use connections::Limits;
+pub use listeners::{Listeners, bind_address};
 
 /// How long a stop waits for requests that are being answered.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
@@ -67,19 +73,21 @@ async fn absent() -> Response {
 }
 
 /// Serves until the application is told to stop, then lets requests finish.
-pub async fn serve(app: Arc<App>, listener: TcpListener) {
+pub async fn serve(app: Arc<App>, listeners: impl Into<Listeners>) {
     let router = router(&app);
-    serve_router(app, listener, router).await;
+    serve_router(app, listeners, router).await;
 }
 
 /// The same with a router that was made for it.
-pub async fn serve_router(app: Arc<App>, listener: TcpListener, router: Router) {
+pub async fn serve_router(app: Arc<App>, listeners: impl Into<Listeners>, router: Router) {
+    let connections = files::most_connections(app.config.limits.connections);
+    let limits = Limits { connections, ..Limits::default() };
     let late = async {
         app.stopping.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;
     };
     tokio::select! {
-        () = connections::serve(listener, router, Limits::default(), &app.stopping) => {}
+        () = connections::serve(listeners.into(), router, limits, &app.stopping) => {}
         () = late => tracing::warn!("some requests did not finish in time"),
     }
     app.tasks.close();

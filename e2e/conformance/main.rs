@@ -27,10 +27,10 @@ use mandate::config::Config;
 use mandate::identity::account::{self, Username};
 use mandate::identity::password::{self, Password};
 use mandate::random::Random;
+use mandate::server::Listeners;
 use mandate::storage::commit;
 use mandate::storage::users::Role;
 use mandate::{mcp, server, telemetry};
-use tokio::net::TcpListener;
 
 use fixtures::Fixtures;
 
@@ -48,7 +48,7 @@ struct Arguments {
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::load(Arguments::parse().config.as_deref())?;
     telemetry::init(&config.log)?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listeners = Listeners::bind(&config, None).await?;
     let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await?);
     let secret = app.random.id();
     record_user(&app, &secret).await?;
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     writeln!(std::io::stdout(), "    {USER:<8} password {secret}")?;
     let fixtures = Fixtures::new(&app.random)?;
     let router = server::router_with(&app, mcp::router_of(&app, fixtures));
-    server::serve_router(app, listener, router).await;
+    server::serve_router(app, listeners, router).await;
     Ok(())
 }
 

@@ -3,6 +3,7 @@ is put to it."""
 
 import json
 import re
+import tempfile
 import time
 import unittest
 import urllib.parse
@@ -91,6 +92,22 @@ class Prometheus(Kept):
         return answer["data"]["result"]
 
 
+class Secured(Mandate):
+    """One that speaks TLS, with a certificate that lies in `folder` and lives for a month."""
+
+    def __init__(self, folder: str) -> None:
+        files = {"certificate_file": f"{folder}/tls.crt", "key_file": f"{folder}/tls.key"}
+        kind = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30")
+        say(
+            program("openssl"), *kind, "-subj", "/CN=localhost", "-keyout", files["key_file"], "-out", files["certificate_file"]
+        )
+        tls = {f"MANDATE_TLS__{name.upper()}": path for name, path in files.items()}
+        super().__init__(MANDATE_PUBLIC_URL="https://localhost", **tls)
+
+    def ready(self) -> bool:
+        return "mandate_tls_certificate_expiry_seconds" in self.scrape()
+
+
 def everything_happens(server: Mandate, redis: Kept) -> None:
     """What moves each metric."""
     guess = Person(server, "alice")
@@ -139,7 +156,11 @@ class Watch(unittest.TestCase):
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}",
         )
         cls.addClassCleanup(cls.server.end)
-        cls.prometheus = Prometheus(cls.server)
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        secured = Secured(folder.name)
+        cls.addClassCleanup(secured.end)
+        cls.prometheus = Prometheus(cls.server, secured)
         cls.addClassCleanup(cls.prometheus.end)
         stream = Client(cls.server).stream()
         cls.addClassCleanup(stream.close)
@@ -151,7 +172,7 @@ class Watch(unittest.TestCase):
 
     @classmethod
     def scraped_since(cls, moment: float) -> bool:
-        found = cls.prometheus.ask('timestamp(up{job="mandate"})')
+        found = cls.prometheus.ask('min(timestamp(up{job="mandate"}))')
         return bool(found) and float(found[0]["value"][1]) > moment + 0.5
 
     def test_every_panel_shows_something(self) -> None:

@@ -108,7 +108,7 @@ impl Group {
             _folder: folder,
         };
         for number in 0..REPLICAS {
-            let app = group.open(number, group.config.clone()).await;
+            let app = Box::pin(group.open(number, group.config.clone())).await;
             group.apps.lock().unwrap().push(app);
         }
         for number in 0..REPLICAS {
@@ -127,7 +127,7 @@ impl Group {
         })
         .await;
         let listener = listener.unwrap();
-        config.listen = listener.local_addr().unwrap();
+        config.listen = listener.local_addr().unwrap().into();
         let app = Arc::new(App::open(config, self.clock.clone(), Random::system()).await.unwrap());
         app.tasks.spawn(rotation::run(app.clone()));
         #[expect(clippy::disallowed_methods, reason = "the replica lives as long as the test's runtime")]
@@ -144,7 +144,7 @@ impl Group {
         self.app(number).stop_after(DRAIN).await;
         let mut config = self.config.clone();
         change(&mut config);
-        let app = self.open(number, config).await;
+        let app = Box::pin(self.open(number, config)).await;
         self.apps.lock().unwrap()[number] = app;
         self.is_ready(number).await;
     }

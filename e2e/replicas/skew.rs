@@ -66,13 +66,14 @@ impl Pair {
         for number in 0..2 {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut config = Config::defaults().unwrap();
-            config.listen = listener.local_addr().unwrap();
+            let address = listener.local_addr().unwrap();
+            config.listen = address.into();
             config.public_url = PublicUrl::parse("http://localhost:8080").unwrap();
             config.database = Database::Postgres { url: PostgresUrl::parse(&url).unwrap(), connections: 5 };
             config.redis = RedisUrl::parse(&redis.url(), &prefix);
             config.secret_key_file = folder.path().join("mandate.key");
             config.mcp.write_rate = Rate::of(WRITES, Duration::from_mins(1));
-            let url = format!("http://{}", config.listen);
+            let url = format!("http://{address}");
             let clock = Arc::new(ManualClock::new(START));
             if number == ahead {
                 clock.advance(SKEW);

@@ -11,6 +11,11 @@ use super::{PASSWORD, Server, header, http};
 pub(crate) trait Address: Sync {
     /// The absolute URL of a path.
     fn at(&self, path: &str) -> String;
+
+    /// A client that follows no redirect and can reach it.
+    fn http(&self) -> reqwest::Client {
+        http()
+    }
 }
 
 impl Address for Server {
@@ -101,7 +106,7 @@ pub(crate) struct Browser<'a> {
 impl<'a> Browser<'a> {
     /// A fresh browser.
     pub(crate) fn new(server: &'a dyn Address) -> Self {
-        Self { server, http: http(), cookies: BTreeMap::new() }
+        Self { server, http: server.http(), cookies: BTreeMap::new() }
     }
 
     /// A browser in which somebody is signed in.

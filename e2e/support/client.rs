@@ -7,7 +7,6 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::browser::{Address, Browser};
-use super::http;
 
 /// The verifier of every test.
 pub(crate) const VERIFIER: &str = "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ";
@@ -104,13 +103,13 @@ impl<'a> Client<'a> {
 
 /// Sends a registration.
 pub(crate) async fn register(server: &dyn Address, metadata: &Value) -> (StatusCode, Value) {
-    let response = http().post(server.at("/register")).json(metadata).send().await.unwrap();
+    let response = server.http().post(server.at("/register")).json(metadata).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
 /// Sends a token request.
 pub(crate) async fn token(server: &dyn Address, form: &[(&str, &str)]) -> (StatusCode, Value) {
-    let response = http().post(server.at("/token")).form(form).send().await.unwrap();
+    let response = server.http().post(server.at("/token")).form(form).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 

@@ -29,6 +29,7 @@ use mandate::oauth::ClientId;
 use mandate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata, MetadataRules};
 use mandate::oauth::secret::ClientSecret;
 use mandate::random::Random;
+use mandate::server::Listeners;
 use mandate::storage::users::{Role, User};
 use mandate::storage::{Tx, clients, commit};
 use serde_json::Value;
@@ -72,11 +73,20 @@ impl Server {
         change: impl FnOnce(&mut Config),
         change_app: impl FnOnce(&mut App),
     ) -> Self {
+        Self::start_listening(change, change_app, async |listener, _| listener.into()).await
+    }
+
+    /// The same with listeners made of its own.
+    pub(crate) async fn start_listening(
+        change: impl FnOnce(&mut Config),
+        change_app: impl FnOnce(&mut App),
+        listeners: impl AsyncFnOnce(TcpListener, &Config) -> Listeners,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut config = Config::defaults().unwrap();
-        config.listen = address;
+        config.listen = address.into();
         config.public_url = PublicUrl::parse(&format!("http://localhost:{}", address.port())).unwrap();
         let profile = Profile::fresh(&folder.path().join("mandate.db")).await;
         profile.configure(&mut config);
@@ -87,8 +97,9 @@ impl Server {
         change_app(&mut app);
         let app = Arc::new(app);
         let url = app.config.public_url.issuer().to_owned();
+        let listeners = listeners(listener, &app.config).await;
         #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
-        tokio::spawn(mandate::server::serve(app.clone(), listener));
+        tokio::spawn(mandate::server::serve(app.clone(), listeners));
         Self { app, clock, profile, url, address, _folder: folder }
     }
 

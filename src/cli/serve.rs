@@ -1,25 +1,28 @@
 //! `mandate serve`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::say;
 use super::{Failure, demo};
 use crate::app::App;
 use crate::authz::{client_document, housekeeping, known_documents, rotation, setup};
-use crate::clock::SystemClock;
-use crate::config::{Config, ConfigError};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, Listen};
 use crate::ephemeral::bus::Notice;
 use crate::identity::password;
 use crate::random::Random;
+use crate::server::Listeners;
+use crate::server::tls::{self, Tls};
 use crate::telemetry::metrics;
 use crate::{mcp, server, telemetry};
+
+/// How often it is looked whether the certificate was replaced.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// Run the server.
 #[derive(Debug, Args)]
@@ -44,11 +47,13 @@ pub(super) async fn run(command: &Serve, config: Config, file: Option<PathBuf>) 
 async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     mcp::check(&config.mcp)?;
     let preloaded = client_document::preload(&config)?;
-    let listener = listen("listen", config.listen).await?;
-    let scraped = match config.metrics_listen {
-        Some(address) => Some(listen("metrics_listen", address).await?),
+    let tls = match config.tls.clone() {
+        Some(files) => Some(Tls::open(files, SystemClock.now()).await?),
         None => None,
     };
+    let listeners = Listeners::bind(&config, tls.as_ref()).await?;
+    let scraped = config.metrics_listen.map(|address| server::bind_address("metrics_listen", address));
+    let scraped = scraped.transpose()?;
     let mut app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
     app.preloaded = preloaded;
     app.standing_by = known_documents::all();
@@ -60,7 +65,7 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
     password::warm_up().await?;
     // Before anybody is told that the server is ready, and may tell it to stop.
     app.tasks.spawn(stop_on_signal(app.clone())?);
-    app.tasks.spawn(switch_on_signal(app.clone(), file)?);
+    app.tasks.spawn(switch_on_signal(app.clone(), file, tls.clone())?);
     greet(&app, command.demo, &accounts, setup_link.as_deref());
     app.tasks.spawn(rotation::run(app.clone()));
     app.tasks.spawn(housekeeping::run(app.clone()));
@@ -68,28 +73,22 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
         let stop = app.stopping.clone().cancelled_owned();
         app.tasks.spawn(metrics::serve(app.metrics.clone(), listener, stop));
     }
-    server::serve(app, listener).await;
+    if let Some(tls) = tls {
+        let ends = tls.clone();
+        app.metrics.watch_certificate(Arc::new(move || ends.ends().unix_seconds()));
+        app.tasks.spawn(tls::watch(tls, app.clock.clone(), LOOK_EVERY, app.stopping.clone()));
+    }
+    server::serve(app, listeners).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let cure = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 need more rights; choose a higher one",
-            _ => "choose an address of this machine",
-        };
-        let problem = format!("cannot listen on {address} ({error}): {cure}");
-        ConfigError::new(key, problem).into()
-    })
-}
-
 /// On SIGHUP the configuration is read again, and what can be switched while the server runs is. Whoever listens is
-/// told that the tools changed.
+/// told that the tools changed. The certificate is read again as well, whether the configuration is good or not.
 fn switch_on_signal(
     app: Arc<App>,
     file: Option<PathBuf>,
+    tls: Option<Arc<Tls>>,
 ) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     let hangup = signal(SignalKind::hangup());
     let mut hangup = hangup.map_err(|error| Failure::Said(format!("signals cannot be heard: {error}")))?;
@@ -99,13 +98,17 @@ fn switch_on_signal(
                 _ = hangup.recv() => {}
                 () = app.stopping.cancelled() => return,
             }
+            if let Some(tls) = &tls {
+                tls.reload(app.now()).await;
+            }
             match Config::load(file.as_deref()) {
                 Ok(config) => {
                     let writes = config.mcp.writes.is_on();
                     let changed = app.config.mcp.writes.set(writes);
                     tracing::info!(
                         changed,
-                        "configuration read again: mcp.writes is {writes}; all else needs a restart"
+                        "configuration read again: mcp.writes is {writes}; all else but the certificate needs a \
+                         restart"
                     );
                     if changed {
                         app.tell(&Notice::ToolsChanged).await;
@@ -157,7 +160,10 @@ fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&
         let how = if other.may_introspect() { "JWKS, introspection" } else { "JWKS" };
         say(&format!("  Tokens for                {} ({}, {how})", other.resource(), other.name()));
     }
-    say(&format!("  Listening on              {}", config.listen));
+    for listen in &config.listen {
+        let tls = if config.tls.is_some() && matches!(listen, Listen::Tcp(_)) { " (TLS)" } else { "" };
+        say(&format!("  Listening on              {listen}{tls}"));
+    }
     say(&format!("  Database                  {}", config.database));
     say(&format!("  Ephemeral store           {}", app.ephemeral.describe()));
     if let Some(link) = setup_link {

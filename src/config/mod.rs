@@ -9,6 +9,7 @@ mod audience;
 mod export;
 pub mod folders;
 pub mod issuers;
+mod listen;
 mod parse;
 pub mod providers;
 mod public_url;
@@ -17,6 +18,7 @@ pub mod reference;
 mod resources;
 mod shape;
 mod switch;
+mod tls;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -34,12 +36,14 @@ use crate::telemetry::Export;
 pub use crate::telemetry::Log;
 pub use audience::{Audience, Audiences};
 use issuers::Issuers;
+pub use listen::{Listen, Listens};
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
 use providers::{Provider, SignIn};
 pub use public_url::PublicUrl;
 use raw::Raw;
 pub use resources::{OtherResource, OtherResources};
 pub use switch::Switch;
+pub use tls::TlsFiles;
 pub use tokens::Tokens;
 
 /// A key that cannot be used, in one sentence with the cure.
@@ -60,8 +64,12 @@ impl ConfigError {
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The address to listen on.
-    pub listen: SocketAddr,
+    /// Where to listen.
+    pub listen: Listens,
+    /// The permissions of the Unix sockets among them.
+    pub listen_mode: u32,
+    /// With which files TLS is spoken; it is not when there are none.
+    pub tls: Option<TlsFiles>,
     /// The issuer and the base of every absolute URL: an origin without a trailing slash.
     pub public_url: PublicUrl,
     /// Where durable facts live.
@@ -186,6 +194,8 @@ pub struct Limits {
     pub introspect: Rate,
     /// How many requests use or wait for the database, and for Redis, at once; the next one is told to come back.
     pub requests_at_once: usize,
+    /// How many connections may be open at once.
+    pub connections: usize,
 }
 
 impl Config {
@@ -231,7 +241,9 @@ impl Config {
         let config = Self {
             providers,
             sign_in,
-            listen: address("listen", &raw.listen)?,
+            listen: Listens::parse(&raw.listen)?,
+            listen_mode: listen::mode(&raw.listen_mode)?,
+            tls: tls::parse(raw.tls)?,
             metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,
             export: Export::default(),
             resource_server,
@@ -268,13 +280,16 @@ impl Config {
             public_url,
             database,
         };
-        config.check_shape()
+        config.check_shape()?.check_tls()
     }
 }
 
 fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
     if !(1..=1_000_000).contains(&raw.requests_at_once) {
         return Err(ConfigError::new("limits.requests_at_once", "write a number from 1 to 1000000"));
+    }
+    if !(1..=1_000_000).contains(&raw.connections) {
+        return Err(ConfigError::new("limits.connections", "write a number from 1 to 1000000"));
     }
     Ok(Limits {
         authorize: per("limits.authorizations_per_minute", raw.authorizations_per_minute, 60)?,
@@ -283,6 +298,7 @@ fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
         document_fetch: per("limits.document_fetches_per_minute", raw.document_fetches_per_minute, 60)?,
         introspect: per("limits.introspections_per_minute", raw.introspections_per_minute, 60)?,
         requests_at_once: raw.requests_at_once,
+        connections: raw.connections,
     })
 }
 
@@ -344,7 +360,7 @@ mod tests {
     fn a_wrong_value_is_named_with_its_key() {
         type Change = fn(&mut Raw);
         let cases: [(&str, Change); 19] = [
-            ("listen", |raw| raw.listen = "8080".into()),
+            ("limits.connections", |raw| raw.limits.connections = 0),
             ("database_url", |raw| raw.database_url = "mysql://x".into()),
             ("tokens.code_lifetime", |raw| raw.tokens.code_lifetime = "11m".into()),
             ("tokens.access_token_lifetime", |raw| raw.tokens.access_token_lifetime = "soon".into()),

@@ -15,23 +15,32 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::issuers::RawIssuer;
+use super::listen;
 use super::providers::{RawProvider, RawSignIn};
+use super::tls::RawTls;
 pub(super) use clients::{Clients, Outbound};
 pub(super) use limits::Limits;
 #[cfg(test)]
 pub(super) use load::environment;
 pub(super) use load::{load, read};
 pub(super) use mcp::{Mcp, Resource};
-use shapes::{Address, FilePath, Link, Period};
+use shapes::{Address, FilePath, Link, Period, Places};
 pub(super) use tokens::Tokens;
 
 /// The configuration of Mandate.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
-    /// Where to listen.
-    #[schemars(with = "Address")]
-    pub(super) listen: String,
+    /// Where to listen: an address and a port, `unix:` and the path of a socket, or a list of both. On this machine alone
+    /// by default, where a proxy or a developer is.
+    #[serde(deserialize_with = "listen::texts")]
+    #[schemars(with = "Places")]
+    pub(super) listen: Vec<String>,
+    /// Who may connect to the Unix sockets among them: permissions in octal. The server's user and group by default:
+    /// whoever can connect is believed about the addresses of clients.
+    #[schemars(extend("enum" = ["0600", "0660", "0666"]))]
+    pub(super) listen_mode: String,
+    pub(super) tls: RawTls,
     /// The issuer, and what every URL begins with: scheme, host and port of what clients and browsers reach, without a
     /// path. It is `https`, or `http` on localhost. The MCP endpoint is `/mcp` below it.
     #[schemars(with = "Link")]
@@ -104,7 +113,9 @@ pub(super) struct Raw {
 impl Default for Raw {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8080".into(),
+            listen: vec!["127.0.0.1:8080".into()],
+            listen_mode: "0660".into(),
+            tls: RawTls::default(),
             public_url: "http://localhost:8080".into(),
             database_url: "sqlite://./data/mandate.db".into(),
             database_connections: 10,

@@ -52,7 +52,7 @@ impl Site {
         let admits_loopback = LOOPBACK.contains(&host.as_str());
         if admits_loopback {
             for name in LOOPBACK {
-                for port in [port, config.listen.port()] {
+                for port in std::iter::once(port).chain(config.listen.ports()) {
                     hosts.push((name.to_owned(), port));
                 }
             }

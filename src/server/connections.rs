@@ -1,28 +1,37 @@
-//! Connections: how long one may be silent, and how much it may ask for at once.
+//! Connections: how many there may be, how long one may be silent, and how much it may ask for at once.
 
-use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
-use axum::serve::Listener;
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// What one connection may do.
+use super::activity::{Activity, Seen};
+use super::listeners::{Accepted, Listeners};
+use super::tls::{Protocol, Tls};
+use crate::web::address::Peer;
+
+/// What connections may do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
+    /// How many there may be at once. Further ones are not refused: they wait in the system's backlog, where they cost us
+    /// neither a file nor memory, and are answered as soon as one ends. A proxy that is refused would tell its client so
+    /// at once, though a second later there may be room.
+    pub(super) connections: usize,
     /// How long it may take until the head of the next request is there, counted from its beginning or from the answer
     /// before. Longer than the minute for which balancers keep idle connections: one that we close first may be
-    /// about to carry a request.
+    /// about to carry a request. A connection of HTTP/2 without an open stream ends after that time, too, or after at most
+    /// twice as long.
     pub(super) head_within: Duration,
     /// How many requests and streams there may be at once on a connection of HTTP/2. Proxies open another one for more.
     pub(super) streams: u32,
@@ -30,52 +39,158 @@ pub(super) struct Limits {
     pub(super) headers: u32,
     /// How often the other end of a connection of HTTP/2 is asked whether it is there, and how long it has to say so.
     pub(super) ping_every: Duration,
+    /// How long it may take until TLS is agreed upon, counted from the connection's beginning.
+    pub(super) handshake_within: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let (head_within, ping_every) = (Duration::from_secs(75), Duration::from_secs(20));
-        Self { head_within, streams: 256, headers: 32 * 1024, ping_every }
+        let handshake_within = Duration::from_secs(10);
+        Self {
+            connections: 10_000,
+            head_within,
+            streams: 256,
+            headers: 32 * 1024,
+            ping_every,
+            handshake_within,
+        }
     }
 }
 
 /// Takes connections until it is told to stop, then lets each finish what it has begun.
 pub(super) async fn serve(
-    mut listener: TcpListener,
+    mut listeners: Listeners,
     router: Router,
     limits: Limits,
     stopping: &CancellationToken,
 ) {
     let connections = TaskTracker::new();
+    let mut room = Room::new(limits.connections);
     loop {
-        let (io, address) = tokio::select! {
-            accepted = Listener::accept(&mut listener) => accepted,
+        let next = async {
+            let place = room.take().await?;
+            Some((listeners.accept().await, place))
+        };
+        let taken = tokio::select! {
+            taken = next => taken,
             () = stopping.cancelled() => break,
         };
-        let answering = answer(io, address, router.clone(), limits, stopping.clone());
-        connections.spawn(answering);
+        let Some((accepted, place)) = taken else { break };
+        let end = End { router: router.clone(), limits, stopping: stopping.clone() };
+        connections.spawn(async move {
+            end.answer(accepted).await;
+            drop(place);
+        });
     }
-    drop(listener);
+    drop(listeners);
     connections.close();
     connections.wait().await;
 }
 
-async fn answer(
-    io: TcpStream,
-    address: SocketAddr,
+/// The places for connections.
+struct Room {
+    all: usize,
+    free: Arc<Semaphore>,
+    told: bool,
+}
+
+impl Room {
+    fn new(all: usize) -> Self {
+        Self { all, free: Arc::new(Semaphore::new(all)), told: false }
+    }
+
+    /// The next free place. That there is none is told once, until there is plenty of room again.
+    async fn take(&mut self) -> Option<OwnedSemaphorePermit> {
+        let free = self.free.available_permits();
+        if free == 0 && !self.told {
+            tracing::warn!(
+                "{} connections are open: others wait until one ends (limits.connections)",
+                self.all
+            );
+        }
+        self.told = free == 0 || (self.told && free <= self.all / 10);
+        // Never closed.
+        self.free.clone().acquire_owned().await.ok()
+    }
+}
+
+/// Our end of a connection.
+struct End {
     router: Router,
     limits: Limits,
     stopping: CancellationToken,
-) {
-    let begun = CancellationToken::new();
-    let service = {
-        let begun = begun.clone();
-        tower::service_fn(move |mut request: Request<Incoming>| {
-            begun.cancel();
-            request.extensions_mut().insert(ConnectInfo(address));
-            router.clone().oneshot(request)
-        })
-    };
+}
+
+impl End {
+    async fn answer(self, accepted: Accepted) {
+        match accepted {
+            Accepted::Unix(stream) => self.speak(stream, Peer::Local, Protocol::Any).await,
+            Accepted::Tcp(stream, address, None) => {
+                self.speak(stream, Peer::Host(address), Protocol::Any).await;
+            }
+            Accepted::Tcp(stream, address, Some(tls)) => {
+                // Who has asked for nothing yet need not be waited for.
+                let shaken = tokio::select! {
+                    shaken = Tls::shake_hands(&tls, stream, address, self.limits.handshake_within) => shaken,
+                    () = self.stopping.cancelled() => return,
+                };
+                if let Some((stream, protocol)) = shaken {
+                    self.speak(stream, Peer::Host(address), protocol).await;
+                }
+            }
+        }
+    }
+
+    async fn speak<I>(self, io: I, peer: Peer, protocol: Protocol)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { router, limits, stopping } = self;
+        let activity = Arc::<Activity>::default();
+        let service = {
+            let activity = activity.clone();
+            tower::service_fn(move |mut request: Request<Incoming>| {
+                let under_way = activity.begin();
+                request.extensions_mut().insert(peer);
+                let answering = router.clone().oneshot(request);
+                async move {
+                    Ok::<_, std::convert::Infallible>(
+                        answering.await?.map(|body| under_way.until_the_end_of(body)),
+                    )
+                }
+            })
+        };
+        let builder = builder(limits, protocol);
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
+        let mut look = pin!(tokio::time::sleep(limits.head_within));
+        let (mut seen, mut is_stopping, mut is_sent_away) = (Seen::default(), false, false);
+        loop {
+            tokio::select! {
+                // Whoever breaks off knows about it.
+                _ = serving.as_mut() => return,
+                () = stopping.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                // Until it is known which HTTP is spoken, and on connections of HTTP/2, nobody else looks at the time.
+                () = look.as_mut() => {
+                    if activity.was_idle_since(&mut seen) {
+                        // Who never asked for anything, or was told to go and has not, is not asked.
+                        if is_sent_away || !activity.has_begun() {
+                            return;
+                        }
+                        is_sent_away = true;
+                        serving.as_mut().graceful_shutdown();
+                    }
+                    look.set(tokio::time::sleep(limits.head_within));
+                }
+            }
+        }
+    }
+}
+
+fn builder(limits: Limits, protocol: Protocol) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_within);
     builder
@@ -85,45 +200,66 @@ async fn answer(
         .max_header_list_size(limits.headers)
         .keep_alive_interval(limits.ping_every)
         .keep_alive_timeout(limits.ping_every);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
-    // Until it is known which HTTP is spoken, nobody else looks at the time.
-    let mut silent = pin!(tokio::time::sleep(limits.head_within));
-    let (mut is_silent, mut is_stopping) = (true, false);
-    loop {
-        tokio::select! {
-            // Whoever breaks off knows about it.
-            _ = serving.as_mut() => return,
-            () = stopping.cancelled(), if !is_stopping => {
-                is_stopping = true;
-                serving.as_mut().graceful_shutdown();
-            }
-            () = silent.as_mut(), if is_silent => {
-                is_silent = false;
-                if !begun.is_cancelled() {
-                    return;
-                }
-            }
-        }
+    match protocol {
+        Protocol::Any => builder,
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Extension;
+    use axum::body::Body;
     use axum::routing::get;
+    use futures::{Stream, StreamExt as _};
+    use std::collections::BTreeSet;
+    use std::convert::Infallible;
+    use std::net::SocketAddr;
+    use std::sync::Mutex;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const NO_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
+    /// A server that says `here` at `/`, counts to ten at `/count`, and lists who is known at `/known`.
     async fn listen(limits: Limits) -> (SocketAddr, CancellationToken) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stopping, router) = (CancellationToken::new(), Router::new().route("/", get(async || "here")));
+        let stopping = CancellationToken::new();
+        let known = Arc::<Mutex<BTreeSet<u16>>>::default();
+        let who = move |Extension(peer): Extension<Peer>| async move {
+            let Peer::Host(peer) = peer else { return String::new() };
+            let mut known = known.lock().unwrap();
+            known.insert(peer.port());
+            known.len().to_string()
+        };
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/known", get(who))
+            .route("/count", get(async || Body::from_stream(count())));
         let stop = stopping.clone();
         #[expect(clippy::disallowed_methods, reason = "it lives as long as the test's runtime")]
-        tokio::spawn(async move { serve(listener, router, limits, &stop).await });
+        tokio::spawn(async move { serve(listener.into(), router, limits, &stop).await });
         (address, stopping)
+    }
+
+    /// Ten digits, each a while after the one before.
+    fn count() -> impl Stream<Item = Result<String, Infallible>> + Send {
+        futures::stream::iter(0..10).then(async |number: u8| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok(number.to_string())
+        })
+    }
+
+    /// A GET of `path` as the first request of a connection of HTTP/2, its headers in one frame (RFC 7541 §6).
+    fn get_by_http_2(path: &str) -> Vec<u8> {
+        let length = u8::try_from(path.len()).unwrap();
+        let headers = [&[0x82, 0x86, 0x04, length], path.as_bytes(), &[0x41, 1, b'x']].concat();
+        let head = [0, 0, u8::try_from(headers.len()).unwrap(), 1, 5, 0, 0, 0, 1];
+        [PREFACE, NO_SETTINGS, &head, &headers].concat()
     }
 
     /// Everything that comes until the other end closes the connection.
@@ -176,5 +312,44 @@ mod tests {
         assert_ne!(stream.read(&mut answer).await.unwrap(), 0);
         stopping.cancel();
         assert_eq!(stream.read(&mut answer).await.unwrap(), 0, "nothing else comes");
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_http_2_without_an_open_stream_ends_and_one_with_a_stream_does_not() {
+        let limits = Limits { head_within: Duration::from_millis(50), ..Limits::default() };
+        let (address, _stopping) = listen(limits).await;
+        for (path, body) in [("/", "here"), ("/count", "9")] {
+            let heard = sent_before_the_end(address, &get_by_http_2(path)).await;
+            assert!(heard.contains(body), "{path}: {heard}");
+            // GOAWAY (RFC 9113 §6.8) on stream 0: it is told before it ends.
+            assert!(heard.contains("\u{7}\0\0\0\0\0"), "{path}: {heard}");
+        }
+    }
+
+    #[tokio::test]
+    async fn beyond_the_limit_a_connection_waits_until_another_ends() {
+        let (address, _stopping) = listen(Limits { connections: 1, ..Limits::default() }).await;
+        let ask = async |stream: &mut TcpStream| {
+            stream.write_all(b"GET /known HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        };
+        let hear = async |stream: &mut TcpStream| {
+            let (mut answer, mut part) = (String::new(), [0; 512]);
+            while !answer.contains("\r\n\r\n") {
+                let length = stream.read(&mut part).await.unwrap();
+                answer.push_str(std::str::from_utf8(&part[..length]).unwrap());
+            }
+            answer.chars().last().unwrap()
+        };
+        let mut first = TcpStream::connect(address).await.unwrap();
+        ask(&mut first).await;
+        assert_eq!(hear(&mut first).await, '1');
+        let mut second = TcpStream::connect(address).await.unwrap();
+        ask(&mut second).await;
+        for _ in 0..50 {
+            ask(&mut first).await;
+            assert_eq!(hear(&mut first).await, '1', "nobody else is let in");
+        }
+        drop(first);
+        assert_eq!(hear(&mut second).await, '2');
     }
 }

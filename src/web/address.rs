@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Once};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::request::Parts;
 use ipnet::IpNet;
@@ -13,27 +13,42 @@ use crate::app::App;
 /// Said once: it would be said with every request.
 static UNTRUSTED: Once = Once::new();
 
+/// Who is at the other end of a connection. Every request that came over one has it as an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Somebody at an address.
+    Host(SocketAddr),
+    /// A program of this machine, over a Unix socket. It is a proxy, and is believed about whom it speaks for as one of
+    /// `trusted_proxies` is: it was let in by the permissions of the socket's file, which the operator gave it.
+    Local,
+}
+
 /// The client's address, one text per host: IPv6 hosts own whole /64 networks, so those count as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub String);
 
 impl ClientAddress {
-    /// Whom a request comes from.
+    /// Whom a request comes from. All that comes over Unix sockets without an `X-Forwarded-For` comes from `local`: a proxy
+    /// that does not say for whom it speaks shares the limits of one address among all, which is noticed, and lets nobody
+    /// have more than their share.
     pub fn of(parts: &Parts, app: &App) -> Self {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        if let Some(peer) = peer
-            && parts.headers.contains_key("x-forwarded-for")
-            && !app.config.trusted_proxies.iter().any(|network| network.contains(&peer))
-        {
-            UNTRUSTED.call_once(|| {
-                tracing::warn!(%peer, "a proxy that trusted_proxies does not list sends X-Forwarded-For: every \
-                    request through it counts as one address");
-            });
-        }
-        Self(peer.map_or_else(
-            || "unknown".to_owned(),
-            |peer| bucket(resolve(peer, &parts.headers, &app.config.trusted_proxies)),
-        ))
+        let trusted = &app.config.trusted_proxies;
+        let address = match parts.extensions.get() {
+            Some(Peer::Host(peer)) => {
+                if parts.headers.contains_key("x-forwarded-for") && !trusts(trusted, peer.ip()) {
+                    UNTRUSTED.call_once(|| {
+                        tracing::warn!(peer = %peer.ip(), "a proxy that trusted_proxies does not list sends \
+                            X-Forwarded-For: every request through it counts as one address");
+                    });
+                }
+                bucket(resolve(peer.ip(), &parts.headers, trusted))
+            }
+            Some(Peer::Local) => {
+                forwarded(&parts.headers, trusted).map_or_else(|| "local".to_owned(), bucket)
+            }
+            None => "unknown".to_owned(),
+        };
+        Self(address)
     }
 }
 
@@ -45,20 +60,24 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
     }
 }
 
-/// Walks `X-Forwarded-For` from the right past the proxies that are trusted; the first other address is the
-/// client. A header from anybody else is not looked at.
+fn trusts(trusted: &[IpNet], address: IpAddr) -> bool {
+    trusted.iter().any(|network| network.contains(&address))
+}
+
+/// The address behind `peer`, if that is a proxy that is trusted. A header from anybody else is not looked at.
 fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let trusts = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
-    if !trusts(peer) {
-        return peer;
-    }
+    if trusts(trusted, peer) { forwarded(headers, trusted).unwrap_or(peer) } else { peer }
+}
+
+/// Walks `X-Forwarded-For` from the right past the proxies that are trusted; the first other address is the client.
+fn forwarded(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let listed: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-    let mut nearest = peer;
+    let mut nearest = None;
     for text in listed.iter().rev() {
         let Some(address) = parse(text) else { break };
-        nearest = address;
-        if !trusts(address) {
+        nearest = Some(address);
+        if !trusts(trusted, address) {
             break;
         }
     }

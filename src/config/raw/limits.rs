@@ -26,6 +26,10 @@ pub(in crate::config) struct Limits {
     /// 503 to come back.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) requests_at_once: usize,
+    /// How many connections may be open at once, on all listeners together; further ones wait until one ends. Never more
+    /// than the process may open files. Many thousands by default: an open stream is a connection, and costs little.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) connections: usize,
 }
 
 // Hosted clients share few addresses, so the buckets are big: they stop floods, not users.
@@ -38,6 +42,7 @@ impl Default for Limits {
             document_fetches_per_minute: 120,
             introspections_per_minute: 6000,
             requests_at_once: 1024,
+            connections: 10_000,
         }
     }
 }

@@ -35,3 +35,24 @@ shapes! {
     /// What begins with a scheme.
     Link, "a URL", "^[A-Za-z][A-Za-z0-9+.-]*:";
 }
+
+/// Where to listen: one place, or several.
+#[derive(Debug)]
+pub(in crate::config) enum Places {}
+
+impl JsonSchema for Places {
+    fn schema_name() -> Cow<'static, str> {
+        "Places".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let place = "(:[0-9]+$)|(^unix:.)";
+        json_schema!({
+            "type": ["string", "array"],
+            "title": "a place, or a list of them",
+            "pattern": place,
+            "items": { "type": "string", "pattern": place },
+            "minItems": 1,
+        })
+    }
+}

@@ -1,4 +1,4 @@
-//! What is looked up when somebody looks: connections, and what was dropped.
+//! What is looked up when somebody looks: connections, the end of a certificate, and what was dropped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +10,14 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::telemetry::drops::DROPS;
 
 const CONNECTIONS: &str = "db.client.connection.count";
 const CONNECTIONS_HELP: &str = "Connections of a pool";
+const CERTIFICATE: &str = "mandate.tls.certificate.expiry";
+const CERTIFICATE_HELP: &str = "When the TLS certificate in use ends, in unix time";
 const DROPPED: &str = "mandate.telemetry.dropped";
 const DROPPED_HELP: &str = "Spans, log lines and rounds of metrics that the telemetry back end did not take";
 
@@ -86,6 +88,37 @@ pub(super) fn register_pools(registry: &mut Registry, meter: Option<&Meter>, poo
             .build();
     }
     registry.register_collector(Box::new(Pools(pools)));
+}
+
+/// A moment in unix seconds.
+pub(super) type Moment = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+struct Certificate(Moment);
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificate")
+    }
+}
+
+impl Collector for Certificate {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let name = CERTIFICATE.replace('.', "_");
+        let unit = Some(&Unit::Seconds);
+        let metric = encoder.encode_descriptor(&name, CERTIFICATE_HELP, unit, MetricType::Gauge)?;
+        ConstGauge::new((self.0)()).encode(metric)
+    }
+}
+
+/// Watches the end of the certificate.
+pub(super) fn register_certificate(registry: &mut Registry, meter: Option<&Meter>, ends: Moment) {
+    if let Some(meter) = meter {
+        let sent = ends.clone();
+        let gauge = meter.i64_observable_gauge(CERTIFICATE).with_description(CERTIFICATE_HELP).with_unit("s");
+        // Lives as long as the meter.
+        let _ = gauge.with_callback(move |observer| observer.observe(sent(), &[])).build();
+    }
+    registry.register_collector(Box::new(Certificate(ends)));
 }
 
 #[derive(Debug)]

@@ -17,6 +17,7 @@
 //! | `db.client.connection.wait_time` | pool | how long a statement waits for a connection |
 //! | `db.client.connection.count` | pool, state | |
 //! | `mandate.streams.open` | kind | |
+//! | `mandate.tls.certificate.expiry` | | when the TLS certificate in use ends, in unix time |
 //! | `mandate.telemetry.dropped` | signal, reason | what the telemetry back end did not take |
 
 mod clients;
@@ -154,6 +155,12 @@ impl Metrics {
     pub fn watch_pools(&self, pools: Vec<Pool>) {
         let mut registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
         gauges::register_pools(&mut registry, self.0.meter.as_ref(), pools);
+    }
+
+    /// Watches the end of the TLS certificate in use, in unix seconds; to be called once.
+    pub fn watch_certificate(&self, ends: Arc<dyn Fn() -> i64 + Send + Sync>) {
+        let mut registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges::register_certificate(&mut registry, self.0.meter.as_ref(), ends);
     }
 
     pub(super) fn request_answered(&self, answered: Answered, took: Duration, exemplar: Option<Exemplar>) {
@@ -308,6 +315,18 @@ const STREAMS: About<1> = About { name: "mandate.streams.open", labels: &["kind"
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    #[test]
+    fn the_end_of_the_certificate_is_told_as_it_is_at_that_moment() {
+        let (metrics, ends) = (Metrics::new(), Arc::new(AtomicI64::new(17)));
+        assert!(!metrics.text().contains("certificate"), "without TLS there is none");
+        let told = ends.clone();
+        metrics.watch_certificate(Arc::new(move || told.load(Ordering::SeqCst)));
+        ends.store(1_800_000_000, Ordering::SeqCst);
+        let text = metrics.text();
+        assert!(text.contains("\nmandate_tls_certificate_expiry_seconds 1800000000\n"), "{text}");
+    }
 
     #[test]
     fn a_stream_is_open_for_as_long_as_somebody_holds_it() {

@@ -1,0 +1,271 @@
+//! TLS that ends here (RFC 8446, and RFC 5246 for TLS 1.2), for who runs the server without a proxy in front.
+//!
+//! The certificate and its key are files that others replace while the server runs: they are read again when they change,
+//! and a pair that cannot be used never takes the place of one that can. What a pair is good for is in `pair.rs`, when it
+//! is looked at in `watch.rs`.
+
+mod certificate;
+pub mod own;
+mod pair;
+mod plain;
+mod watch;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+
+use crate::clock::Timestamp;
+use crate::config::{ConfigError, TlsFiles};
+use certificate::Certificate;
+use pair::{Fingerprint, Pair};
+pub use watch::watch;
+
+/// How many handshakes are under way at once. They are what a stranger can make us compute without asking for anything; whoever
+/// has said nothing yet does not count, so that the silent do not keep out those who speak.
+const HANDSHAKES: usize = 256;
+/// With what a TLS connection begins: a record of a handshake (RFC 8446 §5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Which HTTP is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// Whichever the client begins with.
+    Any,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, as agreed upon by ALPN (RFC 9113 §3.2).
+    Http2,
+}
+
+/// The certificate in use, and how connections get it.
+pub struct Tls {
+    files: TlsFiles,
+    current: RwLock<Current>,
+    handshakes: Semaphore,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({})", self.files.certificate.display())
+    }
+}
+
+struct Current {
+    pair: Pair,
+    /// Of the files as they were when they were last judged, for better or worse.
+    judged: Fingerprint,
+}
+
+/// What came of another look at the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// They are as they were.
+    Same,
+    /// The new pair is in use.
+    Taken,
+    /// The new pair cannot be used, and the old one stays.
+    Kept,
+}
+
+impl Tls {
+    /// Reads the files. A certificate that has expired is used and warned of: a server that does not start helps
+    /// nobody to renew it.
+    pub async fn open(files: TlsFiles, now: Timestamp) -> Result<Arc<Self>, ConfigError> {
+        let contents = pair::read(&files).await?;
+        let (pair, judged) = (Pair::new(&files, &contents)?, contents.fingerprint());
+        let Certificate { serial, not_after } = &pair.certificate;
+        let ends = not_after.rfc3339();
+        if *not_after <= now {
+            tracing::warn!(serial, ends, "the TLS certificate has expired: clients refuse it; renew it");
+        } else {
+            tracing::info!(serial, ends, "TLS is spoken with this certificate");
+        }
+        let current = RwLock::new(Current { pair, judged });
+        Ok(Arc::new(Self { files, current, handshakes: Semaphore::new(HANDSHAKES) }))
+    }
+
+    /// When the certificate in use ends.
+    pub fn ends(&self) -> Timestamp {
+        self.with_current(|current| current.pair.certificate.not_after)
+    }
+
+    /// The serial number of the certificate in use, in hexadecimal, as `openssl x509 -serial` writes it.
+    pub fn serial(&self) -> String {
+        self.with_current(|current| current.pair.certificate.serial.clone())
+    }
+
+    /// Looks whether the files have changed, and uses them if they have and can be used.
+    pub async fn look(&self, now: Timestamp) -> Renewal {
+        self.judge(now, false).await
+    }
+
+    /// Reads the files again, changed or not, for somebody who asked for it and wants to be told.
+    pub async fn reload(&self, now: Timestamp) -> Renewal {
+        self.judge(now, true).await
+    }
+
+    async fn judge(&self, now: Timestamp, anyway: bool) -> Renewal {
+        let contents = pair::read(&self.files).await;
+        let print = contents.as_ref().map(pair::Contents::fingerprint).unwrap_or_default();
+        if !anyway && self.with_current(|current| current.judged == print) {
+            return Renewal::Same;
+        }
+        let judged = contents.and_then(|contents| Pair::renewed(&self.files, &contents, now));
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.judged = print;
+        match judged {
+            Ok(pair) if pair.is(&current.pair) => {
+                let Certificate { serial, not_after } = &pair.certificate;
+                tracing::info!(
+                    serial,
+                    ends = not_after.rfc3339(),
+                    "the TLS certificate is the same as before"
+                );
+                Renewal::Same
+            }
+            Ok(pair) => {
+                let Certificate { serial, not_after } = &pair.certificate;
+                tracing::info!(
+                    serial,
+                    ends = not_after.rfc3339(),
+                    "new connections get a new TLS certificate"
+                );
+                current.pair = pair;
+                Renewal::Taken
+            }
+            Err(error) => {
+                let ends = current.pair.certificate.not_after.rfc3339();
+                tracing::error!(%error, ends, "the TLS certificate is not replaced: the one in use stays");
+                Renewal::Kept
+            }
+        }
+    }
+
+    /// Agrees upon TLS with whoever connected. Nobody is there any more when it comes to nothing.
+    pub(super) async fn shake_hands(
+        this: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        within: Duration,
+    ) -> Option<(TlsStream<TcpStream>, Protocol)> {
+        match tokio::time::timeout(within, this.agree(stream)).await {
+            Ok(Ok(agreed)) => agreed,
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, detail = %error, "no TLS was agreed upon");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "no TLS was agreed upon in time");
+                None
+            }
+        }
+    }
+
+    async fn agree(&self, stream: TcpStream) -> io::Result<Option<(TlsStream<TcpStream>, Protocol)>> {
+        let mut first = [0];
+        match (stream.peek(&mut first).await?, first) {
+            (0, _) => return Ok(None),
+            (_, [HANDSHAKE]) => {}
+            _ => return plain::refuse(stream).await.map(|()| None),
+        }
+        let _place = self.handshakes.acquire().await.map_err(io::Error::other)?;
+        let stream = TlsAcceptor::from(self.server_config()).accept(stream).await?;
+        let protocol = match stream.get_ref().1.alpn_protocol() {
+            Some(pair::H2) => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        Ok(Some((stream, protocol)))
+    }
+
+    fn server_config(&self) -> Arc<ServerConfig> {
+        self.with_current(|current| current.pair.config.clone())
+    }
+
+    // Whoever panicked while holding the lock had not begun to change anything.
+    fn with_current<T>(&self, look: impl FnOnce(&Current) -> T) -> T {
+        look(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use rcgen::{CertificateParams, KeyPair, SerialNumber};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+
+    const NOW: Timestamp = Timestamp(1_795_392_000_000);
+
+    fn renew(files: &TlsFiles, serial: u8) {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.serial_number = Some(SerialNumber::from(vec![serial]));
+        let key = KeyPair::generate().unwrap();
+        std::fs::write(&files.certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    }
+
+    fn files(folder: &tempfile::TempDir) -> TlsFiles {
+        let files =
+            TlsFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
+        renew(&files, 1);
+        files
+    }
+
+    #[tokio::test]
+    async fn who_is_slow_to_agree_upon_tls_keeps_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls::open(files(&folder), NOW).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for said in [&b""[..], &[HANDSHAKE], &[HANDSHAKE, 3, 1, 0, 100, 1]] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(said).await.unwrap();
+            let (stream, peer) = listener.accept().await.unwrap();
+            assert!(Tls::shake_hands(&tls, stream, peer, Duration::from_millis(30)).await.is_none());
+            // Closed with a reset is closed, too.
+            assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+        }
+        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES, "every place is free again");
+    }
+
+    #[tokio::test]
+    async fn the_silent_do_not_keep_out_those_who_speak() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls::open(files(&folder), NOW).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut waiting = std::pin::pin!(tls.agree(stream));
+        let polled = futures::poll!(waiting.as_mut());
+        assert!(polled.is_pending());
+        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES);
+    }
+
+    #[tokio::test]
+    async fn files_that_change_are_noticed_without_being_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(&folder);
+        let tls = Tls::open(files.clone(), NOW).await.unwrap();
+        let (stopping, clock) = (CancellationToken::new(), Arc::new(ManualClock::new(NOW)));
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
+        let watching = tokio::spawn(watch(tls.clone(), clock, Duration::from_millis(5), stopping.clone()));
+        assert_eq!(tls.serial(), "01");
+        renew(&files, 2);
+        while tls.serial() == "01" {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tls.serial(), "02");
+        stopping.cancel();
+        watching.await.unwrap();
+    }
+}
