@@ -27,6 +27,11 @@ class Files(unittest.TestCase):
         scripts = [DEPLOY / "image.sh", DEPLOY / "compose/secrets.sh", ROOT / "e2e/run"]
         say(program("shellcheck"), *map(str, scripts))
 
+    def test_the_unit_tells_the_allocator_what_the_image_does(self) -> None:
+        told = re.findall(r"MALLOC_\w+=\d+", (DEPLOY / "Dockerfile").read_text())
+        self.assertEqual(told, re.findall(r"MALLOC_\w+=\d+", (DEPLOY / "systemd/mandate.service").read_text()))
+        self.assertEqual(len(told), 1)
+
     def test_systemd_knows_every_line_of_the_unit_and_thinks_well_of_it(self) -> None:
         unit = (DEPLOY / "systemd/mandate.service").read_text()
         with tempfile.TemporaryDirectory() as folder:

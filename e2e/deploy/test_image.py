@@ -207,7 +207,9 @@ class Image(unittest.TestCase):
         return root
 
     def serve(self, command: str, **settings: str) -> Mandate:
-        server = Mandate(command, **settings)
+        named = dict(pair.split("=", 1) for pair in self.image.rest["ENV"].split())
+        image = {name: value for name, value in named.items() if not name.startswith("MANDATE_")}
+        server = Mandate(command, **image | settings)
         self.addCleanup(server.end)
         return server
 
@@ -311,16 +313,18 @@ class Image(unittest.TestCase):
 
         def call(number: int) -> None:
             client = clients[number % len(clients)]
+            tool = {"query": "printer nothing"} if number % 4 else {"title": "Printer", "body": long}
             while time.monotonic() < until:
-                if number % 4:
-                    calls.append(client.call("search_tickets", query="printer nothing")[0])
-                else:
-                    calls.append(client.call("create_ticket", title="Printer", body=long)[0])
+                try:
+                    calls.append(client.call("search_tickets" if number % 4 else "create_ticket", **tool)[0])
+                except OSError as gone:
+                    calls.append(gone)
+                    return
 
         def come() -> None:
             while time.monotonic() < until:
                 # More than can be hashed for at once are told to come back.
-                with contextlib.suppress(AssertionError):
+                with contextlib.suppress(AssertionError, OSError):
                     Client(server)
 
         callers = [threading.Thread(target=call, args=(number,)) for number in range(48)]
@@ -404,7 +408,8 @@ class Image(unittest.TestCase):
         self.assertEqual(program, "/usr/bin/mandate")
         asked = shlex.split(f"{self.enter()} {shlex.join(rest)}")
         server = self.serve(self.enter())
-        here = os.environ | {"MANDATE_LISTEN": f"127.0.0.1:{server.port}"}
+        here = {name: value for name, value in os.environ.items() if not name.startswith("MANDATE_")}
+        here |= {"MANDATE_LISTEN": f"127.0.0.1:{server.port}"}
         self.assertEqual(subprocess.run(asked, env=here).returncode, 0)
         server.halt()
         refused = subprocess.run(asked, env=here, capture_output=True, text=True)
