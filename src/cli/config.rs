@@ -64,7 +64,7 @@ fn meaning(config: &Config) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("Public URL", config.public_url.issuer().to_owned()),
         ("Shape", shape.to_owned()),
-        ("Listens on", config.listen.to_string()),
+        ("Listens on", config.places().join(", ")),
         ("Database", config.database.to_string()),
         ("Ephemeral store", redis),
         ("Secret key", config.secret_key_file.display().to_string()),

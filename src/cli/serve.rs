@@ -12,7 +12,7 @@ use super::{Failure, demo};
 use crate::app::App;
 use crate::authz::{client_document, housekeeping, known_documents, rotation, setup};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, Listen};
+use crate::config::Config;
 use crate::ephemeral::bus::Notice;
 use crate::identity::password;
 use crate::random::Random;
@@ -160,9 +160,8 @@ fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&
         let how = if other.may_introspect() { "JWKS, introspection" } else { "JWKS" };
         say(&format!("  Tokens for                {} ({}, {how})", other.resource(), other.name()));
     }
-    for listen in &config.listen {
-        let tls = if config.tls.is_some() && matches!(listen, Listen::Tcp(_)) { " (TLS)" } else { "" };
-        say(&format!("  Listening on              {listen}{tls}"));
+    for place in config.places() {
+        say(&format!("  Listening on              {place}"));
     }
     say(&format!("  Database                  {}", config.database));
     say(&format!("  Ephemeral store           {}", app.ephemeral.describe()));

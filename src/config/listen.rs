@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
-use super::ConfigError;
+use super::{Config, ConfigError};
 
 /// What stands before the path of a Unix socket.
 const UNIX: &str = "unix:";
@@ -69,6 +69,17 @@ impl Listens {
     }
 }
 
+impl Config {
+    /// Where the server listens, for people, and where it speaks TLS itself.
+    pub fn places(&self) -> Vec<String> {
+        let has_tls = |listen: &Listen| self.tls.is_some() && matches!(listen, Listen::Tcp(_));
+        self.listen
+            .iter()
+            .map(|listen| if has_tls(listen) { format!("{listen} (TLS)") } else { listen.to_string() })
+            .collect()
+    }
+}
+
 impl From<SocketAddr> for Listens {
     fn from(address: SocketAddr) -> Self {
         Self(vec![Listen::Tcp(address)])
@@ -122,7 +133,6 @@ pub(super) fn mode(text: &str) -> Result<u32, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
     use super::*;
 
     fn listed(text: &str) -> Result<Vec<String>, String> {
