@@ -3,8 +3,8 @@
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
+use super::Arguments;
 use super::output::write;
-use super::{Arguments, Failure};
 
 /// Print what lets a shell complete commands and options.
 #[derive(Debug, Args)]
@@ -21,9 +21,8 @@ pub(super) struct Completions {
     shell: Shell,
 }
 
-pub(super) fn run(command: &Completions) -> Result<(), Failure> {
+pub(super) fn run(command: &Completions) {
     let mut script = Vec::new();
     clap_complete::generate(command.shell, &mut Arguments::command(), "mandate", &mut script);
     write(&script);
-    Ok(())
 }

@@ -13,13 +13,11 @@ pub(super) enum Piece {
 
 /// What stands below the help of a command; of one that only has others below it, their examples.
 pub(super) fn of(command: &Command) -> Vec<Piece> {
-    match command.get_after_help() {
-        Some(text) => pieces(&text.to_string()),
-        None => {
-            let below = command.get_subcommands().flat_map(of);
-            below.filter(|piece| matches!(piece, Piece::Lines(_))).collect()
-        }
+    if let Some(text) = command.get_after_help() {
+        return pieces(&text.to_string());
     }
+    let below = command.get_subcommands().flat_map(of);
+    below.filter(|piece| matches!(piece, Piece::Lines(_))).collect()
 }
 
 /// Lines that are set in by two spaces are to be typed. That they are examples is said by a heading.

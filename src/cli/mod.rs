@@ -160,7 +160,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,
         Command::Config(command) => config::run(&command, arguments.config.as_deref()),
-        Command::Completions(command) => completions::run(&command),
+        Command::Completions(command) => {
+            completions::run(&command);
+            Ok(())
+        }
         Command::Man(command) => man::run(&command),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::environment::{VARIABLES, Variables};
 use super::schema::{Key, Table, schema, tables, text};
 
-const PREAMBLE: &str = r##"<!-- Written by `mandate config reference`: change the comments of the keys in src/config instead. -->
+const PREAMBLE: &str = r#"<!-- Written by `mandate config reference`: change the comments of the keys in src/config instead. -->
 # Configuration
 
 Every key has a default, so a server starts without any. Keys are written in a file, which `--config` names, and each can
@@ -48,7 +48,7 @@ the first line of the file is as above:
 ```sh
 mandate config schema > mandate.schema.json
 ```
-"##;
+"#;
 
 const ENVIRONMENT: &str = "
 ## In the environment alone
