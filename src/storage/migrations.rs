@@ -23,14 +23,22 @@ const POSTGRES: [(i64, &str, &str); 2] = [
     (7, "search in blocks", include_str!("../../migrations/0007_search_in_blocks.postgres.sql")),
 ];
 
+/// The numbers of all steps, in no order.
+pub(super) fn versions(kind: Kind) -> impl Iterator<Item = i64> {
+    SHARED.iter().chain(own(kind)).map(|(version, ..)| *version)
+}
+
+fn own(kind: Kind) -> &'static [(i64, &'static str, &'static str)] {
+    match kind {
+        Kind::Sqlite => &SQLITE,
+        Kind::Postgres => &POSTGRES,
+    }
+}
+
 /// Applies what is missing. On PostgreSQL one replica does it under a lock, and the others wait.
 pub(super) async fn run(pool: &AnyPool, kind: Kind) -> Result<(), OpenError> {
-    let own = match kind {
-        Kind::Sqlite => SQLITE.as_slice(),
-        Kind::Postgres => POSTGRES.as_slice(),
-    };
     let mut all = SHARED.to_vec();
-    all.extend_from_slice(own);
+    all.extend_from_slice(own(kind));
     all.sort_unstable_by_key(|(version, ..)| *version);
     let migrations = all
         .iter()
