@@ -5,6 +5,7 @@ mod client;
 mod client_add;
 mod connect;
 mod demo;
+mod doctor;
 mod healthcheck;
 mod keys;
 mod migrate;
@@ -66,6 +67,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Ask a server on this machine whether it is ready.
     Healthcheck(healthcheck::Healthcheck),
+    /// Try a server from outside as clients do, and say what is wrong and what cures it.
+    Doctor(doctor::Doctor),
     /// Connect an MCP client that only speaks stdio to any MCP server.
     Connect(connect::Connect),
 }
@@ -136,6 +139,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
         Command::Migrate(command) => migrate::run(&command, config()?).await,
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,
+        Command::Doctor(command) => doctor::run(command, config).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,
     }
