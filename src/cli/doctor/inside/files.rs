@@ -22,11 +22,13 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     };
     let tokens = [&config.tokens.signing_key_file, &config.tokens.next_signing_key_file];
     let keys = tokens.into_iter().filter_map(|file| file.as_deref());
+    // The database's own files are made with what the folder allows.
+    let database = database.filter(|path| !is_hidden(path));
     for path in [sealing].into_iter().chain(database).chain(keys) {
         let Ok(about) = std::fs::metadata(path) else { continue };
         let mode = about.permissions().mode() & 0o777;
         let shown = format!("{} has mode {mode:04o}", path.display());
-        if mode & OTHERS != 0 && !is_hidden(path) {
+        if mode & OTHERS != 0 {
             report.found(&KEY_FILE_OPEN, format!("({shown})"));
         } else {
             report.ok(format!("{shown}: nobody else reads it"));

@@ -35,7 +35,9 @@ pub(super) async fn check(visit: &mut Visit<'_>, server: Found<'_>) {
     let origin = visit.endpoint.origin().ascii_serialization();
     let mut odd = Odd::default();
     let endpoint = visit.endpoint.clone();
-    preflight(visit, (&endpoint, Method::POST), TO_MCP, &origin, &mut odd).await;
+    if visit.reached {
+        preflight(visit, (&endpoint, Method::POST), TO_MCP, &origin, &mut odd).await;
+    }
     if let Some(server) = server {
         preflight(visit, (&server.place, Method::GET), TO_OTHERS, &origin, &mut odd).await;
         for url in [&server.token_endpoint, &server.registration_endpoint].into_iter().flatten() {

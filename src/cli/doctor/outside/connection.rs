@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use http::Version;
+use http::{StatusCode, Version};
 use url::Url;
 
 use super::{Visit, mcp};
@@ -21,9 +21,17 @@ const APART: Duration = Duration::from_secs(60);
 /// How long before its end a certificate should have been renewed.
 const RENEWED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
-/// Whether there is any use in going on.
-pub(super) async fn check(visit: &mut Visit<'_>) -> bool {
-    let asked = visit.ask(&mcp::initialize(&visit.endpoint)).await;
+/// Whether there is any use in going on. On a `bare` origin the endpoint is looked for in two places.
+pub(super) async fn check(visit: &mut Visit<'_>, bare: bool) -> bool {
+    let mut asked = visit.ask(&mcp::initialize(&visit.endpoint)).await;
+    if bare && asked.as_ref().is_ok_and(|answer| answer.status == StatusCode::NOT_FOUND) {
+        let root = visit.at("/");
+        let other = visit.ask(&mcp::initialize(&root)).await;
+        if other.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED) {
+            visit.endpoint = root;
+            asked = other;
+        }
+    }
     let answer = match asked {
         Ok(answer) => answer,
         Err(trouble) => {
@@ -127,7 +135,7 @@ fn clock(visit: &mut Visit<'_>, answer: &Answer) {
 mod tests {
     use super::*;
     use axum::body::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::HeaderMap;
 
     #[test]
     fn plain_http_is_closed_or_leads_to_https_without_losing_the_method() {

@@ -85,7 +85,14 @@ async fn fetch(visit: &Visit<'_>, place: Url, missing: &mut Vec<(Url, String)>) 
 async fn resource(visit: &mut Visit<'_>, challenge: &Challenge) -> Option<Map<String, Value>> {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     let root = visit.at(RESOURCE);
+    let mut places: Vec<Url> = Vec::new();
     for place in resource_places(&visit.endpoint, challenge) {
+        let place = visit.upgraded(place);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    for place in places {
         found.extend(fetch(visit, place, &mut missing).await);
     }
     for (place, why) in missing {
@@ -99,8 +106,12 @@ async fn resource(visit: &mut Visit<'_>, challenge: &Challenge) -> Option<Map<St
     let bare = |url: &str| url.trim_end_matches('/').to_owned();
     if bare(&named) == bare(&expected) && (named == expected || expected.ends_with('/')) {
         visit.report.ok(format!("its metadata is about {named}"));
+    } else if scheme_or(&named, &expected, &RESOURCE_DIFFERS) == &HTTP_BEHIND_HTTPS {
+        if !visit.report.has(&HTTP_BEHIND_HTTPS) {
+            visit.report.found(&HTTP_BEHIND_HTTPS, format!("(the resource is {named})"));
+        }
     } else {
-        let finding = scheme_or(&named, &expected, &RESOURCE_DIFFERS);
+        let finding = &RESOURCE_DIFFERS;
         visit.report.found(finding, format!("(asked: {expected}, named: {named})"));
     }
     keeping(visit, &first.place.clone(), &first.answer).await;
@@ -149,7 +160,7 @@ async fn server(visit: &mut Visit<'_>, issuer: &str) -> Option<AuthorizationServ
         visit.report.found(&SERVER_METADATA_MISSING, format!("({issuer} is no URL)"));
         return None;
     };
-    // A server that names an address of its own that nobody reaches is told apart below.
+    let url = visit.upgraded(url);
     let mut places = server_places(&url);
     let inserted = visit.at(&format!("{SERVER}{}", visit.endpoint.path().trim_end_matches('/')));
     if url.origin() == visit.endpoint.origin() {
@@ -168,17 +179,18 @@ async fn server(visit: &mut Visit<'_>, issuer: &str) -> Option<AuthorizationServ
     let (place, object) = (first.place.clone(), first.object.clone());
     let named = text(&object, "issuer").unwrap_or_default();
     if named != issuer {
-        let finding = scheme_or(&named, issuer, &ISSUER_DIFFERS);
-        visit.report.found(finding, format!("(the resource names {issuer}, {} says {named})", shown(&place)));
-    } else if url.scheme() == "http" && visit.endpoint.scheme() == "https" {
-        visit.report.found(&HTTP_BEHIND_HTTPS, format!("(the issuer is {issuer})"));
-    } else {
+        let text = format!("(the resource names {issuer}, {} says {named})", shown(&place));
+        visit.report.found(&ISSUER_DIFFERS, text);
+    } else if !visit.report.has(&HTTP_BEHIND_HTTPS) {
         visit.report.ok(format!("the issuer is {issuer}, byte for byte"));
     }
     endpoints(visit, &object, issuer);
     offers(visit, &object);
     keys(visit, &object).await;
-    let endpoint = |name: &str| text(&object, name).and_then(|text| Url::parse(&text).ok());
+    let mut endpoint = |name: &str| {
+        let url = text(&object, name).and_then(|text| Url::parse(&text).ok())?;
+        Some(visit.upgraded(url))
+    };
     Some(AuthorizationServer {
         issuer: named,
         authorization_endpoint: endpoint("authorization_endpoint"),
@@ -232,6 +244,7 @@ fn offers(visit: &mut Visit<'_>, object: &Map<String, Value>) {
 
 async fn keys(visit: &mut Visit<'_>, object: &Map<String, Value>) {
     let Some(url) = text(object, "jwks_uri").and_then(|text| Url::parse(&text).ok()) else { return };
+    let url = visit.upgraded(url);
     let ask = Ask::get(&url);
     let why = match visit.ask(&ask).await {
         Ok(answer) => {

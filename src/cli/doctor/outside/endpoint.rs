@@ -34,9 +34,13 @@ pub(super) async fn check(visit: &mut Visit<'_>) -> Challenge {
     let challenge = Challenge::of(&answer.headers);
     let asks = judge(visit, &ask, &answer, &challenge);
     modern(visit, &answer).await;
-    slash(visit, &answer).await;
-    get(visit).await;
-    if asks && answer.headers.contains_key("www-authenticate") {
+    visit.reached = !answer.status.is_redirection() && !visit.report.has(&HOST_REFUSED);
+    if visit.reached {
+        slash(visit, &answer).await;
+        get(visit).await;
+    }
+    // Whoever answers in the server's place knows nothing of tokens.
+    if asks && challenge.resource_metadata.is_some() {
         authorization(visit).await;
     }
     if asks {
@@ -125,7 +129,7 @@ async fn slash(visit: &mut Visit<'_>, first: &Answer) {
     let Some(other) = other_spelling(&visit.endpoint) else { return };
     let ask = mcp::initialize(&other);
     match visit.ask(&ask).await {
-        Ok(answer) if answer.status.is_redirection() && !first.status.is_redirection() => {
+        Ok(answer) if answer.status.is_redirection() => {
             visit.report.found(&SLASH_REDIRECTS, format!("({}: {})", ask.shown(), answer.shown()));
         }
         Ok(answer) if answer.status != first.status => {

@@ -13,7 +13,7 @@ mod sign_in;
 use url::Url;
 
 use super::Options;
-use super::findings::{ERRORS_ARE_PAGES, POST_REDIRECTS, SLOW};
+use super::findings::{ERRORS_ARE_PAGES, HTTP_BEHIND_HTTPS, POST_REDIRECTS, SLOW};
 use super::probe::{Answer, Ask, Probe, Trouble};
 use super::report::Report;
 use crate::cli::Failure;
@@ -29,6 +29,8 @@ pub(super) struct Visit<'a> {
     random: Random,
     /// The MCP endpoint.
     endpoint: Url,
+    /// Whether it answers itself, and nobody in its place.
+    reached: bool,
     /// What answers with pages where JSON is due.
     pages: Vec<String>,
     /// What answers a POST with a redirect.
@@ -44,11 +46,12 @@ pub(super) async fn examine(url: &Url, options: &Options, report: &mut Report) -
         options,
         random: Random::system(),
         endpoint: mcp::endpoint(url),
+        reached: true,
         pages: Vec::new(),
         redirects: Vec::new(),
     };
     visit.report.group("The way there");
-    if !connection::check(&mut visit).await {
+    if !connection::check(&mut visit, url.path() == "/").await {
         return Ok(());
     }
     visit.report.group("The MCP endpoint");
@@ -74,6 +77,23 @@ pub(super) async fn examine(url: &Url, options: &Options, report: &mut Report) -
 impl Visit<'_> {
     async fn ask(&self, ask: &Ask) -> Result<Answer, Trouble> {
         self.probe.ask(ask).await
+    }
+
+    /// A URL that the server names, with the scheme that it was asked by when it differs from this origin by nothing
+    /// else; else one wrong scheme would look like many faults.
+    fn upgraded(&mut self, url: Url) -> Url {
+        let mut upgraded = url.clone();
+        let is_ours = url.scheme() == "http"
+            && self.endpoint.scheme() == "https"
+            && upgraded.set_scheme("https").is_ok()
+            && upgraded.origin() == self.endpoint.origin();
+        if !is_ours {
+            return url;
+        }
+        if !self.report.has(&HTTP_BEHIND_HTTPS) {
+            self.report.found(&HTTP_BEHIND_HTTPS, format!("({})", crate::connect::shown(&url)));
+        }
+        upgraded
     }
 
     /// A place on the endpoint's origin.
