@@ -102,3 +102,15 @@ async fn people_read_a_line_each_with_the_cure_below_and_the_counts_last() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(told, "mandate: there is one fault\n");
 }
+
+#[tokio::test]
+async fn an_authorization_server_alone_has_no_mcp_endpoint_to_miss() {
+    let place = Place::new().await;
+    let settings = "resource_server = \"off\"\n[resources.files]\nuri = \"https://files.example/mcp\"\n\
+                    title = \"Files\"\n[resources.files.scopes]\n\"files:read\" = \"Read your files\"\n";
+    fs::write(place.path("mandate.toml"), settings).unwrap();
+    let mut serve = place.command(&["serve", "--config", "mandate.toml"]);
+    let _running = Running::wait_for_line(serve.stderr(std::process::Stdio::null()), "Ephemeral store");
+    let said = run(&mut place.command(&["doctor", "--json", "--config", "mandate.toml"]), "");
+    assert_eq!(said.trouble(&[]), [""; 0], "{}", said.all);
+}

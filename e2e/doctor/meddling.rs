@@ -62,6 +62,7 @@ fn drop_cors(headers: &mut HeaderMap) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn what_is_done_to_headers_has_its_own_name() {
     check(&[
@@ -165,6 +166,7 @@ async fn what_is_done_to_headers_has_its_own_name() {
     .await;
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn what_is_redirected_or_answered_in_the_servers_place_has_its_own_name() {
     check(&[
@@ -286,6 +288,7 @@ async fn what_is_redirected_or_answered_in_the_servers_place_has_its_own_name() 
     .await;
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn what_is_done_to_metadata_has_its_own_name() {
     check(&[

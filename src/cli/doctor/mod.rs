@@ -66,6 +66,8 @@ impl Token {
 struct Options {
     token: Option<Token>,
     registration: bool,
+    /// Whether there is an MCP endpoint at all.
+    resource_server: bool,
     ca_file: Option<PathBuf>,
 }
 
@@ -74,20 +76,21 @@ pub(super) async fn run(
     command: Doctor,
     config: impl FnOnce() -> Result<Config, ConfigError>,
 ) -> Result<(), Failure> {
-    let options = Options {
+    let mut options = Options {
         token: command.token_file.as_deref().map(read_token).transpose()?,
         registration: !command.no_registration,
+        resource_server: true,
         ca_file: command.ca_file,
     };
     let mut report = Report::new(if command.json { Form::Json } else { Form::Text });
-    let url = match command.url {
-        Some(url) => checked(url)?,
-        None => {
-            let config = config()?;
-            inside::examine(&config, &mut report).await;
-            let text = config.public_url.join("/");
-            Url::parse(&text).map_err(|error| Failure::Said(format!("{text}: {error}")))?
-        }
+    let url = if let Some(url) = command.url {
+        checked(url)?
+    } else {
+        let config = config()?;
+        options.resource_server = config.resource_server;
+        inside::examine(&config, &mut report).await;
+        let text = config.public_url.join("/");
+        Url::parse(&text).map_err(|error| Failure::Said(format!("{text}: {error}")))?
     };
     outside::examine(&url, &options, &mut report).await?;
     match report.end(&crate::connect::shown(&url)) {

@@ -22,6 +22,8 @@ use crate::connect::{HttpError, is_loopback, read_body, shown};
 const LONGEST: usize = 256 * 1024;
 /// How long an answer may take, its body included.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// From what length on, in bytes, a question takes its time itself.
+const LONG: usize = 16 * 1024;
 /// From how long on an answer counts as slow.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -168,7 +170,8 @@ impl Probe {
         let late = HttpError::Broken(format!("there is no answer within {} s", PATIENCE.as_secs()));
         let answer: Answer =
             tokio::time::timeout(PATIENCE, reading).await.map_err(|_| Trouble::from(late))??;
-        if answer.took >= SLOW {
+        let is_long = ask.body.as_ref().is_some_and(|body| body.len() > LONG);
+        if answer.took >= SLOW && !is_long {
             let line = format!("{}: {} ms", ask.shown(), answer.took.as_millis());
             self.slow.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }

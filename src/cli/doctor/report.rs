@@ -117,7 +117,9 @@ impl Line {
                 };
                 let word = finding.level.word();
                 vec![
-                    format!("  {mark} {word:<8} {}: {} {}", finding.id, finding.meaning, self.text),
+                    format!("  {mark} {word:<8} {}: {} {}", finding.id, finding.meaning, self.text)
+                        .trim_end()
+                        .to_owned(),
                     format!("             Cure: {}", finding.cure),
                 ]
             }

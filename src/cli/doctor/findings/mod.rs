@@ -47,7 +47,7 @@ pub(super) struct Finding {
 macro_rules! findings {
     ($($name:ident $level:ident $id:literal $meaning:literal $cure:literal)+) => {
         $(
-            #[doc = $meaning]
+            #[doc = concat!("`", $id, "`")]
             pub(in crate::cli::doctor) const $name: Finding =
                 Finding { id: $id, level: Level::$level, meaning: $meaning, cure: $cure };
         )+

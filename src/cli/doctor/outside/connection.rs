@@ -73,7 +73,7 @@ fn tls(visit: &mut Visit<'_>, answer: &Answer) {
             visit.report.found(&TLS_EXPIRES_SOON, format!("({})", ends.rfc3339()));
         }
         Some((_, ends)) => {
-            visit.report.ok(format!("the certificate is trusted and good until {}", ends.rfc3339()))
+            visit.report.ok(format!("the certificate is trusted and good until {}", ends.rfc3339()));
         }
         None => visit.report.ok("the certificate is trusted"),
     }

@@ -43,6 +43,13 @@ pub(super) async fn check(visit: &mut Visit<'_>, challenge: &Challenge) -> Optio
     server(visit, &issuer).await
 }
 
+/// The same where there is an authorization server alone, on the visited origin.
+pub(super) async fn check_server(visit: &mut Visit<'_>) -> Option<AuthorizationServer> {
+    unknown_entry(visit).await;
+    let own = visit.endpoint.origin().ascii_serialization();
+    server(visit, &own).await
+}
+
 /// An entry that does not exist must not be answered with success, and its 404 is no page.
 async fn unknown_entry(visit: &mut Visit<'_>) {
     let place = visit.at(&format!("{RESOURCE}/mandate-doctor-asks-for-nothing"));
@@ -101,11 +108,11 @@ async fn resource(visit: &mut Visit<'_>, challenge: &Challenge) -> Option<Map<St
     }
     let first = found.first()?;
     let named = text(&first.object, "resource").unwrap_or_default();
-    same_everywhere(visit, &found);
+    same_everywhere(visit, "the resource", &found);
     let expected = canonical(&visit.endpoint);
     let bare = |url: &str| url.trim_end_matches('/').to_owned();
     if bare(&named) == bare(&expected) && (named == expected || expected.ends_with('/')) {
-        visit.report.ok(format!("its metadata is about {named}"));
+        visit.report.ok(format!("it is about {named}"));
     } else if scheme_or(&named, &expected, &RESOURCE_DIFFERS) == &HTTP_BEHIND_HTTPS {
         if !visit.report.has(&HTTP_BEHIND_HTTPS) {
             visit.report.found(&HTTP_BEHIND_HTTPS, format!("(the resource is {named})"));
@@ -127,10 +134,10 @@ fn scheme_or(named: &str, expected: &str, otherwise: &'static Finding) -> &'stat
     otherwise
 }
 
-fn same_everywhere(visit: &mut Visit<'_>, found: &[Found]) {
+fn same_everywhere(visit: &mut Visit<'_>, whose: &str, found: &[Found]) {
     let Some((first, others)) = found.split_first() else { return };
     match others.iter().find(|other| other.object != first.object) {
-        None => visit.report.ok(format!("{} of its places have the same metadata", found.len())),
+        None => visit.report.ok(format!("the metadata of {whose} is the same at {} places", found.len())),
         Some(other) => {
             let text = format!("({} and {})", shown(&first.place), shown(&other.place));
             visit.report.found(&FORMS_DIFFER, text);
@@ -175,7 +182,7 @@ async fn server(visit: &mut Visit<'_>, issuer: &str) -> Option<AuthorizationServ
         visit.report.found(&SERVER_METADATA_MISSING, format!("({}: {why})", shown(&place)));
         return None;
     };
-    same_everywhere(visit, &found);
+    same_everywhere(visit, "the authorization server", &found);
     let (place, object) = (first.place.clone(), first.object.clone());
     let named = text(&object, "issuer").unwrap_or_default();
     if named != issuer {

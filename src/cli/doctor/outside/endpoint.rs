@@ -76,7 +76,7 @@ fn judge(visit: &mut Visit<'_>, ask: &Ask, answer: &Answer, challenge: &Challeng
         }
     }
     visit.note_kind(ask, answer);
-    if !answer.headers.contains_key("www-authenticate") {
+    if !has_challenge(answer) {
         let renamed = answer.headers.keys().find(|name| name.as_str().ends_with("-www-authenticate"));
         let renamed = renamed.map(|name| format!("; it is there as {name}")).unwrap_or_default();
         visit.report.found(&CHALLENGE_STRIPPED, format!("({}: {}{renamed})", ask.shown(), answer.status));
@@ -125,12 +125,19 @@ fn other_spelling(endpoint: &Url) -> Option<Url> {
     Some(url)
 }
 
+fn has_challenge(answer: &Answer) -> bool {
+    answer.headers.contains_key("www-authenticate")
+}
+
 async fn slash(visit: &mut Visit<'_>, first: &Answer) {
     let Some(other) = other_spelling(&visit.endpoint) else { return };
     let ask = mcp::initialize(&other);
     match visit.ask(&ask).await {
         Ok(answer) if answer.status.is_redirection() => {
             visit.report.found(&SLASH_REDIRECTS, format!("({}: {})", ask.shown(), answer.shown()));
+        }
+        Ok(answer) if has_challenge(first) && !has_challenge(&answer) => {
+            visit.report.found(&SLASH_DIFFERS, format!("({}: no WWW-Authenticate)", ask.shown()));
         }
         Ok(answer) if answer.status != first.status => {
             visit.report.found(&SLASH_DIFFERS, format!("({}: {})", ask.shown(), answer.shown()));
@@ -193,14 +200,14 @@ async fn bodies(visit: &mut Visit<'_>) {
         }
         return;
     };
+    let mut passes = "nothing that was tried passes".to_owned();
     for size in SMALLER {
         if too_long(visit, size).await.is_none() {
-            let text = format!("({why} at {MUST_PASS} KiB; {size} KiB pass)");
-            visit.report.found(&BODY_LIMIT, text);
-            return;
+            passes = format!("{size} KiB pass");
+            break;
         }
     }
-    visit.report.found(&BODY_LIMIT, format!("({why} even at {} KiB)", SMALLER[SMALLER.len() - 1]));
+    visit.report.found(&BODY_LIMIT, format!("({why} at {MUST_PASS} KiB; {passes})"));
 }
 
 /// What becomes of a message of so many KiB, when it does not pass. It has no token, so whoever reads it answers 401;

@@ -54,10 +54,16 @@ pub(super) async fn examine(url: &Url, options: &Options, report: &mut Report) -
     if !connection::check(&mut visit, url.path() == "/").await {
         return Ok(());
     }
-    visit.report.group("The MCP endpoint");
-    let challenge = endpoint::check(&mut visit).await;
-    visit.report.group("Metadata");
-    let server = discovery::check(&mut visit, &challenge).await;
+    let server = if options.resource_server {
+        visit.report.group("The MCP endpoint");
+        let challenge = endpoint::check(&mut visit).await;
+        visit.report.group("Metadata");
+        discovery::check(&mut visit, &challenge).await
+    } else {
+        visit.reached = false;
+        visit.report.group("Metadata");
+        discovery::check_server(&mut visit).await
+    };
     visit.report.group("Clients in a browser");
     browsers::check(&mut visit, server.as_ref()).await;
     if let Some(server) = &server {

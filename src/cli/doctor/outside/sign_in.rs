@@ -77,8 +77,10 @@ fn request(visit: &Visit<'_>, endpoint: &Url, client_id: &str, redirect_uri: &st
         .append_pair("redirect_uri", redirect_uri)
         .append_pair("state", &visit.random.token())
         .append_pair("code_challenge", challenge.as_str())
-        .append_pair("code_challenge_method", "S256")
-        .append_pair("resource", &canonical(&visit.endpoint));
+        .append_pair("code_challenge_method", "S256");
+    if visit.options.resource_server {
+        url.query_pairs_mut().append_pair("resource", &canonical(&visit.endpoint));
+    }
     url
 }
 
