@@ -720,6 +720,7 @@ async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argume
         &["backup"],
         &["restore"],
         &["connect"],
+        &["doctor"],
     ] {
         let help = place.done(&[command, &["--help"]].concat(), "");
         assert!(help.contains("Example:"), "{command:?}: {help}");

@@ -14,6 +14,8 @@ mod connect;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod keys_command;

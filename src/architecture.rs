@@ -45,7 +45,8 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("SystemRandom", &["random.rs", "keys/signing.rs"]),
     // The bridge runs on somebody's own machine: localhost and the intranet are what it is for, and the guards of
     // the server's client would refuse them. So would they our own listener.
-    ("reqwest::", &["web/outbound/", "connect/", "cli/healthcheck.rs"]),
+    // And they would hide from the doctor what it is to find.
+    ("reqwest::", &["web/outbound/", "connect/", "cli/healthcheck.rs", "cli/doctor/"]),
     // Not the resource server: a token that came in goes nowhere else (MCP security best practices).
     // What is asked of a provider is a part of finding out who somebody is.
     ("outbound", &["web/", "config/", "authz/", "app.rs", "identity/upstream/"]),

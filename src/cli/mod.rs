@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod connect;
 mod demo;
+mod doctor;
 mod examples;
 mod handbook;
 mod healthcheck;
@@ -78,6 +79,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Ask a server on this machine whether it is ready.
     Healthcheck(healthcheck::Healthcheck),
+    /// Try a server from outside as clients do, and say what is wrong and what cures it.
+    Doctor(doctor::Doctor),
     /// Connect an MCP client that only speaks stdio to any MCP server.
     Connect(connect::Connect),
     /// Check the configuration, and look up what can be configured.
@@ -157,6 +160,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Restore(command) => restore::run(&command, config()?).await,
         Command::Migrate(command) => migrate::run(&command, config()?).await,
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,
+        Command::Doctor(command) => doctor::run(command, config).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,
         Command::Config(command) => config::run(&command, arguments.config.as_deref()),

@@ -11,18 +11,18 @@ const LONGEST: usize = 8192;
 
 /// A Bearer challenge. Everything in it may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Challenge {
+pub(crate) struct Challenge {
     /// `error`, such as `invalid_token` or `insufficient_scope`.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
     /// `scope`: what is needed.
-    pub(super) scope: Option<Scopes>,
+    pub(crate) scope: Option<Scopes>,
     /// `resource_metadata`: where the server says who signs people in.
-    pub(super) resource_metadata: Option<Url>,
+    pub(crate) resource_metadata: Option<Url>,
 }
 
 impl Challenge {
     /// The Bearer challenge of an answer; an empty one when there is none.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         values.filter(|value| value.len() <= LONGEST).find_map(Self::parse).unwrap_or_default()
     }

@@ -65,13 +65,7 @@ async fn resource_metadata(
     url: &Url,
     challenge: &Challenge,
 ) -> Result<Option<Map<String, Value>>, LoginError> {
-    let path = url.path().trim_end_matches('/');
-    let mut places = Vec::new();
-    places.extend(challenge.resource_metadata.clone());
-    places.extend(at(url, &format!("/.well-known/oauth-protected-resource{path}")));
-    places.extend(at(url, "/.well-known/oauth-protected-resource"));
-    places.dedup();
-    for place in places {
+    for place in resource_places(url, challenge) {
         let Some(found) = document(http, &place).await? else { continue };
         // RFC 9728 §3.3: else anybody could name their own server for somebody else's resource.
         let named = text(&found, "resource").unwrap_or_default();
@@ -82,6 +76,17 @@ async fn resource_metadata(
         return Ok(Some(found));
     }
     Ok(None)
+}
+
+/// Where a resource's metadata is looked for, in this order.
+pub(crate) fn resource_places(url: &Url, challenge: &Challenge) -> Vec<Url> {
+    let path = url.path().trim_end_matches('/');
+    let mut places = Vec::new();
+    places.extend(challenge.resource_metadata.clone());
+    places.extend(at(url, &format!("/.well-known/oauth-protected-resource{path}")));
+    places.extend(at(url, "/.well-known/oauth-protected-resource"));
+    places.dedup();
+    places
 }
 
 /// Whether a resource identifier is that of this endpoint, or of something that it lies below.
@@ -98,18 +103,23 @@ async fn server_metadata(http: &Http, issuer: &str) -> Result<Option<Authorizati
     let is_plain = issuer.bytes().all(|byte| byte.is_ascii_graphic());
     let url = Url::parse(issuer).ok().filter(|_| is_plain);
     let url = url.ok_or_else(|| refused(format!("{issuer} is no URL of an authorization server")))?;
-    let path = url.path().trim_end_matches('/');
-    let mut places = vec![format!("/.well-known/oauth-authorization-server{path}")];
-    places.push(format!("/.well-known/openid-configuration{path}"));
-    if !path.is_empty() {
-        places.push(format!("{path}/.well-known/openid-configuration"));
-    }
-    for place in places.iter().filter_map(|place| at(&url, place)) {
+    for place in server_places(&url) {
         if let Some(found) = document(http, &place).await? {
             return read(&found, issuer, &shown(&place)).map(Some);
         }
     }
     Ok(None)
+}
+
+/// Where an authorization server's metadata is looked for, in this order.
+pub(crate) fn server_places(issuer: &Url) -> Vec<Url> {
+    let path = issuer.path().trim_end_matches('/');
+    let mut places = vec![format!("/.well-known/oauth-authorization-server{path}")];
+    places.push(format!("/.well-known/openid-configuration{path}"));
+    if !path.is_empty() {
+        places.push(format!("{path}/.well-known/openid-configuration"));
+    }
+    places.iter().filter_map(|place| at(issuer, place)).collect()
 }
 
 fn read(found: &Map<String, Value>, issuer: &str, place: &str) -> Result<AuthorizationServer, LoginError> {
@@ -179,14 +189,14 @@ pub(super) fn same_issuer(one: &str, other: &str) -> bool {
 }
 
 /// The endpoint as a resource identifier (MCP authorization, "Canonical Server URI").
-fn canonical(url: &Url) -> String {
+pub(crate) fn canonical(url: &Url) -> String {
     let mut url = url.clone();
     url.set_fragment(None);
     let text = url.to_string();
     if url.path() == "/" && url.query().is_none() { text.trim_end_matches('/').to_owned() } else { text }
 }
 
-fn at(url: &Url, path: &str) -> Option<Url> {
+pub(crate) fn at(url: &Url, path: &str) -> Option<Url> {
     let mut place = url.clone();
     place.set_path(path);
     place.set_query(None);

@@ -32,7 +32,7 @@ pub(super) struct Http {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
+pub(crate) enum HttpError {
     /// A URL that must not be asked.
     #[error("{0} is not asked: it is neither https nor on this machine")]
     Insecure(String),
@@ -191,7 +191,7 @@ async fn read(request: RequestBuilder) -> Result<Answer, HttpError> {
 }
 
 /// Counts what arrives and stops at the limit; `Content-Length` is not asked.
-pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, HttpError> {
+pub(crate) async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, HttpError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of(&error))? {
         if body.len().saturating_add(chunk.len()) > limit {
@@ -204,7 +204,7 @@ pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<By
 
 impl HttpError {
     /// What became of a request, without its URL: a query may hold what nobody else should see.
-    pub(super) fn of(error: &reqwest::Error) -> Self {
+    pub(crate) fn of(error: &reqwest::Error) -> Self {
         let mut text = String::new();
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
@@ -224,7 +224,7 @@ impl HttpError {
 }
 
 /// Whether a URL names this very machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -234,7 +234,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// A URL as it may be shown: without its query, and without a name and a password.
-pub(super) fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     // Where there is no place for them there are none.
     let _ = url.set_username("");

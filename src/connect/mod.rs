@@ -45,10 +45,15 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
+// What another client in this binary need not write a second time.
+pub(crate) use challenge::Challenge;
 pub use client::Identity;
 pub use dance::open_page;
+pub(crate) use discovery::{at, canonical, resource_places, server_places};
+pub(crate) use http::{HttpError, is_loopback, read_body, shown};
 pub use login::Manner;
 pub use record::Secret;
+pub(crate) use sse::Parser;
 pub use store::Wanted;
 
 use bridge::Bridge;

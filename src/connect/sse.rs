@@ -4,18 +4,18 @@ use std::time::Duration;
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// Its data, lines joined; empty in an event that only carries an id.
-    pub(super) data: String,
+    pub(crate) data: String,
     /// Where to go on after it.
-    pub(super) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// How long to wait before asking again.
-    pub(super) retry: Option<Duration>,
+    pub(crate) retry: Option<Duration>,
 }
 
 /// An event that is longer than the limit, or is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(crate) enum Malformed {
     /// Longer than this many bytes.
     #[error("an event is longer than {0} bytes")]
     TooLong(usize),
@@ -26,7 +26,7 @@ pub(super) enum Malformed {
 
 /// Puts the pieces together.
 #[derive(Debug)]
-pub(super) struct Parser {
+pub(crate) struct Parser {
     limit: usize,
     line: Vec<u8>,
     data: Option<String>,
@@ -38,12 +38,12 @@ pub(super) struct Parser {
 
 impl Parser {
     /// A parser for a stream whose events are no longer than `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, line: Vec::new(), data: None, id: None, retry: None, after_cr: false, at_start: true }
     }
 
     /// Takes a piece; the events that are complete with it.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<Vec<Event>, Malformed> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<Vec<Event>, Malformed> {
         let mut events = Vec::new();
         let mut rest = piece;
         while let Some((first, _)) = rest.split_first() {

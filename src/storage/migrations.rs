@@ -4,7 +4,7 @@
 //! The database itself says which versions may still run on it: see `migrations/README.md`.
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{AnyPool, SqlSafeStr};
+use sqlx::{AnyConnection, AnyPool, SqlSafeStr};
 
 use super::{Kind, OpenError};
 
@@ -51,9 +51,11 @@ pub(super) async fn run(pool: &AnyPool, kind: Kind) -> Result<Schema, OpenError>
         Err(MigrateError::VersionMissing(_)) => {}
         Err(error) => return Err(refused(error)),
     }
-    let found = Found::read(pool).await.map_err(|error| OpenError::Unreadable(error.to_string()))?;
-    let known: Vec<i64> = steps.iter().map(|(version, ..)| *version).collect();
-    if !found.lets_in(&known) {
+    let unreadable = |error: sqlx::Error| OpenError::Unreadable(error.to_string());
+    let mut connection = pool.acquire().await.map_err(unreadable)?;
+    let found = Found::read(&mut connection).await.map_err(unreadable)?;
+    drop(connection);
+    if !found.lets_in(&versions(kind)) {
         return Err(OpenError::Newer { found: found.newest(), oldest: found.oldest, own });
     }
     // Applies nothing: everything of ours is there. It compares the checksums.
@@ -78,6 +80,11 @@ fn steps(kind: Kind) -> Vec<Step> {
     all
 }
 
+/// The numbers of all steps, in order.
+pub(super) fn versions(kind: Kind) -> Vec<i64> {
+    steps(kind).iter().map(|(version, ..)| *version).collect()
+}
+
 fn newest(steps: &[Step]) -> i64 {
     steps.iter().map(|(version, ..)| *version).max().unwrap_or(0)
 }
@@ -99,20 +106,22 @@ fn refused(error: MigrateError) -> OpenError {
 }
 
 /// What a database says of its schema.
-struct Found {
-    applied: Vec<i64>,
+pub(super) struct Found {
+    /// The numbers of the steps that it has taken, in order.
+    pub(super) applied: Vec<i64>,
     /// The oldest schema whose versions may run on it, where it says so.
     oldest: Option<i64>,
 }
 
 impl Found {
-    async fn read(pool: &AnyPool) -> sqlx::Result<Self> {
-        let applied: Vec<(i64,)> =
-            sqlx::query_as("SELECT version FROM _sqlx_migrations ORDER BY version").fetch_all(pool).await?;
+    pub(super) async fn read(connection: &mut AnyConnection) -> sqlx::Result<Self> {
+        let applied: Vec<(i64,)> = sqlx::query_as("SELECT version FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(&mut *connection)
+            .await?;
         let applied: Vec<i64> = applied.into_iter().map(|(version,)| version).collect();
         // Where there is no such table, no version that knows of it was here.
         let said: sqlx::Result<Option<(i64,)>> =
-            sqlx::query_as("SELECT MAX(oldest_schema) FROM compatibility").fetch_optional(pool).await;
+            sqlx::query_as("SELECT MAX(oldest_schema) FROM compatibility").fetch_optional(connection).await;
         Ok(Self { applied, oldest: said.ok().flatten().map(|(oldest,)| oldest) })
     }
 
@@ -121,7 +130,7 @@ impl Found {
     }
 
     /// Whether a version that knows these migrations may run.
-    fn lets_in(&self, known: &[i64]) -> bool {
+    pub(super) fn lets_in(&self, known: &[i64]) -> bool {
         let own = known.iter().copied().max().unwrap_or(0);
         let unknown_is_newer = self.applied.iter().all(|version| known.contains(version) || *version > own);
         let all_applied = known.iter().all(|version| self.applied.contains(version));

@@ -33,6 +33,7 @@ pub mod sessions;
 pub mod setup_links;
 pub mod signing_keys;
 mod sqlite;
+pub mod survey;
 mod tx;
 pub mod users;
 

@@ -58,6 +58,11 @@ impl PostgresUrl {
         let known = url.query_pairs().all(|(name, _)| KNOWN.contains(&name.as_ref()));
         (is_postgres && known).then_some(Self(url))
     }
+
+    /// One connection, without a pool.
+    pub(super) async fn connect(&self) -> sqlx::Result<AnyConnection> {
+        AnyConnection::connect(self.0.as_str()).await
+    }
 }
 
 /// Host and database: what may be said aloud.
@@ -125,7 +130,7 @@ async fn wait_for(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
-fn unreachable(error: sqlx::Error) -> OpenError {
+pub(super) fn unreachable(error: sqlx::Error) -> OpenError {
     OpenError::Unreachable(match &error {
         sqlx::Error::Database(database) => database.message().to_owned(),
         sqlx::Error::Io(io) => io.to_string(),

@@ -147,7 +147,7 @@ async fn connect(url: &RedisUrl) -> Result<Connection> {
 }
 
 // The error's kind and code, never its detail: that can repeat a command with its arguments.
-fn failed(error: &RedisError) -> EphemeralError {
+pub(super) fn failed(error: &RedisError) -> EphemeralError {
     let kind = match error.kind() {
         ErrorKind::Server(_) => error.code().unwrap_or("an error").to_owned(),
         ErrorKind::Io => error.to_string(),

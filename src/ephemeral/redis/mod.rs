@@ -8,6 +8,7 @@
 
 mod connection;
 mod line;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 mod url;

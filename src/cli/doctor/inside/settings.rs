@@ -1,0 +1,73 @@
+//! What is allowed and still doubtful where others rely on it.
+
+use crate::cli::doctor::findings::{
+    Finding, METRICS_EVERYWHERE, NO_TRUSTED_PROXIES, PRIVATE_HOSTS_ALLOWED, SQLITE_IN_PRODUCTION,
+};
+use crate::cli::doctor::report::Report;
+use crate::config::Config;
+use crate::storage::Database;
+
+pub(super) fn check(config: &Config, report: &mut Report) {
+    let doubts = doubts(config);
+    for (finding, detail) in &doubts {
+        report.found(finding, detail);
+    }
+    if doubts.is_empty() {
+        report.ok("nothing in it is doubtful");
+    }
+}
+
+fn doubts(config: &Config) -> Vec<(&'static Finding, String)> {
+    let mut doubts = Vec::new();
+    if config.public_url.is_https() {
+        // Who ends TLS here has no proxy, and on a Unix socket there is nobody else.
+        let behind_a_proxy = config.tls.is_none() && config.listen.ports().next().is_some();
+        if behind_a_proxy && config.trusted_proxies.is_empty() {
+            doubts.push((&NO_TRUSTED_PROXIES, String::new()));
+        }
+        if let Database::Sqlite(path) = &config.database {
+            doubts.push((&SQLITE_IN_PRODUCTION, format!("({})", path.display())));
+        }
+    }
+    if let Some(address) = config.metrics_listen.filter(|address| address.ip().is_unspecified()) {
+        doubts.push((&METRICS_EVERYWHERE, format!("(metrics_listen is {address})")));
+    }
+    if !config.outbound.allowed_hosts.is_empty() {
+        doubts.push((&PRIVATE_HOSTS_ALLOWED, format!("({})", config.outbound.allowed_hosts.join(", "))));
+    }
+    doubts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_doubtful_depends_on_who_relies_on_it() {
+        let https = "public_url = 'https://t.example'\n";
+        let good = format!("{https}trusted_proxies = ['10.0.0.0/8']\n");
+        for (text, expected) in [
+            (String::new(), vec![]),
+            (https.to_owned(), vec!["no-trusted-proxies", "sqlite-in-production"]),
+            (good.clone(), vec!["sqlite-in-production"]),
+            (format!("{https}listen = 'unix:m.sock'"), vec!["sqlite-in-production"]),
+            (
+                format!("{https}[tls]\ncertificate_file = 'c.pem'\nkey_file = 'k.pem'"),
+                vec!["sqlite-in-production"],
+            ),
+            ("metrics_listen = '0.0.0.0:9090'".to_owned(), vec!["metrics-everywhere"]),
+            ("metrics_listen = '127.0.0.1:9090'".to_owned(), vec![]),
+            ("[outbound]\nallowed_hosts = ['10.1.2.3']".to_owned(), vec!["private-hosts-allowed"]),
+            (
+                format!(
+                    "{good}database_url = 'postgres://a@b/c'\nredis_url = 'redis://b'\nsecret_key_file = 'k'\n"
+                ),
+                vec![],
+            ),
+        ] {
+            let config = Config::written(&text).unwrap();
+            let found: Vec<&str> = doubts(&config).iter().map(|(finding, _)| finding.id).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The way there: name, port, TLS, the clocks.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use http::{StatusCode, Version};
+use url::Url;
+
+use super::{Visit, mcp};
+use crate::cli::doctor::certificate;
+use crate::cli::doctor::findings::{
+    CLOCK_DIFFERS, Finding, HTTP_1_ONLY, HTTP_ANSWERS, HTTP_LOSES_POST, PLAIN_HTTP, THIS_MACHINE_ONLY,
+    TLS_EXPIRED, TLS_EXPIRES_SOON, TLS_NAME, TLS_UNTRUSTED, UNREACHABLE,
+};
+use crate::cli::doctor::probe::{Answer, Trouble};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::connect::{HttpError, is_loopback};
+
+/// How far apart two clocks may be.
+const APART: Duration = Duration::from_secs(60);
+/// How long before its end a certificate should have been renewed.
+const RENEWED_BEFORE: Duration = Duration::from_hours(14 * 24);
+
+/// Whether there is any use in going on. On a `bare` origin the endpoint is looked for in two places.
+pub(super) async fn check(visit: &mut Visit<'_>, bare: bool) -> bool {
+    let mut asked = visit.ask(&mcp::initialize(&visit.endpoint)).await;
+    if bare && asked.as_ref().is_ok_and(|answer| answer.status == StatusCode::NOT_FOUND) {
+        let root = visit.at("/");
+        let other = visit.ask(&mcp::initialize(&root)).await;
+        if other.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED) {
+            visit.endpoint = root;
+            asked = other;
+        }
+    }
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(trouble) => {
+            let text = trouble.to_string();
+            visit.report.found(reason(&trouble), format!("({}: {text})", visit.endpoint));
+            return false;
+        }
+    };
+    if visit.endpoint.scheme() == "https" {
+        tls(visit, &answer);
+        plain(visit).await;
+    } else if is_loopback(&visit.endpoint) {
+        visit.report.found(&THIS_MACHINE_ONLY, format!("({})", visit.endpoint));
+    } else {
+        visit.report.found(&PLAIN_HTTP, format!("({})", visit.endpoint));
+    }
+    clock(visit, &answer);
+    true
+}
+
+/// What a certificate is refused for is told in words alone.
+fn reason(trouble: &Trouble) -> &'static Finding {
+    let Trouble::Http(HttpError::Untrusted(text)) = trouble else { return &UNREACHABLE };
+    let text = text.to_ascii_lowercase();
+    if text.contains("expired") || text.contains("not valid yet") || text.contains("notvalidyet") {
+        &TLS_EXPIRED
+    } else if text.contains("not valid for name") || text.contains("notvalidforname") {
+        &TLS_NAME
+    } else {
+        &TLS_UNTRUSTED
+    }
+}
+
+fn tls(visit: &mut Visit<'_>, answer: &Answer) {
+    let now = SystemClock.now();
+    let times = answer.certificate.as_deref().and_then(certificate::validity);
+    match times {
+        Some((begins, ends)) if ends_soon(begins, ends, now) => {
+            visit.report.found(&TLS_EXPIRES_SOON, format!("({})", ends.rfc3339()));
+        }
+        Some((_, ends)) => {
+            visit.report.ok(format!("the certificate is trusted and good until {}", ends.rfc3339()));
+        }
+        None => visit.report.ok("the certificate is trusted"),
+    }
+    if answer.version == Version::HTTP_2 {
+        visit.report.ok("it speaks HTTP/2");
+    } else {
+        visit.report.found(&HTTP_1_ONLY, format!("({:?})", answer.version));
+    }
+}
+
+/// Certificates for few days are renewed when a third of their life is left.
+fn ends_soon(begins: Timestamp, ends: Timestamp, now: Timestamp) -> bool {
+    ends.since(now) < RENEWED_BEFORE.min(ends.since(begins) / 3)
+}
+
+/// The same host without TLS: closed, or a redirect to https. Only where both use the ports that belong to them.
+async fn plain(visit: &mut Visit<'_>) {
+    let Some(url) = without_tls(&visit.endpoint) else { return };
+    let Ok(answer) = visit.ask(&mcp::initialize(&url)).await else {
+        visit.report.ok("nothing answers over plain http");
+        return;
+    };
+    match judge_plain(&answer) {
+        None => visit.report.ok(format!("plain http leads to https ({})", answer.shown())),
+        Some(finding) => visit.report.found(finding, format!("({})", answer.shown())),
+    }
+}
+
+fn without_tls(url: &Url) -> Option<Url> {
+    let mut plain = url.clone();
+    plain.set_scheme("http").ok()?;
+    url.port().is_none().then_some(plain)
+}
+
+/// A refusal in plain text is as good as a closed port; a token that was sent is lost either way.
+fn judge_plain(answer: &Answer) -> Option<&'static Finding> {
+    let to_https = answer.header("location").starts_with("https://");
+    match answer.status.as_u16() {
+        307 | 308 if to_https => None,
+        301..=303 if to_https => Some(&HTTP_LOSES_POST),
+        403 | 404 | 410 | 421 | 426 | 400 => None,
+        _ => Some(&HTTP_ANSWERS),
+    }
+}
+
+fn clock(visit: &mut Visit<'_>, answer: &Answer) {
+    let Ok(date) = DateTime::parse_from_rfc2822(answer.header("date")) else { return };
+    let (theirs, ours) = (Timestamp(date.timestamp_millis()), SystemClock.now());
+    let apart = theirs.since(ours).max(ours.since(theirs));
+    if apart > APART {
+        let text = format!("(theirs: {}, ours: {})", theirs.rfc3339(), ours.rfc3339());
+        visit.report.found(&CLOCK_DIFFERS, text);
+    } else {
+        visit.report.ok("its clock agrees with this machine's");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Bytes;
+    use http::HeaderMap;
+
+    #[test]
+    fn plain_http_is_closed_or_leads_to_https_without_losing_the_method() {
+        for (status, location, expected) in [
+            (308, "https://t.example/mcp", None),
+            (301, "https://t.example/mcp", Some(&HTTP_LOSES_POST)),
+            (308, "http://t.example/mcp/", Some(&HTTP_ANSWERS)),
+            (401, "", Some(&HTTP_ANSWERS)),
+            (200, "", Some(&HTTP_ANSWERS)),
+            (403, "", None),
+            (404, "", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !location.is_empty() {
+                headers.insert("location", location.parse().unwrap());
+            }
+            let answer = Answer {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers,
+                version: Version::HTTP_11,
+                body: Bytes::new(),
+                took: Duration::ZERO,
+                certificate: None,
+            };
+            assert_eq!(judge_plain(&answer), expected, "{status} {location}");
+        }
+    }
+
+    #[test]
+    fn a_port_of_ones_own_has_no_plain_twin() {
+        let twin = |url: &str| without_tls(&Url::parse(url).unwrap()).map(String::from);
+        assert_eq!(twin("https://t.example/mcp").as_deref(), Some("http://t.example/mcp"));
+        assert_eq!(twin("https://t.example:8443/mcp"), None);
+    }
+
+    #[test]
+    fn a_certificate_ends_soon_by_the_length_of_its_life() {
+        let day = |days: i64| Timestamp(days * 86_400_000);
+        for (begins, ends, now, expected) in
+            [(0, 90, 70, false), (0, 90, 77, true), (0, 6, 3, false), (0, 6, 5, true), (0, 90, 91, true)]
+        {
+            assert_eq!(ends_soon(day(begins), day(ends), day(now)), expected, "{begins} {ends} {now}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_has_its_own_name() {
+        for (text, expected) in [
+            ("invalid peer certificate: certificate expired: verification time 1 (UNIX)", &TLS_EXPIRED),
+            ("invalid peer certificate: certificate not valid for name \"a\"", &TLS_NAME),
+            ("invalid peer certificate: UnknownIssuer", &TLS_UNTRUSTED),
+        ] {
+            assert_eq!(reason(&HttpError::Untrusted(text.into()).into()), expected, "{text}");
+        }
+        assert_eq!(reason(&Trouble::Local), &UNREACHABLE);
+    }
+}

@@ -1,0 +1,249 @@
+//! How servers are asked: no redirect is followed, everything that is read has a limit in size and time, and before
+//! another origin than the first is asked the person hears of it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version, header};
+use reqwest::tls::TlsInfo;
+use reqwest::{Certificate, Client, Response, redirect};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::cli::Failure;
+use crate::cli::output::aside;
+use crate::clock::Stopwatch;
+use crate::connect::{HttpError, is_loopback, read_body, shown};
+
+/// The most that is read of an answer, in bytes.
+const LONGEST: usize = 256 * 1024;
+/// How long an answer may take, its body included.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// From what length on, in bytes, a question takes its time itself.
+const LONG: usize = 16 * 1024;
+/// From how long on an answer counts as slow.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// One question.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    method: Method,
+    url: Url,
+    headers: Vec<(&'static str, String)>,
+    body: Option<Bytes>,
+}
+
+impl Ask {
+    /// A question without a body.
+    pub(super) fn new(method: Method, url: &Url) -> Self {
+        Self { method, url: url.clone(), headers: Vec::new(), body: None }
+    }
+
+    /// A GET of a JSON document.
+    pub(super) fn get(url: &Url) -> Self {
+        Self::new(Method::GET, url).header("accept", "application/json")
+    }
+
+    /// A POST of JSON.
+    pub(super) fn post_json(url: &Url, body: &Value) -> Self {
+        let ask = Self::new(Method::POST, url).header("content-type", "application/json");
+        Self { body: Some(body.to_string().into()), ..ask }
+    }
+
+    /// A POST of a form.
+    pub(super) fn post_form(url: &Url, form: &[(&str, &str)]) -> Self {
+        let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let ask = Self::new(Method::POST, url).header("content-type", "application/x-www-form-urlencoded");
+        Self { body: Some(text.into()), ..ask.header("accept", "application/json") }
+    }
+
+    /// The same with a header.
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The question in few words: method and URL.
+    pub(super) fn shown(&self) -> String {
+        format!("{} {}", self.method, shown(&self.url))
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// The headers.
+    pub(super) headers: HeaderMap,
+    /// Which HTTP it was.
+    pub(super) version: Version,
+    /// The body, as far as it was read.
+    pub(super) body: Bytes,
+    /// How long it took.
+    pub(super) took: Duration,
+    /// The certificate of whoever answered, where there was TLS.
+    pub(super) certificate: Option<Vec<u8>>,
+}
+
+impl Answer {
+    /// A header as text; empty when it is missing.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The body as a JSON object.
+    pub(super) fn object(&self) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Whether it is a page for people.
+    pub(super) fn is_page(&self) -> bool {
+        self.header("content-type").trim_start().to_ascii_lowercase().starts_with("text/html")
+    }
+
+    /// Whether the body is packed.
+    pub(super) fn is_compressed(&self) -> bool {
+        !matches!(self.header("content-encoding"), "" | "identity")
+    }
+
+    /// Status, and where it leads to if anywhere.
+    pub(super) fn shown(&self) -> String {
+        match self.header("location") {
+            "" => self.status.to_string(),
+            to => format!("{} to {to}", self.status),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// It was not to be had.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// It is not asked for.
+    #[error("it is not asked: a server elsewhere names an address of this machine")]
+    Local,
+}
+
+/// Asks, and remembers what was slow.
+#[derive(Debug)]
+pub(super) struct Probe {
+    client: Client,
+    is_local: bool,
+    known: Mutex<BTreeSet<String>>,
+    slow: Mutex<Vec<String>>,
+}
+
+impl Probe {
+    /// Prepares to ask the server at `home`, trusting the certificates in `ca_file` besides the system's.
+    pub(super) fn new(home: &Url, ca_file: Option<&Path>) -> Result<Self, Failure> {
+        let roots = ca_file.map(read_ca_file).transpose()?.unwrap_or_default();
+        Ok(Self {
+            client: client(roots, is_loopback(home))?,
+            is_local: is_loopback(home),
+            known: Mutex::new(origins_of(home)),
+            slow: Mutex::default(),
+        })
+    }
+
+    /// Asks, and reads the whole answer.
+    pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, Trouble> {
+        let watch = Stopwatch::start();
+        let reading = async {
+            let response = self.open(ask).await?;
+            let (status, version, headers) =
+                (response.status(), response.version(), response.headers().clone());
+            let certificate = response.extensions().get::<TlsInfo>();
+            let certificate = certificate.and_then(|info| Some(info.peer_certificate()?.to_vec()));
+            let body = match read_body(response, LONGEST).await {
+                Ok(body) => body,
+                Err(HttpError::TooLong(_)) => Bytes::new(),
+                Err(error) => return Err(Trouble::from(error)),
+            };
+            Ok(Answer { status, headers, version, body, took: watch.elapsed(), certificate })
+        };
+        let late = HttpError::Broken(format!("there is no answer within {} s", PATIENCE.as_secs()));
+        let answer: Answer =
+            tokio::time::timeout(PATIENCE, reading).await.map_err(|_| Trouble::from(late))??;
+        let is_long = ask.body.as_ref().is_some_and(|body| body.len() > LONG);
+        if answer.took >= SLOW && !is_long {
+            let line = format!("{}: {} ms", ask.shown(), answer.took.as_millis());
+            self.slow.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+        Ok(answer)
+    }
+
+    /// Asks, and leaves the body to the caller.
+    pub(super) async fn open(&self, ask: &Ask) -> Result<Response, Trouble> {
+        if is_loopback(&ask.url) && !self.is_local {
+            return Err(Trouble::Local);
+        }
+        self.announce(&ask.url);
+        let mut request = self.client.request(ask.method.clone(), ask.url.clone());
+        for (name, value) in &ask.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(body) = &ask.body {
+            request = request.body(body.clone());
+        }
+        request.send().await.map_err(|error| HttpError::of(&error).into())
+    }
+
+    /// What was slow.
+    pub(super) fn slow(&self) -> Vec<String> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn announce(&self, url: &Url) {
+        let origin = url.origin().ascii_serialization();
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone()) {
+            aside(&format!("Now {origin} is asked, too: the server's metadata names it."));
+        }
+    }
+}
+
+/// The origins that were named by whoever asks: that of the URL, and the same host without TLS.
+fn origins_of(home: &Url) -> BTreeSet<String> {
+    let mut plain = home.clone();
+    // Only what is no URL of a host refuses.
+    let _ = plain.set_scheme("http");
+    [home, &plain].map(|url| url.origin().ascii_serialization()).into()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the operator's own program asks what the operator names")]
+fn client(roots: Vec<Certificate>, is_local: bool) -> Result<Client, Failure> {
+    let builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(5))
+        .tls_certs_merge(roots)
+        .tls_info(true)
+        .user_agent(concat!("mandate-doctor/", env!("CARGO_PKG_VERSION")));
+    let builder = if is_local { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| Failure::Said(format!("no request can be made: {error}")))
+}
+
+fn read_ca_file(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    let wrong = |why: &str| Failure::Said(format!("--ca-file: {}: {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(roots) if !roots.is_empty() => Ok(roots),
+        _ => Err(wrong("there is no PEM certificate in it")),
+    }
+}
+
+/// Whether a list in a header names this, in whatever case (RFC 9110 §5.6.1).
+pub(super) fn has_token(header: &str, token: &str) -> bool {
+    header.split(',').any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(token))
+}
+
+/// For how long an answer may be kept, in seconds (RFC 9111 §5.2.2).
+pub(super) fn max_age(answer: &Answer) -> Option<u64> {
+    let control = answer.headers.get(header::CACHE_CONTROL)?.to_str().ok()?;
+    let ages = control.split(',').filter_map(|part| part.trim().strip_prefix("max-age="));
+    ages.filter_map(|age| age.parse().ok()).max()
+}
