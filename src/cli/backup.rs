@@ -54,7 +54,9 @@ pub(super) async fn run(command: &Backup, config: &Config) -> Result<(), Failure
     let written = write(database, &command.file, &name).await?;
     let content = written.publish(&command.file)?;
     say(&summary(&content, &format!("to {}", command.file.display())));
-    about_keys(config, &content).iter().for_each(|line| say(line));
+    for line in about_keys(config, &content) {
+        say(&line);
+    }
     Ok(())
 }
 
@@ -69,7 +71,9 @@ async fn to_stdout(database: &Path, name: &str, config: &Config) -> Result<(), F
     let copied = copied.map_err(io::Error::other).and_then(|copied| copied);
     copied.map_err(|error| Failure::Said(format!("standard output cannot be written: {error}")))?;
     aside(&summary(&written.content, "to standard output"));
-    about_keys(config, &written.content).iter().for_each(|line| aside(line));
+    for line in about_keys(config, &written.content) {
+        aside(&line);
+    }
     Ok(())
 }
 

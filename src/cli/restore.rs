@@ -58,7 +58,7 @@ impl From<RestoreError> for Failure {
 
 pub(super) async fn run(command: &Restore, config: Config) -> Result<(), Failure> {
     match (&command.file, &config.database) {
-        (None, _) => finish(config).await,
+        (None, _) => Box::pin(finish(config)).await,
         (Some(file), Database::Sqlite(database)) => replace(command, file, database, &config).await,
         (Some(_), Database::Postgres { .. }) => Err(Failure::Said(format!(
             "the database is PostgreSQL: put it back with pg_restore or to a moment, then run `mandate restore --finish`; \
@@ -76,7 +76,7 @@ async fn replace(command: &Restore, file: &Path, database: &Path, config: &Confi
     let opened = Store::open(&prepared.database(), chain_key).await;
     let store = opened.map_err(|error| Failure::Said(format!("{}: {error}", file.display())))?;
     check_audit_log(&store, file, command.despite_audit_findings).await?;
-    let from = prepared.content.last_event.map_or("an empty audit log".to_owned(), |at| at.rfc3339());
+    let from = prepared.content.last_event.map_or("an empty audit log".to_owned(), Timestamp::rfc3339);
     let ended = if command.keep_grants { None } else { Some(end(&store, config, now).await?) };
     let what = format!("from a backup whose last event was at {from}; {}", said(ended.as_ref()));
     restored::record(&store, &what, now).await?;
