@@ -7,9 +7,6 @@
 //! wrong is an [`oauth::Error`]; who hears of it depends on the function's return type. Time, randomness and
 //! ids come from [`app::App`].
 
-/// What people are told they give access to.
-pub const RESOURCE_NAME: &str = "Tickets";
-
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]

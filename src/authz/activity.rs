@@ -51,7 +51,7 @@ pub async fn get(
     let older = events.last().map(|event| event.seq).filter(|_| has_more);
     let page = ActivityPage {
         username: session.user.username.clone(),
-        role: role_words(session.user.role).to_owned(),
+        role: role_words(&app, session.user.role).to_owned(),
         csrf: csrf::token(&app, FORM, session.csrf_anchor())?,
         grant_id: grant.grant_id.as_str().to_owned(),
         client_name: DisplayName::of(grant.client.shown_name()),

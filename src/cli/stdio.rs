@@ -11,7 +11,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::mcp::stdio::{self, LocalGrant};
 use crate::oauth::Scopes;
-use crate::oauth::scope::{self, TICKETS_READ, TICKETS_WRITE};
+use crate::oauth::scope::{Access, Catalogue};
 use crate::random::Random;
 use crate::{mcp, telemetry};
 
@@ -40,7 +40,7 @@ pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> 
         let cure = "it is off, so there are no tools to serve; write on";
         return Err(ConfigError::new("resource_server", cure).into());
     }
-    let scopes = scopes(command, config.mcp.writes.is_on())?;
+    let scopes = scopes(command, &config.own.scopes, config.mcp.writes.is_on())?;
     let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await?);
     if command.demo {
         demo::prepare(&app).await?;
@@ -60,21 +60,22 @@ pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> 
     Ok(ended?)
 }
 
-fn scopes(command: &Stdio, writes: bool) -> Result<Scopes, Failure> {
+fn scopes(command: &Stdio, ours: &Catalogue, writes: bool) -> Result<Scopes, Failure> {
     let wanted = match command.scopes.as_slice() {
-        [] if command.write => Scopes::of([TICKETS_READ, TICKETS_WRITE]),
-        [] => Scopes::of([TICKETS_READ]),
+        [] if command.write => ours.names(),
+        [] => ours.of_access(Access::Read),
         some => Scopes::of(some.iter().map(String::as_str)),
     };
-    let known = scope::offered(writes);
+    let known = ours.offered(writes);
     let unknown = wanted.difference(&known);
     if unknown.is_empty() {
         return Ok(wanted);
     }
-    Err(Failure::Said(if writes || !unknown.contains(TICKETS_WRITE) {
+    let switched_off = unknown.intersection(&ours.of_access(Access::Write));
+    Err(Failure::Said(if writes || switched_off.is_empty() {
         format!("--scope: there is no scope {unknown}; write one of {known}")
     } else {
-        "--scope: the tools that write are switched off (mcp.writes), so there is no tickets:write".to_owned()
+        format!("--scope: the tools that write are switched off (mcp.writes), so there is no {switched_off}")
     }))
 }
 

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn of_arguments_that_nobody_parsed_only_what_the_tool_takes_is_recorded() {
         let config = crate::config::Config::defaults().unwrap().mcp;
-        let tool = crate::mcp::tools::find("create_ticket", &config).unwrap();
+        let tool = crate::mcp::surface::Surface::default().find("create_ticket", &config).unwrap();
         let recorded =
             |arguments: Value| unread(tool, json!({ "arguments": arguments }).as_object().unwrap());
         let (arguments, key) = recorded(json!({

@@ -18,7 +18,6 @@ use super::context::scopes_meta;
 use super::principal::Principal;
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::config::Mcp;
 use crate::storage::{StorageError, Store, Tx};
 use crate::tickets::search::Progress;
 
@@ -123,31 +122,14 @@ pub(super) struct Scene<'a> {
     pub(super) now: Timestamp,
 }
 
-/// Every tool, in the order in which they are listed.
-static ALL: [&Tool; 5] = [
+/// The tools for tickets, in the order in which they are listed.
+pub(super) static TICKETS: [&Tool; 5] = [
     &search_tickets::TOOL,
     &get_ticket::TOOL,
     &create_ticket::TOOL,
     &comment_ticket::TOOL,
     &close_ticket::TOOL,
 ];
-
-/// The names of all tools.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    ALL.iter().map(|tool| tool.name)
-}
-
-/// The tools that are offered. Those that a token does not reach are among them, because a client must know a
-/// tool to ask for its scope.
-pub(super) fn offered(config: &Mcp) -> impl Iterator<Item = &'static Tool> {
-    let writes = config.writes.is_on();
-    ALL.into_iter().filter(move |tool| writes || !tool.is_write())
-}
-
-/// The tool of this name, if it is offered.
-pub(super) fn find(name: &str, config: &Mcp) -> Option<&'static Tool> {
-    offered(config).find(|tool| tool.name == name)
-}
 
 impl Tool {
     /// Whether it has an effect.
