@@ -57,7 +57,9 @@ use rmcp::ServerHandler;
 use crate::app::App;
 use crate::config::{ConfigError, Mcp};
 
+pub use principal::Principal;
 pub use surface::Surface;
+pub use tools::{Failure, Look, Reads, Reply, Scene, Tool, Writes};
 
 /// Refuses limits of tools that do not exist, where the tools are those for tickets.
 pub fn check(config: &Mcp) -> Result<(), ConfigError> {

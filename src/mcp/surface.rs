@@ -31,7 +31,7 @@ impl Default for Surface {
 
 impl Surface {
     /// These tools under this name, title and version, with words for the model. Whoever makes it has checked them.
-    fn new(
+    pub(crate) fn new(
         (name, title, version): (&'static str, &'static str, &'static str),
         instructions: &[&str],
         tools: impl IntoIterator<Item = &'static Tool>,
@@ -42,7 +42,7 @@ impl Surface {
     }
 
     /// The same with the tickets before all else: tools, resources, prompts and completion.
-    fn with_tickets(mut self) -> Self {
+    pub(crate) fn with_tickets(mut self) -> Self {
         self.instructions = format!("{TICKETS} {}", self.instructions);
         self.tools.splice(..0, tools::TICKETS);
         self.tickets = true;
@@ -65,7 +65,7 @@ impl Surface {
     }
 
     /// The names of all tools.
-    fn names(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.tools.iter().map(|tool| tool.name)
     }
 

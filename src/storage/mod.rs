@@ -28,6 +28,7 @@ pub mod sessions;
 pub mod setup_links;
 pub mod signing_keys;
 mod sqlite;
+pub mod steps;
 mod tx;
 pub mod users;
 
@@ -49,7 +50,7 @@ use tokio::sync::Semaphore;
 
 use crate::audit::chain::ChainKey;
 use crate::telemetry::{Metrics, StoreWatch};
-use bounded::Bounded;
+pub use bounded::{Bounded, BoundedConnection};
 pub use error::{OpenError, StorageError};
 use postgres::PostgresUrl;
 pub use tx::{Tx, commit, undo};
@@ -189,8 +190,8 @@ impl Store {
         &self.chain_key
     }
 
-    /// The pool for statements that only read. Only storage functions use it.
-    pub(crate) fn read(&self) -> &Bounded {
+    /// Where statements that only read are run: `….fetch_all(store.read())`.
+    pub fn read(&self) -> &Bounded {
         &self.read
     }
 

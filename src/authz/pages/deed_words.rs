@@ -91,7 +91,7 @@ fn particular(name: &str, value: &Value) -> Option<(usize, Particular)> {
     let order = known.iter().position(|known| *known == name);
     let words =
         order.and_then(|order| words.get(order)).map_or_else(|| visible(name, 40), |word| (*word).to_owned());
-    let hidden = ["id", "cursor"].contains(&name) || value.is_empty();
+    let hidden = (name == "id" && is_ticket_id(&value)) || name == "cursor" || value.is_empty();
     (!hidden).then(|| (order.unwrap_or(known.len()), Particular { name: words, value }))
 }
 
@@ -102,11 +102,12 @@ pub fn ticket(arguments: Option<&str>, answer: Option<&str>) -> Option<String> {
     let id = arguments.as_ref().and_then(|arguments| arguments.get("id")).and_then(Value::as_str);
     let opened =
         || answer.and_then(|text| text.strip_prefix("Opened ")).and_then(|rest| rest.split(':').next());
-    let is_id = |text: &&str| {
-        let digits = text.strip_prefix("T-").unwrap_or_default();
-        (1..=18).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
-    };
-    id.or_else(opened).filter(is_id).map(str::to_owned)
+    id.or_else(opened).filter(|text| is_ticket_id(text)).map(str::to_owned)
+}
+
+fn is_ticket_id(text: &str) -> bool {
+    let digits = text.strip_prefix("T-").unwrap_or_default();
+    (1..=18).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -33,12 +33,12 @@ fn annotations_say_what_a_tool_may_do() {
 #[test]
 fn schemas_are_closed_objects_of_2020_12_and_writes_take_a_key() {
     for tool in TICKETS {
-        for schema in [(tool.input)(), (tool.output)()] {
+        for schema in [tool.schemas.input(), tool.schemas.output()] {
             assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{}", tool.name);
             assert_eq!(schema["type"], "object", "{}", tool.name);
             assert_eq!(schema["additionalProperties"], false, "{}", tool.name);
         }
-        let takes_key = (tool.input)()["properties"].get("idempotency_key").is_some();
+        let takes_key = tool.schemas.input()["properties"].get("idempotency_key").is_some();
         assert_eq!(takes_key, tool.is_write(), "{}", tool.name);
     }
 }
