@@ -14,6 +14,8 @@ mod connections;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod extension;
+#[cfg(test)]
 mod keys_command;
 #[cfg(test)]
 mod machine_commands;

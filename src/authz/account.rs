@@ -55,7 +55,8 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): R
         let latest = some.iter().map(|grant| activity::list(&app, grant, None, LATEST));
         for (grant, latest) in some.iter().zip(try_join_all(latest).await?) {
             let limits = limits.next().unwrap_or_default();
-            apps.push(app_view(&app, grant, limits, latest.iter().map(activity::view).collect()));
+            let latest = latest.iter().map(|event| activity::view(&app, event)).collect();
+            apps.push(app_view(&app, grant, limits, latest));
         }
     }
     let taken_back = app.store.list_taken_back(&session.user.user_id).await?;

@@ -16,8 +16,16 @@ pub(super) struct Migrate {}
 
 pub(super) async fn run(_: &Migrate, config: Config, program: &Checked) -> Result<(), Failure> {
     let app = open(config, program).await?;
-    let own = if program.is_mandate() { String::new() } else { format!(", with {} {}", program.title(), program.version()) };
-    say(&format!("The schema of {} is that of Mandate {}{own}.", app.config.database, env!("CARGO_PKG_VERSION")));
+    let own = if program.is_mandate() {
+        String::new()
+    } else {
+        format!(", with {} {}", program.title(), program.version())
+    };
+    say(&format!(
+        "The schema of {} is that of Mandate {}{own}.",
+        app.config.database,
+        env!("CARGO_PKG_VERSION")
+    ));
     app.store.close().await;
     Ok(())
 }

@@ -144,12 +144,7 @@ fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'st
     })
 }
 
-fn greet(
-    app: &App,
-    program: &Checked,
-    (demo, accounts): (bool, &[demo::Account]),
-    setup_link: Option<&str>,
-) {
+fn greet(app: &App, program: &Checked, (demo, accounts): (bool, &[demo::Account]), setup_link: Option<&str>) {
     let config = &app.config;
     let mcp_url = config.resource_server.then(|| config.public_url.resource().as_str());
     let name = if program.is_mandate() { "Mandate" } else { program.title() };

@@ -50,7 +50,9 @@ impl Program {
             return refuse(format!("the program's name {name:?} must be {NAME} or dashes"));
         }
         if !is_line(self.title, LONGEST_TITLE) || !is_line(self.version, LONGEST_TITLE) {
-            return refuse(format!("the title and the version of {name} must be a line of 1 to 60 characters each"));
+            return refuse(format!(
+                "the title and the version of {name} must be a line of 1 to 60 characters each"
+            ));
         }
         let mut found = Found { scopes: Vec::new(), tools: BTreeSet::new(), extensions: BTreeSet::new() };
         if self.tickets {
@@ -64,7 +66,9 @@ impl Program {
             return refuse(format!("{name} has no tool: give it an extension that has one"));
         }
         if found.scopes.len() > MOST_SCOPES {
-            return refuse(format!("{name} has more than {MOST_SCOPES} scopes: each is a box on the consent page"));
+            return refuse(format!(
+                "{name} has more than {MOST_SCOPES} scopes: each is a box on the consent page"
+            ));
         }
         let own = Own { title: self.title, scopes: Catalogue::of(found.scopes) };
         let surface = if self.is_ours { Surface::default() } else { self.surface() };
@@ -72,7 +76,8 @@ impl Program {
     }
 
     fn surface(&self) -> Surface {
-        let instructions: Vec<&str> = self.extensions.iter().map(|extension| extension.instructions).collect();
+        let instructions: Vec<&str> =
+            self.extensions.iter().map(|extension| extension.instructions).collect();
         let tools = self.extensions.iter().flat_map(|extension| extension.tools.iter().copied());
         let surface = Surface::new((self.name, self.title, self.version), &instructions, tools);
         if self.tickets { surface.with_tickets() } else { surface }
@@ -136,13 +141,17 @@ impl Found {
             return refuse(format!("two extensions are called {name}"));
         }
         if extension.instructions.chars().count() > LONGEST_DESCRIPTION {
-            return refuse(format!("the instructions of {name} must have at most {LONGEST_DESCRIPTION} characters"));
+            return refuse(format!(
+                "the instructions of {name} must have at most {LONGEST_DESCRIPTION} characters"
+            ));
         }
         for scope in extension.scopes {
             self.add_scope(scope)?;
         }
         let mut steps = BTreeSet::new();
-        if let Some(step) = extension.steps.iter().find(|step| step.name().is_empty() || !steps.insert(step.name())) {
+        if let Some(step) =
+            extension.steps.iter().find(|step| step.name().is_empty() || !steps.insert(step.name()))
+        {
             return refuse(format!("each step of {name} needs a name of its own, unlike {:?}", step.name()));
         }
         // A tool may take a scope of an extension that was added before.
@@ -153,7 +162,8 @@ impl Found {
         let name = scope.name;
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._:-".contains(&b);
         if !(1..=LONGEST_SCOPE).contains(&name.len()) || !name.bytes().all(legal) {
-            let cure = "1 to 64 small letters, digits, dots, dashes, underscores and colons, such as notes:read";
+            let cure =
+                "1 to 64 small letters, digits, dots, dashes, underscores and colons, such as notes:read";
             return refuse(format!("the scope's name {name:?} must be {cure}"));
         }
         if RESERVED_SCOPES.contains(&name) || RESOURCE_SCOPES.contains(&name) {
@@ -163,7 +173,9 @@ impl Found {
             return refuse(format!("two scopes are called {name}"));
         }
         if !is_line(scope.title, LONGEST_TITLE) {
-            return refuse(format!("the title of the scope {name} must be a line of 1 to {LONGEST_TITLE} characters"));
+            return refuse(format!(
+                "the title of the scope {name} must be a line of 1 to {LONGEST_TITLE} characters"
+            ));
         }
         if !is_line(scope.description, LONGEST_SENTENCE) || !scope.description.ends_with('.') {
             let cure = "a sentence of at most 200 characters that says what it lets an app do";
@@ -177,7 +189,9 @@ impl Found {
         let name = tool.name();
         let is_limit = [READS, WRITES].contains(&name);
         if !is_name(name, b"_") || is_limit {
-            return refuse(format!("the tool's name {name:?} must be {NAME}, and neither {READS} nor {WRITES}"));
+            return refuse(format!(
+                "the tool's name {name:?} must be {NAME}, and neither {READS} nor {WRITES}"
+            ));
         }
         if !self.tools.insert(name) {
             return refuse(format!("two tools are called {name}"));

@@ -57,7 +57,9 @@ pub enum StepError {
         error: StorageError,
     },
     /// A step reads otherwise than when it was taken.
-    #[error("step {step} of {owner} was changed after it had been taken: write it as it was, and add a further step")]
+    #[error(
+        "step {step} of {owner} was changed after it had been taken: write it as it was, and add a further step"
+    )]
     Changed {
         /// Whose.
         owner: String,
@@ -65,7 +67,9 @@ pub enum StepError {
         step: &'static str,
     },
     /// More steps were taken than there are.
-    #[error("the database was written by a newer version: it has {taken} steps of {owner}, of which {known} are known here")]
+    #[error(
+        "the database was written by a newer version: it has {taken} steps of {owner}, of which {known} are known here"
+    )]
     Newer {
         /// Whose.
         owner: String,
@@ -140,14 +144,16 @@ async fn run(tx: &mut Tx, sql: &'static str) -> Result<()> {
 }
 
 async fn record(tx: &mut Tx, owner: &str, (number, step): (usize, &Step), now: Timestamp) -> Result<()> {
-    sqlx::query("INSERT INTO extension_steps (owner, number, name, digest, taken_at) VALUES ($1, $2, $3, $4, $5)")
-        .bind(owner)
-        .bind(i64::try_from(number).unwrap_or(i64::MAX))
-        .bind(step.name)
-        .bind(step.digest())
-        .bind(now.0)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO extension_steps (owner, number, name, digest, taken_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(owner)
+    .bind(i64::try_from(number).unwrap_or(i64::MAX))
+    .bind(step.name)
+    .bind(step.digest())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -157,9 +163,12 @@ mod tests {
     use crate::storage::everywhere;
 
     const NOW: Timestamp = Timestamp(1_000);
-    const FIRST: Step = Step::new("first", "CREATE TABLE x_a (a TEXT NOT NULL); CREATE INDEX x_a_by_a ON x_a (a)");
-    const SECOND: Step = Step::for_each("second", "ALTER TABLE x_a ADD b TEXT", "ALTER TABLE x_a ADD COLUMN b TEXT");
-    const BAD: Step = Step::new("bad", "CREATE TABLE x_b (b TEXT NOT NULL); CREATE TABLE x_b (b TEXT NOT NULL)");
+    const FIRST: Step =
+        Step::new("first", "CREATE TABLE x_a (a TEXT NOT NULL); CREATE INDEX x_a_by_a ON x_a (a)");
+    const SECOND: Step =
+        Step::for_each("second", "ALTER TABLE x_a ADD b TEXT", "ALTER TABLE x_a ADD COLUMN b TEXT");
+    const BAD: Step =
+        Step::new("bad", "CREATE TABLE x_b (b TEXT NOT NULL); CREATE TABLE x_b (b TEXT NOT NULL)");
 
     async fn insert(store: &Store, sql: &'static str) -> Result<()> {
         let mut tx = store.write().await?;

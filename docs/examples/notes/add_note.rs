@@ -34,7 +34,9 @@ impl Writes for AddNote {
             .fetch_one(tx.connection())
             .await?;
         if kept >= MOST {
-            return Err(Failure::unable(format!("There are {MOST} notes, which is the most. Nothing was added.")));
+            return Err(Failure::unable(format!(
+                "There are {MOST} notes, which is the most. Nothing was added."
+            )));
         }
         let id = scene.new_id();
         sqlx::query("INSERT INTO x_notes (note_id, user_id, text, created_at) VALUES ($1, $2, $3, $4)")

@@ -56,7 +56,8 @@ impl Reads for ListNotes {
         .await?;
         let note = |(id, text, at)| Note { id, text, kept_at: Timestamp(at).rfc3339() };
         let notes: Vec<Note> = rows.into_iter().map(note).collect();
-        let lines: Vec<String> = notes.iter().map(|note| format!("{}: {}", note.kept_at, note.text)).collect();
+        let lines: Vec<String> =
+            notes.iter().map(|note| format!("{}: {}", note.kept_at, note.text)).collect();
         let text = if lines.is_empty() { "There are no notes yet.".to_owned() } else { lines.join("\n") };
         Ok(Reply::new(Notes { notes }, text))
     }

@@ -17,9 +17,10 @@ pub struct Particular {
     pub value: String,
 }
 
-/// What was done by a call that was not refused: `Closed ticket T-12`. `answer` is what the app was told.
+/// What was done by a call that was not refused: `Closed ticket T-12`. `used` is what the server gives access to, and
+/// `answer` is what the app was told.
 #[must_use]
-pub fn done_words(tool: Option<&str>, ticket: Option<&str>, answer: Option<&str>) -> String {
+pub fn done_words((tool, used): (Option<&str>, &str), ticket: Option<&str>, answer: Option<&str>) -> String {
     let ticket = ticket.map_or_else(|| "a ticket".to_owned(), |id| format!("ticket {id}"));
     match tool {
         Some("create_ticket") => format!("Opened {ticket}"),
@@ -29,13 +30,13 @@ pub fn done_words(tool: Option<&str>, ticket: Option<&str>, answer: Option<&str>
         }
         Some("close_ticket") => format!("Closed {ticket}"),
         Some(other) => format!("Used {}", visible(other, LONGEST)),
-        None => "Used your tickets".to_owned(),
+        None => format!("Used {used}"),
     }
 }
 
 /// What was asked by a call that was refused: `Tried to close ticket T-12`.
 #[must_use]
-pub fn tried_words(tool: Option<&str>, ticket: Option<&str>) -> String {
+pub fn tried_words((tool, used): (Option<&str>, &str), ticket: Option<&str>) -> String {
     let ticket = ticket.map_or_else(|| "a ticket".to_owned(), |id| format!("ticket {id}"));
     match tool {
         Some("create_ticket") => "Tried to open a ticket".to_owned(),
@@ -44,7 +45,7 @@ pub fn tried_words(tool: Option<&str>, ticket: Option<&str>) -> String {
         Some("search_tickets") => "Tried to search your tickets".to_owned(),
         Some("get_ticket") => format!("Tried to read {ticket}"),
         Some(other) => format!("Tried to use {}", visible(other, LONGEST)),
-        None => "Tried to use your tickets".to_owned(),
+        None => format!("Tried to use {used}"),
     }
 }
 
@@ -114,6 +115,8 @@ fn is_ticket_id(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    const USED: &str = "your tickets";
+
     #[test]
     fn every_tool_has_words_for_done_and_for_tried() {
         for (tool, done, tried) in [
@@ -123,14 +126,17 @@ mod tests {
             ("get_ticket", "Used get_ticket", "Tried to read ticket T-7"),
             ("search_tickets", "Used search_tickets", "Tried to search your tickets"),
         ] {
-            assert_eq!(done_words(Some(tool), Some("T-7"), None), done);
-            assert_eq!(tried_words(Some(tool), Some("T-7")), tried);
+            assert_eq!(done_words((Some(tool), USED), Some("T-7"), None), done);
+            assert_eq!(tried_words((Some(tool), USED), Some("T-7")), tried);
         }
-        let already =
-            done_words(Some("close_ticket"), Some("T-7"), Some("T-7 was closed already; nothing changed."));
+        let already = done_words(
+            (Some("close_ticket"), USED),
+            Some("T-7"),
+            Some("T-7 was closed already; nothing changed."),
+        );
         assert_eq!(already, "Closed ticket T-7, which was closed already");
-        assert_eq!(tried_words(Some("close_ticket"), None), "Tried to close a ticket");
-        assert_eq!(tried_words(None, None), "Tried to use your tickets");
+        assert_eq!(tried_words((Some("close_ticket"), USED), None), "Tried to close a ticket");
+        assert_eq!(tried_words((None, USED), None), "Tried to use your tickets");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::get_ticket::not_found;
 use super::{
-    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema, object,
-    text_schema, ticket_id_schema, view,
+    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
+    object, text_schema, ticket_id_schema, view,
 };
 use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_WRITE;

@@ -67,12 +67,18 @@ pub(super) fn unkept(root: &Value) -> Option<String> {
     let mut problem = None;
     each(root, &mut |members| {
         let known = |name: &&String| {
-            name.as_str() == "format" || ANNOTATIONS.contains(&name.as_str()) || CHECKED.contains(&name.as_str())
+            name.as_str() == "format"
+                || ANNOTATIONS.contains(&name.as_str())
+                || CHECKED.contains(&name.as_str())
         };
-        let found = members.keys().find(|name| !known(name)).map(|name| format!("says {name}, which is not checked"));
-        let pattern = members.get("pattern").and_then(Value::as_str).filter(|pattern| Regex::new(pattern).is_err());
-        let found = found.or_else(|| pattern.map(|pattern| format!("has a pattern that cannot be read, {pattern}")));
-        let reference = members.get("$ref").and_then(Value::as_str).filter(|name| resolved(root, name).is_none());
+        let found =
+            members.keys().find(|name| !known(name)).map(|name| format!("says {name}, which is not checked"));
+        let pattern =
+            members.get("pattern").and_then(Value::as_str).filter(|pattern| Regex::new(pattern).is_err());
+        let found =
+            found.or_else(|| pattern.map(|pattern| format!("has a pattern that cannot be read, {pattern}")));
+        let reference =
+            members.get("$ref").and_then(Value::as_str).filter(|name| resolved(root, name).is_none());
         let found = found.or_else(|| reference.map(|name| format!("refers to {name}, which is not in it")));
         if problem.is_none() {
             problem = found;
@@ -163,7 +169,9 @@ impl Conform<'_> {
     fn of_a_text(self, schema: &Map<String, Value>, value: &Value) -> Option<String> {
         let text = value.as_str()?;
         let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
-        if let Some(rule) = counted(length, (number(schema, "minLength"), number(schema, "maxLength")), "character") {
+        if let Some(rule) =
+            counted(length, (number(schema, "minLength"), number(schema, "maxLength")), "character")
+        {
             return Some(rule);
         }
         let pattern = schema.get("pattern").and_then(Value::as_str)?;
@@ -180,7 +188,8 @@ impl Conform<'_> {
         problems: &mut Vec<Problem>,
     ) {
         let length = u64::try_from(items.len()).unwrap_or(u64::MAX);
-        if let Some(rule) = counted(length, (number(schema, "minItems"), number(schema, "maxItems")), "item") {
+        if let Some(rule) = counted(length, (number(schema, "minItems"), number(schema, "maxItems")), "item")
+        {
             problems.push((path.to_owned(), rule));
             return;
         }
@@ -204,7 +213,10 @@ impl Conform<'_> {
         depth: usize,
         problems: &mut Vec<Problem>,
     ) {
-        let missing = list(schema, "required").iter().filter_map(Value::as_str).filter(|name| !members.contains_key(*name));
+        let missing = list(schema, "required")
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|name| !members.contains_key(*name));
         problems.extend(missing.map(|name| (format!("{path}.{name}"), "is required".to_owned())));
         let known = schema.get("properties").and_then(Value::as_object);
         for (name, member) in members {
@@ -235,14 +247,18 @@ impl Conform<'_> {
         let (good, bad): (Vec<_>, Vec<_>) = tried.partition(|(.., found)| found.is_empty());
         match (good.into_iter().map(|(_, value, _)| value).collect::<Vec<_>>().as_mut_slice(), only_one) {
             ([one], _) | ([one, ..], false) => *value = std::mem::take(one),
-            ([_, _, ..], true) => problems.push((path.to_owned(), "must be only one of its kinds".to_owned())),
+            ([_, _, ..], true) => {
+                problems.push((path.to_owned(), "must be only one of its kinds".to_owned()))
+            }
             ([], _) => {
                 let words: Option<Vec<_>> = all.iter().map(|one| self.words(one)).collect();
-                let mut some = bad.into_iter().filter(|(one, ..)| one.get("type") != Some(&Value::from("null")));
+                let mut some =
+                    bad.into_iter().filter(|(one, ..)| one.get("type") != Some(&Value::from("null")));
                 match (words, some.next(), some.next()) {
                     (Some(words), ..) => problems.push((path.to_owned(), one_of(&words.concat()))),
                     (None, Some((.., found)), None) => problems.extend(found),
-                    _ => problems.push((path.to_owned(), "must be one of the kinds that the schema lists".to_owned())),
+                    _ => problems
+                        .push((path.to_owned(), "must be one of the kinds that the schema lists".to_owned())),
                 }
             }
         }
@@ -310,7 +326,8 @@ fn is(name: &str, value: &mut Value) -> bool {
 
 /// A whole number that is written with a point.
 fn whole(value: &Value) -> Option<Value> {
-    let number = value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0 && number.abs() < EXACT)?;
+    let number =
+        value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0 && number.abs() < EXACT)?;
     format!("{number:.0}").parse::<i64>().ok().map(Value::from)
 }
 
@@ -389,7 +406,11 @@ mod tests {
             (json!({ "required": ["a"] }), json!({}), "it.a: is required"),
             (json!({ "properties": { "a": { "type": "null" } } }), json!({ "a": 1 }), "it.a: must be "),
             (json!({ "additionalProperties": false }), json!({ "a\n": 1 }), "it.a: is not known here"),
-            (json!({ "additionalProperties": { "type": "array" } }), json!({ "a": 1 }), "it.a: must be a list"),
+            (
+                json!({ "additionalProperties": { "type": "array" } }),
+                json!({ "a": 1 }),
+                "it.a: must be a list",
+            ),
             (json!({ "anyOf": [{ "type": "null" }, { "minimum": 3 }] }), json!(1), "it: must be at least 3"),
             (json!(false), json!(1), "it: must not be there"),
         ] {

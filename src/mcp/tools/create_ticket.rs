@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema, object,
-    text_schema, ticket_id_schema, view, with,
+    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
+    object, text_schema, ticket_id_schema, view, with,
 };
 use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_WRITE;

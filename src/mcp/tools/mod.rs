@@ -5,10 +5,10 @@
 mod arguments;
 mod close_ticket;
 mod comment_ticket;
+mod conform;
 mod create_ticket;
 mod get_ticket;
 pub(super) mod page;
-mod conform;
 mod schemas;
 mod search_tickets;
 mod typed;
@@ -197,7 +197,7 @@ impl Tool {
     }
 
     /// The tool as MCP lists it.
-    pub(super) fn listed(&self) -> rmcp::model::Tool {
+    pub(crate) fn listed(&self) -> rmcp::model::Tool {
         let (read_only, destructive, idempotent) = match self.run {
             Run::Read(_) => (true, false, true),
             Run::Write { destructive, idempotent, .. } => (false, destructive, idempotent),

@@ -97,7 +97,8 @@ fn derived<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
-            let rusty = |format: &str| ["int", "uint", "float", "double"].iter().any(|rust| format.starts_with(rust));
+            let rusty =
+                |format: &str| ["int", "uint", "float", "double"].iter().any(|rust| format.starts_with(rust));
             if members.get("format").and_then(Value::as_str).is_some_and(rusty) {
                 members.remove("format");
             }

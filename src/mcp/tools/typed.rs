@@ -112,7 +112,11 @@ impl Tool {
     }
 
     /// A tool that has an effect.
-    pub const fn writes<T: Writes>(name: &'static str, title: &'static str, description: &'static str) -> Self {
+    pub const fn writes<T: Writes>(
+        name: &'static str,
+        title: &'static str,
+        description: &'static str,
+    ) -> Self {
         let schemas = Schemas::of(input_with_key_of::<T>, output_of::<T::Output>);
         let run =
             Run::Write { parse: parse::<T>, subject: Subject::Other, destructive: false, idempotent: false };
@@ -149,13 +153,17 @@ impl Tool {
         let (input, output) = (self.schemas.input(), self.schemas.output());
         for (which, schema) in [("arguments", input), ("result", output)] {
             if schema.get("type").and_then(Value::as_str) != Some("object") {
-                return Some(format!("its {which} must be an object: derive JsonSchema for a struct with named fields"));
+                return Some(format!(
+                    "its {which} must be an object: derive JsonSchema for a struct with named fields"
+                ));
             }
         }
         let key = input.get("properties").and_then(|properties| properties.get(super::arguments::KEY));
         let own_key = key.is_some_and(|key| !self.is_write() || *key != super::idempotency_key_schema());
         if own_key {
-            return Some("idempotency_key is taken by every tool that writes, and is no field of its own".to_owned());
+            return Some(
+                "idempotency_key is taken by every tool that writes, and is no field of its own".to_owned(),
+            );
         }
         conform::unkept(input).map(|problem| format!("the schema of its arguments {problem}"))
     }
