@@ -53,7 +53,8 @@ async fn the_consent_page_asks_in_the_extensions_words() {
         assert!(page.body.contains(said), "{said}: {}", page.body);
     }
     assert!(!page.body.to_lowercase().contains("ticket"), "{}", page.body);
-    browser.decide(&path, &page, "allow", &BOTH).await.answer();
+    let answer = browser.decide(&path, &page, "allow", &BOTH).await.answer();
+    assert_eq!(client.redeem(&answer["code"]).await.0, StatusCode::OK);
     for path in ["/account", "/"] {
         let page = browser.get(path).await;
         assert!(page.body.contains("otes") && !page.body.to_lowercase().contains("ticket"), "{}", page.body);
