@@ -18,6 +18,8 @@ mod doctor;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod extension;
+#[cfg(test)]
 mod keys_command;
 #[cfg(test)]
 mod listeners;

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors of the house, top to bottom. A module may name those on floors below its own, and its own.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &["main"],
     &["cli"],
+    // What others build upon.
+    &["extension"],
     &["server"],
     // The bridge is a client: it names nothing of the server but vocabulary, clock and randomness.
     &["authz", "mcp", "connect"],

@@ -6,9 +6,11 @@
 //! ([`oauth`], pure), durable facts ([`storage`], one SQL text) and perishable ones ([`ephemeral`]). What goes
 //! wrong is an [`oauth::Error`]; who hears of it depends on the function's return type. Time, randomness and
 //! ids come from [`app::App`].
+//!
+//! Whoever builds their own MCP server on this begins at [`extension`].
 
-/// What people are told they give access to.
-pub const RESOURCE_NAME: &str = "Tickets";
+/// With what extensions write their statements: the version that [`extension::Store`] and [`extension::Tx`] take.
+pub use sqlx;
 
 #[cfg(test)]
 mod architecture;
@@ -25,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod connect;
 pub mod ephemeral;
+pub mod extension;
 pub mod identity;
 pub mod keys;
 pub mod mcp;

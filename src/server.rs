@@ -27,7 +27,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::app::App;
 use crate::authz;
-use crate::mcp;
+use crate::mcp::{self, Surface};
 use crate::web::page::ErrorPage;
 use crate::web::{cors, draining, not_found, reference};
 use connections::Limits;
@@ -36,9 +36,15 @@ pub use listeners::{Listeners, bind_address};
 /// How long a stop waits for requests that are being answered.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
 
-/// Every route. The layers, from the outside: reference and span, draining, panics, headers; then each half's own.
+/// Every route of a server for tickets. The layers, from the outside: reference and span, draining, panics, headers;
+/// then each half's own.
 pub fn router(app: &Arc<App>) -> Router {
-    let own = if app.config.resource_server { mcp::router(app) } else { Router::new() };
+    router_for(app, &Arc::default())
+}
+
+/// The same for an MCP server that offers this.
+pub fn router_for(app: &Arc<App>, surface: &Arc<Surface>) -> Router {
+    let own = if app.config.resource_server { mcp::router(app, surface) } else { Router::new() };
     router_with(app, own)
 }
 

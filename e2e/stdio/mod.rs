@@ -3,6 +3,6 @@
 mod confirm;
 mod grant;
 mod lines;
-mod program;
+pub(crate) mod program;
 mod tools;
 mod updates;

@@ -41,6 +41,11 @@ impl Program {
     pub(crate) fn start_with(place: &Place, user: &str, options: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut command = place.command(&[&["stdio", "--user", user], options].concat());
         command.envs(settings.iter().copied());
+        Self::run(&mut command)
+    }
+
+    /// The same with a command of one's own.
+    pub(crate) fn run(command: &mut std::process::Command) -> Self {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { child: command.spawn().unwrap() }
     }

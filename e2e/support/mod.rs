@@ -23,6 +23,7 @@ use mandate::app::App;
 use mandate::clock::{ManualClock, Timestamp};
 use mandate::config::{Config, PublicUrl};
 use mandate::ephemeral::Rate;
+use mandate::extension::Checked;
 use mandate::identity::account::{self, Username};
 use mandate::identity::password::Password;
 use mandate::oauth::ClientId;
@@ -82,10 +83,25 @@ impl Server {
         change_app: impl FnOnce(&mut App),
         listeners: impl AsyncFnOnce(TcpListener, &Config) -> Listeners,
     ) -> Self {
+        Self::start_any(None, change, change_app, listeners).await
+    }
+
+    /// Starts a program of somebody else.
+    pub(crate) async fn start_program(program: &Checked, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_any(Some(program), change, |_| {}, async |listener, _| listener.into()).await
+    }
+
+    async fn start_any(
+        program: Option<&Checked>,
+        change: impl FnOnce(&mut Config),
+        change_app: impl FnOnce(&mut App),
+        listeners: impl AsyncFnOnce(TcpListener, &Config) -> Listeners,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut config = Config::defaults().unwrap();
+        let own = program.map(|program| program.own().clone()).unwrap_or_default();
+        let mut config = Config::defaults_for(own).unwrap();
         config.listen = address.into();
         config.public_url = PublicUrl::parse(&format!("http://localhost:{}", address.port())).unwrap();
         let profile = Profile::fresh(&folder.path().join("mandate.db")).await;
@@ -98,8 +114,7 @@ impl Server {
         let app = Arc::new(app);
         let url = app.config.public_url.issuer().to_owned();
         let listeners = listeners(listener, &app.config).await;
-        #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
-        tokio::spawn(mandate::server::serve(app.clone(), listeners));
+        serve(app.clone(), program, listeners).await;
         Self { app, clock, profile, url, address, _folder: folder }
     }
 
@@ -128,6 +143,19 @@ impl Server {
         let app = App::open(config, self.clock.clone(), Random::system()).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
         tokio::spawn(mandate::server::serve(Arc::new(app), listener));
+    }
+
+    /// Stops the server and starts this program in its place.
+    pub(crate) async fn restart_program(&self, program: &Checked) {
+        self.app.stopping.cancel();
+        let listener = loop {
+            match TcpListener::bind(self.address).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let app = App::open(self.app.config.clone(), self.clock.clone(), Random::system()).await.unwrap();
+        serve(Arc::new(app), Some(program), listener).await;
     }
 
     /// Restarts it, and whatever may be lost is lost.
@@ -218,6 +246,19 @@ impl Server {
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
+}
+
+/// Serves a program, or the tickets.
+async fn serve(app: Arc<App>, program: Option<&Checked>, listeners: impl Into<Listeners>) {
+    let router = match program {
+        Some(program) => {
+            program.prepare(&app).await.unwrap();
+            mandate::server::router_for(&app, program.surface())
+        }
+        None => mandate::server::router(&app),
+    };
+    #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
+    tokio::spawn(mandate::server::serve_router(app, listeners.into(), router));
 }
 
 /// So many at once, and so few after them that none grows back while a test runs: a store with a clock of its own

@@ -25,7 +25,7 @@ use crate::identity::csrf;
 use crate::identity::session::{self, Session};
 use crate::identity::upstream::end_session;
 use crate::oauth::error::Error;
-use crate::oauth::scope::{OFFLINE_ACCESS, TICKETS_READ, TICKETS_WRITE};
+use crate::oauth::scope::{Access, OFFLINE_ACCESS};
 use crate::oauth::{GrantId, Scopes};
 use crate::storage::external_grants::{self, TAKEN_BACK};
 use crate::storage::grants::Grant;
@@ -55,13 +55,14 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar, RawQuery(query): R
         let latest = some.iter().map(|grant| activity::list(&app, grant, None, LATEST));
         for (grant, latest) in some.iter().zip(try_join_all(latest).await?) {
             let limits = limits.next().unwrap_or_default();
-            apps.push(app_view(&app, grant, limits, latest.iter().map(activity::view).collect()));
+            let latest = latest.iter().map(|event| activity::view(&app, event)).collect();
+            apps.push(app_view(&app, grant, limits, latest));
         }
     }
     let taken_back = app.store.list_taken_back(&session.user.user_id).await?;
     let page = AccountPage {
         username: session.user.username.clone(),
-        role: role_words(session.user.role).to_owned(),
+        role: role_words(&app, session.user.role).to_owned(),
         csrf: csrf::token(&app, FORM, session.csrf_anchor())?,
         notice,
         apps,
@@ -186,7 +187,10 @@ async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<
     if let Some(raw) = params.first_or_empty("allowed") {
         let grant = own_grant(app, session, &GrantId::new(raw)).await?;
         let name = |grant: Grant| DisplayName::of(grant.client.shown_name());
-        return Ok(grant.map(|grant| AccountNotice::Allowed { client_name: name(grant) }));
+        return Ok(grant.map(|grant| AccountNotice::Allowed {
+            used: views::server(app, &grant.resource).used,
+            client_name: name(grant),
+        }));
     }
     let Some(raw) = params.first_or_empty("revoked") else { return Ok(None) };
     let grant = own_grant(app, session, &GrantId::new(raw)).await?;
@@ -205,13 +209,14 @@ async fn limits(app: &App, grants: &[Grant]) -> std::vec::IntoIter<Vec<LimitView
     let asked = grants.iter().map(async |grant| {
         let mcp = &app.config.mcp;
         let all = [
-            (TICKETS_READ, READS, mcp.read_rate, true),
-            (TICKETS_WRITE, WRITES, mcp.write_rate, mcp.writes.is_on()),
+            (Access::Read, READS, mcp.read_rate, true),
+            (Access::Write, WRITES, mcp.write_rate, mcp.writes.is_on()),
         ];
         let audience = app.config.audiences().find(&grant.resource);
         let limited = matches!(audience, Some(Audience::Own { .. }));
-        let has = |scope| limited && grant.scopes.contains(scope);
-        let own = all.into_iter().filter(|(scope, .., exists)| *exists && has(scope));
+        let ours = &app.config.own.scopes;
+        let has = |access| limited && !grant.scopes.intersection(&ours.of_access(access)).is_empty();
+        let own = all.into_iter().filter(|(access, .., exists)| *exists && has(*access));
         let own: Vec<_> = own.map(|(_, name, rate, _)| Limit { name, rate, counts: false }).collect();
         let (user_id, client_id) = (grant.user_id.as_str(), grant.client.client_id.as_str());
         let standings = app.ephemeral.standings(user_id, client_id, &own).await?;
@@ -264,9 +269,11 @@ fn app_view(app: &App, grant: &Grant, limits: Vec<LimitView>, activity: Vec<Acti
 }
 
 /// A role as people see theirs.
-pub(super) fn role_words(role: Role) -> &'static str {
-    match role {
-        Role::Agent => "Agent: sees every ticket",
-        Role::Requester => "Requester: sees own tickets",
+pub(super) fn role_words(app: &App, role: Role) -> &'static str {
+    match (role, app.config.own.has_tickets()) {
+        (Role::Agent, true) => "Agent: sees every ticket",
+        (Role::Requester, true) => "Requester: sees own tickets",
+        (Role::Agent, false) => "Agent",
+        (Role::Requester, false) => "Requester",
     }
 }

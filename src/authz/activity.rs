@@ -51,13 +51,13 @@ pub async fn get(
     let older = events.last().map(|event| event.seq).filter(|_| has_more);
     let page = ActivityPage {
         username: session.user.username.clone(),
-        role: role_words(session.user.role).to_owned(),
+        role: role_words(&app, session.user.role).to_owned(),
         csrf: csrf::token(&app, FORM, session.csrf_anchor())?,
         grant_id: grant.grant_id.as_str().to_owned(),
         client_name: DisplayName::of(grant.client.shown_name()),
         created: Moment::from_unix_ms(grant.created_at.0),
         is_live: grant.is_live(app.now()),
-        events: events.iter().map(view).collect(),
+        events: events.iter().map(|event| view(&app, event)).collect(),
         is_newest: before.is_none(),
         older,
     };
@@ -76,18 +76,19 @@ pub(super) async fn list(
 }
 
 /// An event in words. A call that was repeated under its key is one event: nothing was done again.
-pub(super) fn view(event: &AuditRow) -> ActivityView {
+pub(super) fn view(app: &App, event: &AuditRow) -> ActivityView {
     let (tool, arguments, detail) =
         (event.tool.as_deref(), event.arguments.as_deref(), event.detail.as_deref());
     let is_refused = event.outcome != Outcome::Done.as_str();
     let answer = detail.filter(|_| !is_refused);
     let ticket = ticket(arguments, answer);
+    let used = app.config.own.used();
     ActivityView {
         at: Moment::from_unix_ms(event.at.0),
         deed: if is_refused {
-            tried_words(tool, ticket.as_deref())
+            tried_words((tool, used), ticket.as_deref())
         } else {
-            done_words(tool, ticket.as_deref(), answer)
+            done_words((tool, used), ticket.as_deref(), answer)
         },
         particulars: particulars(arguments),
         refusal: is_refused.then(|| refusal_words(detail)),

@@ -21,6 +21,7 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar) -> PageResult {
     let page = HomePage {
         mcp_url: audiences.default().map(|audience| audience.resource().as_str().to_owned()),
         others: others.map(|other| views::server(&app, other.resource().as_str())).collect(),
+        title: (!app.config.own.has_tickets()).then_some(app.config.own.title),
         username: session.map(|session| session.user.username),
     };
     Ok(Page::ok(page).into_response())

@@ -1,7 +1,7 @@
 //! From what we know of clients, redirect URIs and resources to what pages show of them.
 
 use super::pages::consent::{ClientKind as Shown, Destination as Leads};
-use super::pages::scope_words::{ScopeWords, scope_words};
+use super::pages::scope_words::{ScopeWords, scope_words, words_of};
 use super::pages::server::ServerView;
 use crate::app::App;
 use crate::config::Audience;
@@ -33,7 +33,7 @@ pub fn destination(redirect_uri: &RedirectUri) -> Leads {
 pub fn server(app: &App, identifier: &str) -> ServerView {
     let lifetime = app.config.tokens.access_token_lifetime.as_secs().div_ceil(60);
     let (title, used, lingers) = match app.config.audiences().find(identifier) {
-        Some(own @ Audience::Own { .. }) => (own.title(), "your tickets", None),
+        Some(Audience::Own { own, .. }) => (own.title, own.used(), None),
         Some(Audience::Other(other)) => (other.title(), other.title(), Some(lifetime)),
         None => ("A server that is not offered any more", identifier, Some(lifetime)),
     };
@@ -41,9 +41,15 @@ pub fn server(app: &App, identifier: &str) -> ServerView {
     ServerView { title, identifier, used, lingers }
 }
 
-/// What a scope of a resource means: in our words for our own, in the operator's for another.
+/// What a scope of a resource means: in the program's words for our own, in the operator's for another.
 pub fn scope_words_of(audience: Option<Audience<'_>>, scope: &str) -> ScopeWords {
-    let Some(Audience::Other(other)) = audience else { return scope_words(scope) };
+    let other = match audience {
+        None => return scope_words(scope),
+        Some(Audience::Own { own, .. }) => {
+            return own.scopes.find(scope).map_or_else(|| scope_words(scope), words_of);
+        }
+        Some(Audience::Other(other)) => other,
+    };
     other.sentence(scope).map_or_else(
         || scope_words(scope),
         |sentence| ScopeWords {

@@ -1,10 +1,10 @@
 //! `mandate completions`.
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::Arguments;
 use super::output::write;
+use crate::extension::Checked;
 
 /// Print what lets a shell complete commands and options.
 #[derive(Debug, Args)]
@@ -21,8 +21,8 @@ pub(super) struct Completions {
     shell: Shell,
 }
 
-pub(super) fn run(command: &Completions) {
+pub(super) fn run(command: &Completions, program: &Checked) {
     let mut script = Vec::new();
-    clap_complete::generate(command.shell, &mut Arguments::command(), "mandate", &mut script);
+    clap_complete::generate(command.shell, &mut super::command(program), program.name(), &mut script);
     write(&script);
 }

@@ -1,14 +1,13 @@
 //! `mandate config check|reference|schema`.
 
-use std::path::Path;
-
 use clap::Subcommand;
 
 use super::Failure;
 use super::output::say;
 use crate::authz::client_document;
-use crate::config::{Config, reference};
-use crate::{mcp, telemetry};
+use crate::config::{Config, ConfigError, reference};
+use crate::extension::Checked;
+use crate::telemetry;
 
 /// Check the configuration, and look up what can be configured.
 #[derive(Debug, Subcommand)]
@@ -26,9 +25,13 @@ pub(super) enum Command {
     Schema,
 }
 
-pub(super) fn run(command: &Command, file: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn run(
+    command: &Command,
+    config: impl FnOnce() -> Result<Config, ConfigError>,
+    program: &Checked,
+) -> Result<(), Failure> {
     match command {
-        Command::Check => check(&Config::load(file)?),
+        Command::Check => check(&config()?, program),
         Command::Reference => {
             say(reference::markdown().trim_end());
             Ok(())
@@ -41,9 +44,9 @@ pub(super) fn run(command: &Command, file: Option<&Path>) -> Result<(), Failure>
 }
 
 /// What `serve` would look at before it opens anything.
-fn check(config: &Config) -> Result<(), Failure> {
+fn check(config: &Config, program: &Checked) -> Result<(), Failure> {
     telemetry::init(&config.log)?;
-    mcp::check(&config.mcp)?;
+    program.surface().check(&config.mcp)?;
     client_document::preload(config)?;
     say("The configuration is good.");
     say("");

@@ -29,6 +29,8 @@ const USERS: [(&str, Role, &str); 2] = [
 pub(super) async fn prepare(app: &App) -> Result<Vec<Account>, Failure> {
     let mut accounts = Vec::new();
     for (username, _, what) in USERS {
+        // What a role sees is said of tickets alone.
+        let what = what.split(':').next().filter(|_| !app.config.own.has_tickets()).unwrap_or(what);
         accounts.push(Account { username, password: password(app, username)?, what });
     }
     if app.store.has_no_users().await? && fill(app, &accounts).await? {
@@ -53,7 +55,8 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<bool, Failure> {
         people.push(account::prepare(app, &name(username)?, password, role).await?);
     }
     // Colleagues whose tickets fill the demo. Nobody can sign in as them: they have no password.
-    for username in tickets::demo::COLLEAGUES {
+    let tickets = app.config.own.has_tickets();
+    for username in tickets::demo::COLLEAGUES.into_iter().filter(|_| tickets) {
         people.push(User {
             user_id: UserId::issue(&app.random),
             username: username.to_owned(),
@@ -73,7 +76,9 @@ async fn fill(app: &App, accounts: &[Account]) -> Result<bool, Failure> {
     for user in &people {
         account::record(app, &mut tx, user).await?;
     }
-    tickets::demo::fill(&mut tx, &ids, app.now()).await?;
+    if tickets {
+        tickets::demo::fill(&mut tx, &ids, app.now()).await?;
+    }
     commit(tx).await?;
     Ok(true)
 }

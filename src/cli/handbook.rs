@@ -85,15 +85,20 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::super::man::program;
+    use super::super::man::whole;
     use super::*;
+    use crate::extension::Program;
+
+    fn mandate() -> Command {
+        whole(&Program::mandate().check().unwrap())
+    }
 
     #[test]
     fn the_book_has_every_command_as_it_is() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src/reference/commands.md");
         let written = fs::read_to_string(&path).unwrap_or_default();
         let update = "cargo run -- man --markdown > docs/src/reference/commands.md";
-        assert!(written == markdown(&program()), "{} is not what --help says: {update}", path.display());
+        assert!(written == markdown(&mandate()), "{} is not what --help says: {update}", path.display());
     }
 
     #[test]
@@ -109,6 +114,6 @@ mod tests {
             assert!(examples.iter().any(is_typed), "{name} has no example with its name: {examples:?}");
             command.get_subcommands().for_each(look);
         }
-        look(&program());
+        look(&mandate());
     }
 }

@@ -4,13 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_mangen::Man as Page;
 use clap_mangen::roff::{Roff, roman};
 
 use super::examples::{self, Piece};
 use super::output::{say, write};
-use super::{Arguments, Failure, handbook};
+use super::{Failure, handbook};
+use crate::extension::Checked;
 
 /// Print the manual page of a command, or write those of all.
 #[derive(Debug, Args)]
@@ -31,8 +32,8 @@ pub(super) struct Man {
     markdown: bool,
 }
 
-pub(super) fn run(command: &Man) -> Result<(), Failure> {
-    let program = program();
+pub(super) fn run(command: &Man, program: &Checked) -> Result<(), Failure> {
+    let program = whole(program);
     if command.markdown {
         say(handbook::markdown(&program).trim_end());
         return Ok(());
@@ -55,8 +56,8 @@ pub(super) fn run(command: &Man) -> Result<(), Failure> {
 }
 
 /// The program with everything below it, each with its full name.
-pub(super) fn program() -> Command {
-    let mut program = Arguments::command().disable_help_subcommand(true);
+pub(super) fn whole(program: &Checked) -> Command {
+    let mut program = super::command(program).disable_help_subcommand(true);
     program.build();
     program
 }

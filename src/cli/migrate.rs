@@ -5,6 +5,7 @@ use clap::Args;
 use super::output::say;
 use super::{Failure, open};
 use crate::config::Config;
+use crate::extension::Checked;
 use crate::storage::Schema;
 
 /// Bring the database to the schema of this version, and end.
@@ -14,8 +15,8 @@ use crate::storage::Schema;
 #[command(after_help = "Example:\n  mandate migrate")]
 pub(super) struct Migrate {}
 
-pub(super) async fn run(_: &Migrate, config: Config) -> Result<(), Failure> {
-    let app = open(config).await?;
+pub(super) async fn run(_: &Migrate, config: Config, program: &Checked) -> Result<(), Failure> {
+    let app = open(config, program).await?;
     let (database, version) = (&app.config.database, env!("CARGO_PKG_VERSION"));
     say(&match app.store.schema() {
         Schema::Own(schema) => format!("The schema of {database} is that of Mandate {version}: {schema}."),
@@ -25,6 +26,9 @@ pub(super) async fn run(_: &Migrate, config: Config) -> Result<(), Failure> {
             )
         }
     });
+    if !program.is_mandate() {
+        say(&format!("The tables of {} are those of {}.", program.title(), program.version()));
+    }
     app.store.close().await;
     Ok(())
 }

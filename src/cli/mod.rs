@@ -15,6 +15,7 @@ mod healthcheck;
 mod keys;
 mod man;
 mod migrate;
+mod naming;
 mod operator;
 mod output;
 mod restore;
@@ -29,11 +30,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::app::{App, StartError};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::extension::{Checked, Program};
 use crate::oauth::Error;
 use crate::random::Random;
 use crate::storage::StorageError;
@@ -124,9 +126,23 @@ fn said(error: &Error) -> String {
     }
 }
 
-/// Parses the arguments, runs the command and says in one sentence what went wrong.
+/// Runs `mandate`: parses the arguments, runs the command and says in one sentence what went wrong.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    main_with(Program::mandate())
+}
+
+/// Runs a program of your own: the same commands under its name, with its tools, its scopes and its tables. What is
+/// wrong with it is said in one sentence, before anything else is done.
+pub fn main_with(program: Program) -> ExitCode {
+    let program = match program.check() {
+        Ok(program) => program,
+        Err(refused) => {
+            output::complain(&refused.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let parsed = command(&program).get_matches();
+    let arguments = Arguments::from_arg_matches(&parsed).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -134,7 +150,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(run(arguments));
+    let ended = runtime.block_on(run(arguments, &program));
     // Not waited for: a read of standard input that never ends.
     runtime.shutdown_background();
     match ended {
@@ -146,32 +162,41 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let config = || Config::load(arguments.config.as_deref());
+async fn run(arguments: Arguments, program: &Checked) -> Result<(), Failure> {
+    let config = || Config::load_for(arguments.config.as_deref(), program.own().clone());
+    let open = async |config| open(config, program).await;
     match arguments.command {
-        Command::Serve(command) => serve::run(&command, config()?, arguments.config.clone()).await,
-        Command::Stdio(command) => stdio::run(&command, config()?).await,
+        Command::Serve(command) => serve::run(&command, (config()?, arguments.config.clone()), program).await,
+        Command::Stdio(command) => stdio::run(&command, config()?, program).await,
         Command::User(command) => user::run(command, &open(config()?).await?).await,
         Command::Client(command) => client::run(command, &open(config()?).await?).await,
         Command::Keys(command) => keys::run(command, &open(config()?).await?).await,
         Command::Token(command) => token::run(command, &open(config()?).await?).await,
         Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
         Command::Backup(command) => backup::run(&command, &config()?).await,
-        Command::Restore(command) => restore::run(&command, config()?).await,
-        Command::Migrate(command) => migrate::run(&command, config()?).await,
+        Command::Restore(command) => restore::run(&command, config()?, program).await,
+        Command::Migrate(command) => migrate::run(&command, config()?, program).await,
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,
         Command::Doctor(command) => doctor::run(command, config).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,
-        Command::Config(command) => config::run(&command, arguments.config.as_deref()),
+        Command::Config(command) => config::run(&command, config, program),
         Command::Completions(command) => {
-            completions::run(&command);
+            completions::run(&command, program);
             Ok(())
         }
-        Command::Man(command) => man::run(&command),
+        Command::Man(command) => man::run(&command, program),
     }
 }
 
-async fn open(config: Config) -> Result<App, Failure> {
-    Ok(App::open(config, Arc::new(SystemClock), Random::system()).await?)
+/// Every command and option, under the program's name.
+fn command(program: &Checked) -> clap::Command {
+    naming::command(Arguments::command(), program)
+}
+
+/// Opens the application with the tables of the program's extensions.
+async fn open(config: Config, program: &Checked) -> Result<App, Failure> {
+    let app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
+    program.prepare(&app).await.map_err(|error| Failure::Said(error.to_string()))?;
+    Ok(app)
 }

@@ -12,6 +12,7 @@ use crate::audit::chain::ChainKey;
 use crate::audit::verify::verify;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Config;
+use crate::extension::Checked;
 use crate::keys::{SealingKey, is_sealed_with};
 use crate::random::Random;
 use crate::storage::backup::Content;
@@ -56,9 +57,9 @@ impl From<RestoreError> for Failure {
     }
 }
 
-pub(super) async fn run(command: &Restore, config: Config) -> Result<(), Failure> {
+pub(super) async fn run(command: &Restore, config: Config, program: &Checked) -> Result<(), Failure> {
     match (&command.file, &config.database) {
-        (None, _) => Box::pin(finish(config)).await,
+        (None, _) => Box::pin(finish(config, program)).await,
         (Some(file), Database::Sqlite(database)) => replace(command, file, database, &config).await,
         (Some(_), Database::Postgres { .. }) => Err(Failure::Said(format!(
             "the database is PostgreSQL: put it back with pg_restore or to a moment, then run `mandate restore --finish`; \
@@ -93,7 +94,7 @@ async fn replace(command: &Restore, file: &Path, database: &Path, config: &Confi
 }
 
 /// Does what comes after a restore that other tools did.
-async fn finish(config: Config) -> Result<(), Failure> {
+async fn finish(config: Config, program: &Checked) -> Result<(), Failure> {
     // A file that somebody has open was hardly put back.
     let held = match &config.database {
         Database::Sqlite(database) => Some(Place::hold(database).await?),
@@ -115,7 +116,7 @@ async fn finish(config: Config) -> Result<(), Failure> {
     drop(store);
     tell(Some(&ended), &config);
     // Makes new signing keys, and tells replicas that should not run, but may.
-    open(config).await?.store.close().await;
+    open(config, program).await?.store.close().await;
     Ok(())
 }
 

@@ -8,18 +8,18 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::say;
-use super::{Failure, demo};
+use super::{Failure, demo, open};
 use crate::app::App;
 use crate::authz::{client_document, housekeeping, known_documents, rotation, setup};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::ephemeral::bus::Notice;
+use crate::extension::Checked;
 use crate::identity::password;
-use crate::random::Random;
 use crate::server::Listeners;
 use crate::server::tls::{self, Tls};
 use crate::telemetry::metrics;
-use crate::{mcp, server, telemetry};
+use crate::{server, telemetry};
 
 /// How often it is looked whether the certificate was replaced.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
@@ -33,9 +33,13 @@ pub(super) struct Serve {
     demo: bool,
 }
 
-pub(super) async fn run(command: &Serve, config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
+pub(super) async fn run(
+    command: &Serve,
+    (config, file): (Config, Option<PathBuf>),
+    program: &Checked,
+) -> Result<(), Failure> {
     let telemetry = telemetry::start(&config.log, config.export)?;
-    let served = Box::pin(serve(command, config, file)).await;
+    let served = Box::pin(serve(command, (config, file), program)).await;
     if let Err(failure) = &served {
         tracing::error!(detail = %failure, "the server does not run");
     }
@@ -44,8 +48,12 @@ pub(super) async fn run(command: &Serve, config: Config, file: Option<PathBuf>) 
     served
 }
 
-async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
-    mcp::check(&config.mcp)?;
+async fn serve(
+    command: &Serve,
+    (config, file): (Config, Option<PathBuf>),
+    program: &Checked,
+) -> Result<(), Failure> {
+    program.surface().check(&config.mcp)?;
     let preloaded = client_document::preload(&config)?;
     let tls = match config.tls.clone() {
         Some(files) => Some(Tls::open(files, SystemClock.now()).await?),
@@ -54,7 +62,7 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
     let listeners = Listeners::bind(&config, tls.as_ref()).await?;
     let scraped = config.metrics_listen.map(|address| server::bind_address("metrics_listen", address));
     let scraped = scraped.transpose()?;
-    let mut app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
+    let mut app = open(config, program).await?;
     app.preloaded = preloaded;
     app.standing_by = known_documents::all();
     let app = Arc::new(app);
@@ -66,7 +74,7 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
     // Before anybody is told that the server is ready, and may tell it to stop.
     app.tasks.spawn(stop_on_signal(app.clone())?);
     app.tasks.spawn(switch_on_signal(app.clone(), file, tls.clone())?);
-    greet(&app, command.demo, &accounts, setup_link.as_deref());
+    greet(&app, program, (command.demo, &accounts), setup_link.as_deref());
     app.tasks.spawn(rotation::run(app.clone()));
     app.tasks.spawn(housekeeping::run(app.clone()));
     if let Some(listener) = scraped {
@@ -78,7 +86,8 @@ async fn serve(command: &Serve, config: Config, file: Option<PathBuf>) -> Result
         app.metrics.watch_certificate(Arc::new(move || ends.ends().unix_seconds()));
         app.tasks.spawn(tls::watch(tls, app.clock.clone(), LOOK_EVERY, app.stopping.clone()));
     }
-    server::serve(app, listeners).await;
+    let router = server::router_for(&app, program.surface());
+    server::serve_router(app, listeners, router).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -101,7 +110,7 @@ fn switch_on_signal(
             if let Some(tls) = &tls {
                 tls.reload(app.now()).await;
             }
-            match Config::load(file.as_deref()) {
+            match Config::load_for(file.as_deref(), app.config.own.clone()) {
                 Ok(config) => {
                     let writes = config.mcp.writes.is_on();
                     let changed = app.config.mcp.writes.set(writes);
@@ -140,10 +149,11 @@ fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'st
     })
 }
 
-fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&str>) {
+fn greet(app: &App, program: &Checked, (demo, accounts): (bool, &[demo::Account]), setup_link: Option<&str>) {
     let config = &app.config;
     let mcp_url = config.resource_server.then(|| config.public_url.resource().as_str());
-    say(&format!("Mandate {} is ready.", env!("CARGO_PKG_VERSION")));
+    let name = if program.is_mandate() { "Mandate" } else { program.title() };
+    say(&format!("{name} {} is ready.", program.version()));
     say("");
     if config.authorization_server {
         say(&format!("  Sign in and manage apps   {}", config.public_url.join("/account")));
@@ -182,21 +192,21 @@ fn greet(app: &App, demo: bool, accounts: &[demo::Account], setup_link: Option<&
     }
     say("");
     if let Some(mcp_url) = mcp_url {
-        greet_clients(mcp_url);
+        greet_clients(if program.is_mandate() { "tickets" } else { program.name() }, mcp_url);
     }
 }
 
-fn greet_clients(mcp_url: &str) {
+fn greet_clients(name: &str, mcp_url: &str) {
     say("  Connect a client");
     say(&format!(
-        "    Claude Code   claude mcp add --transport http tickets {mcp_url} && claude mcp login tickets"
+        "    Claude Code   claude mcp add --transport http {name} {mcp_url} && claude mcp login {name}"
     ));
-    say(&format!("    Codex         codex mcp add tickets --url {mcp_url}"));
+    say(&format!("    Codex         codex mcp add {name} --url {mcp_url}"));
     say(&format!(
-        "    VS Code       code --add-mcp '{{\"name\":\"tickets\",\"type\":\"http\",\"url\":\"{mcp_url}\"}}'"
+        "    VS Code       code --add-mcp '{{\"name\":\"{name}\",\"type\":\"http\",\"url\":\"{mcp_url}\"}}'"
     ));
     say(&format!(
-        "    Cursor        in ~/.cursor/mcp.json: {{\"mcpServers\":{{\"tickets\":{{\"url\":\"{mcp_url}\"}}}}}}"
+        "    Cursor        in ~/.cursor/mcp.json: {{\"mcpServers\":{{\"{name}\":{{\"url\":\"{mcp_url}\"}}}}}}"
     ));
     say("");
 }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, demo};
+use super::{Failure, demo, open};
 use crate::app::App;
-use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
+use crate::extension::Checked;
 use crate::mcp::stdio::{self, LocalGrant};
 use crate::oauth::Scopes;
-use crate::oauth::scope::{self, TICKETS_READ, TICKETS_WRITE};
-use crate::random::Random;
-use crate::{mcp, telemetry};
+use crate::oauth::scope::{Access, Catalogue};
+use crate::telemetry;
 
 /// Serve the MCP tools over standard input and output, on behalf of one user.
 #[derive(Debug, Args)]
@@ -22,10 +21,10 @@ pub(super) struct Stdio {
     /// On whose behalf. There is no sign-in: whoever may read the database may act for anybody in it.
     #[arg(long, value_name = "NAME")]
     user: String,
-    /// A scope to allow; repeat it for several. Without any: tickets:read.
+    /// A scope to allow; repeat it for several. Without any: those for reading.
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
-    /// Allow reading and writing: tickets:read and tickets:write.
+    /// Allow reading and writing: every scope that there is.
     #[arg(long, conflicts_with = "scopes")]
     write: bool,
     /// Fill an empty database with two users and 200 tickets to play with.
@@ -33,15 +32,15 @@ pub(super) struct Stdio {
     demo: bool,
 }
 
-pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> {
+pub(super) async fn run(command: &Stdio, config: Config, program: &Checked) -> Result<(), Failure> {
     let telemetry = telemetry::start(&config.log, config.export)?;
-    mcp::check(&config.mcp)?;
+    program.surface().check(&config.mcp)?;
     if !config.resource_server {
         let cure = "it is off, so there are no tools to serve; write on";
         return Err(ConfigError::new("resource_server", cure).into());
     }
-    let scopes = scopes(command, config.mcp.writes.is_on())?;
-    let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await?);
+    let scopes = scopes(command, &config.own.scopes, config.mcp.writes.is_on())?;
+    let app = Arc::new(open(config, program).await?);
     if command.demo {
         demo::prepare(&app).await?;
     }
@@ -50,7 +49,7 @@ pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> 
     let grant = Arc::new(grant.map_err(|error| Failure::Said(error.to_string()))?);
     tracing::info!(user = command.user, "serving on standard input and output");
     let (input, output) = rmcp::transport::stdio_pipes();
-    stdio::serve(&app, grant.clone(), input, output).await;
+    stdio::serve_for(&app, program.surface(), grant.clone(), (input, output)).await;
     let ended = grant.end().await;
     app.tasks.close();
     app.tasks.wait().await;
@@ -60,21 +59,22 @@ pub(super) async fn run(command: &Stdio, config: Config) -> Result<(), Failure> 
     Ok(ended?)
 }
 
-fn scopes(command: &Stdio, writes: bool) -> Result<Scopes, Failure> {
+fn scopes(command: &Stdio, ours: &Catalogue, writes: bool) -> Result<Scopes, Failure> {
     let wanted = match command.scopes.as_slice() {
-        [] if command.write => Scopes::of([TICKETS_READ, TICKETS_WRITE]),
-        [] => Scopes::of([TICKETS_READ]),
+        [] if command.write => ours.names(),
+        [] => ours.of_access(Access::Read),
         some => Scopes::of(some.iter().map(String::as_str)),
     };
-    let known = scope::offered(writes);
+    let known = ours.offered(writes);
     let unknown = wanted.difference(&known);
     if unknown.is_empty() {
         return Ok(wanted);
     }
-    Err(Failure::Said(if writes || !unknown.contains(TICKETS_WRITE) {
+    let switched_off = unknown.intersection(&ours.of_access(Access::Write));
+    Err(Failure::Said(if writes || switched_off.is_empty() {
         format!("--scope: there is no scope {unknown}; write one of {known}")
     } else {
-        "--scope: the tools that write are switched off (mcp.writes), so there is no tickets:write".to_owned()
+        format!("--scope: the tools that write are switched off (mcp.writes), so there is no {switched_off}")
     }))
 }
 

@@ -1,11 +1,11 @@
 //! Whom tokens are for: our own resource, unless it is switched off, and those of others. The one home of the rule
 //! which of them a request names (RFC 8707 §2).
 
+use super::own::Own;
 use super::resources::{OtherResource, OtherResources};
 use super::switch::Switch;
-use crate::RESOURCE_NAME;
 use crate::oauth::error::{Error, invalid_target};
-use crate::oauth::scope::{OFFLINE_ACCESS, RESOURCE_SCOPES, offered};
+use crate::oauth::scope::OFFLINE_ACCESS;
 use crate::oauth::{Resource, Scopes};
 
 /// A resource that tokens are issued for.
@@ -15,6 +15,8 @@ pub enum Audience<'a> {
     Own {
         /// Its identifier.
         resource: &'a Resource,
+        /// What it has.
+        own: &'a Own,
         /// Whether there are tools that write.
         writes: &'a Switch,
     },
@@ -34,7 +36,7 @@ impl<'a> Audience<'a> {
     /// What people call it.
     pub fn title(self) -> &'a str {
         match self {
-            Self::Own { .. } => RESOURCE_NAME,
+            Self::Own { own, .. } => own.title,
             Self::Other(other) => other.title(),
         }
     }
@@ -42,7 +44,7 @@ impl<'a> Audience<'a> {
     /// Every scope that its tokens may have.
     pub fn scopes(self) -> Scopes {
         match self {
-            Self::Own { .. } => Scopes::of(RESOURCE_SCOPES),
+            Self::Own { own, .. } => own.scopes.names(),
             Self::Other(other) => other.scopes(),
         }
     }
@@ -50,7 +52,7 @@ impl<'a> Audience<'a> {
     /// The scopes that there is a use for at present.
     pub fn offered(self) -> Scopes {
         match self {
-            Self::Own { writes, .. } => offered(writes.is_on()),
+            Self::Own { own, writes, .. } => own.scopes.offered(writes.is_on()),
             Self::Other(other) => other.scopes(),
         }
     }
@@ -147,7 +149,8 @@ mod tests {
     fn check(own: bool, others: &[(&str, &str)], cases: &[(&[&str], Option<&str>)]) {
         let resource = Resource::below(&Url::parse("https://tickets.example").unwrap());
         let writes = Switch::new(true);
-        let own = own.then_some(Audience::Own { resource: &resource, writes: &writes });
+        let tickets = Own::default();
+        let own = own.then_some(Audience::Own { resource: &resource, own: &tickets, writes: &writes });
         let others = others.iter().map(|(name, uri)| other(name, uri));
         let others = OtherResources::new(others, own.map(Audience::resource)).unwrap();
         let audiences = Audiences::new(own, &others);

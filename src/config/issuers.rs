@@ -14,7 +14,7 @@ use super::parse::list;
 use super::raw::shapes::{Link, Period};
 use super::{ConfigError, PublicUrl};
 use crate::oauth::Scopes;
-use crate::oauth::scope::RESOURCE_SCOPES;
+use crate::oauth::scope::{Catalogue, TICKETS};
 
 /// Names that would make a client's id look like something else.
 const TAKEN: [&str; 3] = ["http", "https", "client"];
@@ -124,13 +124,15 @@ pub struct Issuer {
     pub accounts: Accounts,
     scopes: BTreeMap<String, Scopes>,
     scope_prefix: String,
+    /// Those of our own resource.
+    ours: Scopes,
 }
 
 impl Issuer {
     /// What its scopes come to here. Without a mapping they are taken as they are named; what is not ours is nothing.
     pub fn scopes(&self, said: &Scopes) -> Scopes {
         if self.scopes.is_empty() {
-            return said.intersection(&Scopes::of(RESOURCE_SCOPES));
+            return said.intersection(&self.ours);
         }
         let mapped = said.iter().filter_map(|name| self.scopes.get(name));
         mapped.fold(Scopes::default(), |all, some| all.union(some))
@@ -173,17 +175,18 @@ impl Issuers {
     pub fn from_json(keys: serde_json::Value) -> Result<Self, ConfigError> {
         let raw =
             serde_json::from_value(keys).map_err(|error| ConfigError::new("issuers", error.to_string()))?;
-        Self::parse(raw, None)
+        Self::parse(raw, None, &Catalogue::of(TICKETS))
     }
 
-    /// `own` is none of them.
+    /// `own` is none of them, and `ours` are the scopes that theirs can stand for.
     pub(super) fn parse(
         raw: BTreeMap<String, RawIssuer>,
         own: Option<&PublicUrl>,
+        ours: &Catalogue,
     ) -> Result<Self, ConfigError> {
         let mut all: Vec<Arc<Issuer>> = Vec::with_capacity(raw.len());
         for (name, raw) in raw {
-            let issuer = parse(name, raw)?;
+            let issuer = parse(name, raw, ours)?;
             let wrong = |problem: &str| {
                 Err(ConfigError::new(format!("issuers.{}.issuer", issuer.name), problem.to_owned()))
             };
@@ -209,7 +212,7 @@ impl Issuers {
     }
 }
 
-fn parse(name: String, raw: RawIssuer) -> Result<Issuer, ConfigError> {
+fn parse(name: String, raw: RawIssuer, ours: &Catalogue) -> Result<Issuer, ConfigError> {
     let table = format!("issuers.{name}");
     let wrong = |key: &str, problem: String| ConfigError::new(format!("{table}.{key}"), problem);
     let shaped = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -240,7 +243,8 @@ fn parse(name: String, raw: RawIssuer) -> Result<Issuer, ConfigError> {
     }
     let skew = humantime::parse_duration(&raw.clock_skew).ok().filter(|skew| *skew <= WIDEST_SKEW);
     let skew = skew.ok_or_else(|| wrong("clock_skew", "write a duration of at most 10m".to_owned()))?;
-    let scopes = mapping(raw.scopes).map_err(|problem| wrong("scopes", problem))?;
+    let ours = ours.names();
+    let scopes = mapping(raw.scopes, &ours).map_err(|problem| wrong("scopes", problem))?;
     let prefixed = scopes.keys().map(|name| format!("{}{name}", raw.scope_prefix));
     if prefixed
         .chain([raw.scope_prefix.clone()])
@@ -270,6 +274,7 @@ fn parse(name: String, raw: RawIssuer) -> Result<Issuer, ConfigError> {
         accounts: Accounts::parse(&format!("{table}.accounts"), raw.accounts)?,
         scopes,
         scope_prefix: raw.scope_prefix,
+        ours,
         name,
     })
 }
@@ -301,10 +306,9 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {
     if all.is_empty() { Err(format!("write any of {}", ALGORITHMS.join(", "))) } else { Ok(all) }
 }
 
-fn mapping(raw: BTreeMap<String, String>) -> Result<BTreeMap<String, Scopes>, String> {
-    let known = Scopes::of(RESOURCE_SCOPES);
+fn mapping(raw: BTreeMap<String, String>, known: &Scopes) -> Result<BTreeMap<String, Scopes>, String> {
     let parse = |(theirs, ours): (String, String)| {
-        let scopes = Scopes::parse(&ours).ok().filter(|all| !all.is_empty() && all.is_subset(&known));
+        let scopes = Scopes::parse(&ours).ok().filter(|all| !all.is_empty() && all.is_subset(known));
         let cure = || format!("{theirs:?} must stand for any of {known}, not for {ours:?}");
         Ok((theirs.clone(), scopes.ok_or_else(cure)?))
     };
@@ -364,7 +368,7 @@ mod tests {
         assert!(error.starts_with("issuers.b.issuer: "), "{error}");
         let raw = serde_json::from_value(json!({ "a": { "issuer": "https://t.example" } })).unwrap();
         let own = PublicUrl::parse("https://t.example").unwrap();
-        let error = Issuers::parse(raw, Some(&own)).unwrap_err().to_string();
+        let error = Issuers::parse(raw, Some(&own), &Catalogue::of(TICKETS)).unwrap_err().to_string();
         assert!(error.starts_with("issuers.a.issuer: "), "{error}");
     }
 
@@ -392,7 +396,7 @@ mod tests {
 
     #[test]
     fn scopes_are_mapped_both_ways() {
-        let both = Scopes::of(RESOURCE_SCOPES);
+        let both = Catalogue::of(TICKETS).names();
         let read = Scopes::of(["tickets:read"]);
         let plain = issuer(&json!({})).unwrap();
         assert_eq!(plain.scopes(&Scopes::of(["tickets:read", "openid"])), read);

@@ -10,6 +10,7 @@ mod export;
 pub mod folders;
 pub mod issuers;
 mod listen;
+mod own;
 mod parse;
 pub mod providers;
 mod public_url;
@@ -37,6 +38,7 @@ pub use crate::telemetry::Log;
 pub use audience::{Audience, Audiences};
 use issuers::Issuers;
 pub use listen::{Listen, Listens};
+pub use own::Own;
 use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
 use providers::{Provider, SignIn};
 pub use public_url::PublicUrl;
@@ -97,6 +99,8 @@ pub struct Config {
     pub outbound: OutboundKeys,
     /// Whether there is a resource of our own: the MCP endpoint.
     pub resource_server: bool,
+    /// What that is called, and its scopes. The program says so.
+    pub own: Own,
     /// The resources that others serve and we issue tokens for.
     pub other_resources: OtherResources,
     /// The MCP endpoint.
@@ -199,31 +203,43 @@ pub struct Limits {
 }
 
 impl Config {
-    /// Reads the file, if one is named, and the environment over it.
+    /// Reads the file, if one is named, and the environment over it, for a program whose own resource is the tickets.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let config = Self::from_raw(raw::load(file)?)?;
+        Self::load_for(file, Own::default())
+    }
+
+    /// The same for a program with a resource of its own.
+    pub fn load_for(file: Option<&Path>, own: Own) -> Result<Self, ConfigError> {
+        let config = Self::from_raw(raw::load(file)?, own)?;
         Ok(Self { export: export::from_environment()?, ..config })
     }
 
     /// The defaults, for tests that then change single fields.
     pub fn defaults() -> Result<Self, ConfigError> {
-        Self::from_raw(Raw::default())
+        Self::defaults_for(Own::default())
+    }
+
+    /// The same for a program with a resource of its own.
+    pub fn defaults_for(own: Own) -> Result<Self, ConfigError> {
+        Self::from_raw(Raw::default(), own)
     }
 
     /// The resources that tokens are issued for.
     pub fn audiences(&self) -> Audiences<'_> {
-        let own = self
-            .resource_server
-            .then(|| Audience::Own { resource: self.public_url.resource(), writes: &self.mcp.writes });
+        let own = self.resource_server.then(|| Audience::Own {
+            resource: self.public_url.resource(),
+            own: &self.own,
+            writes: &self.mcp.writes,
+        });
         Audiences::new(own, &self.other_resources)
     }
 
     /// What a text says, without the environment; for tests.
     pub fn written(text: &str) -> Result<Self, ConfigError> {
-        Self::from_raw(raw::read(text)?)
+        Self::from_raw(raw::read(text)?, Own::default())
     }
 
-    fn from_raw(raw: Raw) -> Result<Self, ConfigError> {
+    fn from_raw(raw: Raw, own: Own) -> Result<Self, ConfigError> {
         let database = database(&raw.database_url, raw.database_connections)?;
         let secret_key_file = match (raw.secret_key_file, &database) {
             (Some(file), _) => file,
@@ -247,7 +263,11 @@ impl Config {
             metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,
             export: Export::default(),
             resource_server,
-            other_resources: resources::parse(raw.resources, resource_server.then(|| public_url.resource()))?,
+            other_resources: resources::parse(
+                raw.resources,
+                resource_server.then(|| public_url.resource()),
+                &own.scopes,
+            )?,
             redis: redis(raw.redis_url.as_deref(), &raw.redis_prefix, &database)?,
             drain_delay: humantime::parse_duration(&raw.drain_delay)
                 .map_err(|error| ConfigError::new("drain_delay", error.to_string()))?,
@@ -276,9 +296,10 @@ impl Config {
                 &raw.authorization_server,
                 &[("on", true), ("off", false)],
             )?,
-            issuers: Issuers::parse(raw.issuers, Some(&public_url))?,
+            issuers: Issuers::parse(raw.issuers, Some(&public_url), &own.scopes)?,
             public_url,
             database,
+            own,
         };
         config.check_shape()?.check_tls()
     }
@@ -387,7 +408,7 @@ mod tests {
         for (key, change) in cases {
             let mut raw = Raw::default();
             change(&mut raw);
-            let error = Config::from_raw(raw).unwrap_err().to_string();
+            let error = Config::from_raw(raw, Own::default()).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{key}: ")), "{error}");
         }
     }

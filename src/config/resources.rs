@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{ConfigError, raw};
-use crate::oauth::scope::{RESERVED_SCOPES, RESOURCE_SCOPES};
+use crate::oauth::scope::{Catalogue, RESERVED_SCOPES};
 use crate::oauth::secret::SecretHash;
 use crate::oauth::{Resource, Scopes};
 
@@ -22,6 +22,9 @@ const LONGEST_SCOPE: usize = 128;
 const SHORTEST_SECRET: usize = 32;
 /// The longest one, in characters.
 const LONGEST_SECRET: usize = 512;
+
+/// What is wrong with a scope that is one of ours.
+const TAKEN: &str = "this server has a scope of this name; choose another";
 
 /// One resource of somebody else.
 #[derive(Clone, Debug)]
@@ -157,12 +160,16 @@ impl OtherResources {
     }
 }
 
-/// From the tables, with the secrets read from their files.
+/// From the tables, with the secrets read from their files. `taken` are our own scopes.
 pub(super) fn parse(
     tables: BTreeMap<String, raw::Resource>,
     own: Option<&Resource>,
+    taken: &Catalogue,
 ) -> Result<OtherResources, ConfigError> {
     let one = |(name, table): (String, raw::Resource)| {
+        if let Some(scope) = table.scopes.keys().find(|scope| taken.find(scope).is_some()) {
+            return Err(ConfigError::new(format!("resources.{name}.scopes.{scope}"), TAKEN));
+        }
         let secret = table.secret_file.as_deref().map(|file| read_secret(&name, file)).transpose()?;
         OtherResource::new(&name, (&table.uri, table.title.trim()), table.scopes, secret.as_deref())
     };
@@ -214,8 +221,8 @@ fn scope_problem(scope: &str, sentence: &str) -> Option<&'static str> {
             "a scope is at most 128 printable ASCII characters without spaces, quotes and backslashes",
         );
     }
-    if RESERVED_SCOPES.contains(&scope) || RESOURCE_SCOPES.contains(&scope) {
-        return Some("this server has a scope of this name; choose another");
+    if RESERVED_SCOPES.contains(&scope) {
+        return Some(TAKEN);
     }
     let told = is_line(sentence, LONGEST_SENTENCE);
     (!told).then_some("write what it lets an app do, in at most 200 characters")
@@ -249,7 +256,7 @@ mod tests {
         let good = [("billing:read", "See your invoices")];
         assert!(of("billing-2", uri, "Billing", &good).is_ok());
         let long = "x".repeat(201);
-        let cases: [(&str, Result<OtherResource, ConfigError>); 14] = [
+        let cases: [(&str, Result<OtherResource, ConfigError>); 13] = [
             ("resources.Billing", of("Billing", uri, "Billing", &good)),
             ("resources.", of("", uri, "Billing", &good)),
             ("resources.billing.uri", of("billing", "", "Billing", &good)),
@@ -261,10 +268,6 @@ mod tests {
             ("resources.billing.scopes.a b", of("billing", uri, "Billing", &[("a b", "See")])),
             ("resources.billing.scopes.", of("billing", uri, "Billing", &[("", "See")])),
             ("resources.billing.scopes.openid", of("billing", uri, "Billing", &[("openid", "See")])),
-            (
-                "resources.billing.scopes.tickets:read",
-                of("billing", uri, "Billing", &[("tickets:read", "See")]),
-            ),
             ("resources.billing.scopes.x", of("billing", uri, "Billing", &[("x", "")])),
             ("resources.billing.scopes.x", of("billing", uri, "Billing", &[("x", &long)])),
         ];
@@ -279,6 +282,20 @@ mod tests {
             let error = OtherResource::new("billing", (uri, "Billing"), one, Some(secret)).unwrap_err();
             assert!(error.to_string().starts_with("resources.billing.secret_file: "), "{error}");
         }
+    }
+
+    #[test]
+    fn no_resource_has_a_scope_of_ours() {
+        let table = |scope: &str| {
+            let table =
+                serde_json::json!({ "uri": "https://b.example", "title": "B", "scopes": { scope: "See" } });
+            BTreeMap::from([("b".to_owned(), serde_json::from_value(table).unwrap())])
+        };
+        let ours = Catalogue::of(crate::oauth::scope::TICKETS);
+        let error = parse(table("tickets:read"), None, &ours).unwrap_err().to_string();
+        assert!(error.starts_with("resources.b.scopes.tickets:read: "), "{error}");
+        assert!(parse(table("b:read"), None, &ours).is_ok());
+        assert!(parse(table("tickets:read"), None, &Catalogue::default()).is_ok());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::operation::Operation;
 use super::permit::Permit;
 use super::principal::Verified;
 use super::refusal::Refusal;
+use super::surface::Surface;
 use super::trail::{self, Trail};
 use super::watch::{Opening, Watch};
 use crate::app::App;
@@ -27,14 +28,15 @@ use crate::telemetry;
 /// Gives permits, and writes down whom it gave none.
 pub(super) struct Admission {
     app: Arc<App>,
+    surface: Arc<Surface>,
     trail: Trail,
     clients: Clients,
 }
 
 impl Admission {
     /// Has let nobody in yet.
-    pub(super) fn new(app: Arc<App>) -> Self {
-        Self { trail: Trail::new(app.clone()), clients: Clients::new(), app }
+    pub(super) fn new(app: Arc<App>, surface: Arc<Surface>) -> Self {
+        Self { trail: Trail::new(app.clone()), clients: Clients::new(), app, surface }
     }
 
     /// The trail of refusals.
@@ -49,7 +51,7 @@ impl Admission {
         message: &Message,
         trace_id: Option<String>,
     ) -> Result<(Permit, Standings), Refusal> {
-        let operation = Operation::of(message, &self.app.config.mcp);
+        let operation = Operation::of(message, &self.surface, &self.app.config.mcp);
         let watched = observe::begin(&self.app, message, operation);
         let trace_id = watched.trace_id().map(str::to_owned).or(trace_id);
         let judging = self.judge(token, message, operation, &watched, trace_id);

@@ -47,15 +47,12 @@ pub(super) async fn call(
         let name: String = request.name.chars().take(REPEATED).collect();
         return Err(ErrorData::invalid_params("Unknown tool", Some(json!({ "name": name }))));
     };
-    let arguments = Arguments::new(request.arguments);
+    let arguments = Arguments::of_tool(tool, request.arguments);
     let asking = Asking { context, responses: request.input_responses, state: request.request_state };
     let done = match &tool.run {
         Run::Read(run) => {
-            let look = Look { app, principal, progress };
-            run(look, arguments)
-                .await
-                .map(|outcome| Done::Result(result(permit, outcome, tool)))
-                .map_err(Error::from)
+            let look = Look { store: &app.store, principal, now: app.now(), progress };
+            run(look, arguments).await.map(|outcome| Done::Result(result(permit, outcome, tool)))
         }
         Run::Write { parse, .. } => {
             let mut arguments = arguments;
@@ -98,7 +95,7 @@ impl Write {
     fn event(&self, principal: &Principal, permit: &Permit, outcome: audit::Outcome) -> audit::Event {
         let mut event = trail::by(principal, outcome);
         event.tool = Some(self.tool.name);
-        event.arguments = Some(trail::reduced(&self.deed.arguments()));
+        event.arguments = Some(trail::reduced(self.tool, &self.deed.arguments()));
         event.idempotency_key.clone_from(&self.key);
         event.reference = Some(permit.reference().to_owned());
         event.trace_id = permit.trace_id().map(str::to_owned);
@@ -191,10 +188,14 @@ async fn refuse(
 ) -> Result<CallToolResult, StorageError> {
     let mut event = write.event(principal, permit, audit::Outcome::Refused);
     event.detail = Some(why.to_owned());
-    let mut tx = app.store.write().await?;
-    storage::audit::record(&mut tx, app.now(), &event);
-    commit(tx).await?;
+    append(app, &event).await?;
     Ok(result(permit, Outcome::Unable(why.to_owned()), write.tool))
+}
+
+async fn append(app: &App, event: &audit::Event) -> Result<(), StorageError> {
+    let mut tx = app.store.write().await?;
+    storage::audit::record(&mut tx, app.now(), event);
+    commit(tx).await
 }
 
 /// Does a deed, unless its row says that there is nothing to do.
@@ -203,7 +204,7 @@ async fn run(
     permit: &Permit,
     principal: &Principal,
     write: &Write,
-) -> Result<Result<Outcome, Known>, StorageError> {
+) -> Result<Result<Outcome, Known>, Error> {
     let now = app.now();
     let mut tx = app.store.write().await?;
     let claim = permit.claim();
@@ -214,32 +215,32 @@ async fn run(
         undo(tx).await?;
         return Ok(Err(known));
     }
-    let outcome = write.deed.run(&mut tx, &Scene { principal, now }).await?;
-    if let Outcome::Answer(answer) = &outcome {
-        if let Some(claim) = claim {
-            claim.record(&mut tx, answer).await?;
+    let outcome = write.deed.run(&mut tx, &Scene { principal, now, random: &app.random }).await?;
+    let answer = match &outcome {
+        Outcome::Answer(answer) => answer,
+        Outcome::Unable(_) | Outcome::Problems(_) => {
+            // Whatever was done before it turned out so, the claim of the key included.
+            undo(tx).await?;
+            let mut event = write.event(principal, permit, audit::Outcome::Refused);
+            if let Outcome::Unable(why) = &outcome {
+                event.detail = Some(why.clone());
+            }
+            append(app, &event).await?;
+            return Ok(Ok(outcome));
         }
-        let mut event = write.event(principal, permit, audit::Outcome::Done);
-        event.detail = Some(answer.text.chars().take(80).collect());
-        storage::audit::record(&mut tx, now, &event);
-    } else {
-        if let Some(claim) = claim {
-            claim.release(&mut tx).await?;
-        }
-        let mut event = write.event(principal, permit, audit::Outcome::Refused);
-        if let Outcome::Unable(why) = &outcome {
-            event.detail = Some(why.clone());
-        }
-        storage::audit::record(&mut tx, now, &event);
+    };
+    if let Some(claim) = claim {
+        claim.record(&mut tx, answer).await?;
     }
+    let mut event = write.event(principal, permit, audit::Outcome::Done);
+    event.detail = Some(answer.text.chars().take(80).collect());
+    storage::audit::record(&mut tx, now, &event);
     commit(tx).await?;
-    if let Outcome::Answer(answer) = &outcome {
-        if let Some(claim) = claim {
-            claim.settle(answer).await;
-        }
-        if let Some(id) = answer.ticket() {
-            app.tell(&Notice::TicketChanged { id }).await;
-        }
+    if let Some(claim) = claim {
+        claim.settle(answer).await;
+    }
+    if let Some(id) = write.tool.changed_ticket(answer) {
+        app.tell(&Notice::TicketChanged { id }).await;
     }
     Ok(Ok(outcome))
 }

@@ -68,7 +68,7 @@ impl Challenge {
     }
 
     fn wording(&self, app: &App) -> Wording {
-        let base = || metadata::names(app, &operation::challenged_scopes(&app.config.mcp));
+        let base = || metadata::names(app, &operation::challenged_scopes(&app.config));
         match self {
             Self::NoToken => Wording {
                 status: StatusCode::UNAUTHORIZED,

@@ -1,14 +1,13 @@
 //! What every request's context tells the server, and how answers are marked for the revision that was asked in.
 
 use rmcp::RoleServer;
-use rmcp::model::{
-    CacheScope, ErrorData, Implementation, MetaObject, PaginatedRequestParams, ProtocolVersion,
-};
+use rmcp::model::{CacheScope, ErrorData, MetaObject, PaginatedRequestParams, ProtocolVersion};
 use rmcp::service::RequestContext;
 use serde_json::json;
 
 use super::legacy::Session;
 use super::permit::Permit;
+use super::surface::Surface;
 use crate::storage::StorageError;
 
 /// The context of a request to this server.
@@ -16,11 +15,6 @@ pub(super) type Context = RequestContext<RoleServer>;
 
 /// Where lists say which scopes something takes. A client cannot know before it is refused otherwise.
 const SCOPES: &str = "mandate/scopes";
-
-/// Who answers.
-pub(super) fn implementation() -> Implementation {
-    Implementation::new("mandate", env!("CARGO_PKG_VERSION")).with_title("Mandate tickets")
-}
 
 /// Whether the request speaks 2026-07-28 or later. Dates compare as texts.
 pub(super) fn is_modern(context: &Context) -> bool {
@@ -30,9 +24,9 @@ pub(super) fn is_modern(context: &Context) -> bool {
 }
 
 /// Every result of 2026-07-28 says who answers; older results have no such member.
-pub(super) fn sign(meta: &mut Option<MetaObject>, context: &Context) {
+pub(super) fn sign(meta: &mut Option<MetaObject>, context: &Context, surface: &Surface) {
     if is_modern(context)
-        && let Ok(implementation) = serde_json::to_value(implementation())
+        && let Ok(implementation) = serde_json::to_value(surface.implementation())
     {
         let meta = meta.get_or_insert_default();
         meta.0.insert("io.modelcontextprotocol/serverInfo".to_owned(), implementation);

@@ -29,6 +29,7 @@ use super::permit::Permit;
 use super::principal::{NoToken, Tokens, Verified};
 use super::refusal::Refusal;
 use super::site::Site;
+use super::surface::Surface;
 use super::{cors, intake, observe, trail};
 use crate::app::App;
 use crate::telemetry;
@@ -47,7 +48,7 @@ pub(super) struct Gate<H> {
 
 impl<H: ServerHandler + Clone> Gate<H> {
     /// A gate before a stateless MCP service: any replica answers any request, for every revision.
-    pub(super) fn new(app: Arc<App>, handler: H) -> Self {
+    pub(super) fn new(app: Arc<App>, surface: Arc<Surface>, handler: H) -> Self {
         let config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -64,7 +65,7 @@ impl<H: ServerHandler + Clone> Gate<H> {
         Self {
             site: Site::new(&app.config),
             tokens: Tokens::new(app.clone()),
-            admission: Admission::new(app.clone()),
+            admission: Admission::new(app.clone(), surface),
             sessions: Sessions::new(app.clone()),
             handler,
             app,

@@ -66,8 +66,8 @@ fn metadata(app: &App) -> Value {
     json!({
         "resource": public_url.resource().as_str(),
         "authorization_servers": authorization_servers(app),
-        "scopes_supported": names(app, &Scopes::of(super::operation::scopes(&app.config.mcp))).iter().collect::<Vec<_>>(),
+        "scopes_supported": names(app, &super::operation::scopes(&app.config)).iter().collect::<Vec<_>>(),
         "bearer_methods_supported": ["header"],
-        "resource_name": crate::RESOURCE_NAME,
+        "resource_name": app.config.own.title,
     })
 }

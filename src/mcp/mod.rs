@@ -43,6 +43,7 @@ mod server;
 mod site;
 pub mod stdio;
 mod subscriptions;
+mod surface;
 mod tools;
 mod trail;
 mod watch;
@@ -56,26 +57,27 @@ use rmcp::ServerHandler;
 use crate::app::App;
 use crate::config::{ConfigError, Mcp};
 
-/// Refuses limits of tools that do not exist: what is misspelt would limit nothing.
+pub use principal::Principal;
+pub use surface::Surface;
+pub use tools::{Failure, Look, Reads, Reply, Scene, Tool, Writes};
+
+/// Refuses limits of tools that do not exist, where the tools are those for tickets.
 pub fn check(config: &Mcp) -> Result<(), ConfigError> {
-    match config.tool_rates.keys().find(|name| !tools::names().any(|known| known == name.as_str())) {
-        None => Ok(()),
-        Some(name) => {
-            let known: Vec<&str> = tools::names().collect();
-            let problem = format!("there is no such tool; write one of {}", known.join(", "));
-            Err(ConfigError::new(format!("mcp.tools.{name}"), problem))
-        }
-    }
+    Surface::default().check(config)
 }
 
 /// The routes of the resource server, with their state applied.
-pub fn router(app: &Arc<App>) -> Router {
-    router_of(app, server::Server::new(app.clone()))
+pub fn router(app: &Arc<App>, surface: &Arc<Surface>) -> Router {
+    router_with(app, surface, server::Server::new(app.clone(), surface.clone()))
 }
 
 /// The same with another MCP server behind the gate, which is let have whatever has a token.
 pub fn router_of<H: ServerHandler + Clone>(app: &Arc<App>, handler: H) -> Router {
-    let gate = Arc::new(gate::Gate::new(app.clone(), handler));
+    router_with(app, &Arc::default(), handler)
+}
+
+fn router_with<H: ServerHandler + Clone>(app: &Arc<App>, surface: &Arc<Surface>, handler: H) -> Router {
+    let gate = Arc::new(gate::Gate::new(app.clone(), surface.clone(), handler));
     let endpoint = Router::new()
         .route("/mcp", any(gate::answer::<H>))
         .route("/mcp/", any(gate::answer::<H>))

@@ -40,7 +40,7 @@ impl Asked {
     /// the tool is run.
     pub(super) fn of(tool: &'static Tool, params: &Map<String, Value>) -> Option<Self> {
         let Run::Write { parse, .. } = &tool.run else { return None };
-        let mut arguments = Arguments::new(params.get("arguments")?.as_object().cloned());
+        let mut arguments = Arguments::of_tool(tool, params.get("arguments")?.as_object().cloned());
         let key = arguments.idempotency_key()?;
         let deed = parse(arguments).ok()?;
         Some(Self { key, tool: tool.name, digest: digest(tool, deed.as_ref()) })
@@ -139,11 +139,6 @@ impl Claimed {
     /// Remembers what came of it, in the transaction that did it.
     pub(super) async fn record(&self, tx: &mut Tx, answer: &Answer) -> Result<(), StorageError> {
         effects::record(tx, self.effect_key(), &written(answer)).await
-    }
-
-    /// Gives the row back: the deed was not done.
-    pub(super) async fn release(&self, tx: &mut Tx) -> Result<(), StorageError> {
-        effects::release(tx, self.effect_key()).await
     }
 
     /// Tells the ephemeral store what was done. That is only for speed: the row is there.

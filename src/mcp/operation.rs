@@ -5,12 +5,13 @@ use serde_json::Value;
 use super::completion;
 use super::message::Message;
 use super::prompts::{self, Prompt};
-use super::tools::{self, Tool};
-use crate::config::{ChallengeScopes, Mcp};
+use super::surface::Surface;
+use super::tools::Tool;
+use crate::config::{ChallengeScopes, Config, Mcp};
 use crate::ephemeral::Rate;
 use crate::ephemeral::admission::{READS, WRITES};
 use crate::oauth::Scopes;
-use crate::oauth::scope::{TICKETS_READ, TICKETS_WRITE};
+use crate::oauth::scope::{Access, TICKETS_READ};
 
 /// What a message asks for. Everything that reads or changes tickets has a name here; what does not (handshake,
 /// lists of tools, notifications) needs a valid token and no scope.
@@ -46,21 +47,22 @@ pub(super) enum Class {
 
 impl Operation {
     /// The operation of a message.
-    pub(super) fn of(message: &Message, config: &Mcp) -> Self {
+    pub(super) fn of(message: &Message, surface: &Surface, config: &Mcp) -> Self {
         let name = || message.params.get("name").and_then(Value::as_str);
         match message.method.as_str() {
             "tools/call" => {
-                name().and_then(|name| tools::find(name, config)).map_or(Self::Protocol, Self::Tool)
-            }
-            "resources/read" | "resources/list" | "resources/subscribe" | "resources/unsubscribe" => {
-                Self::Resource
+                name().and_then(|name| surface.find(name, config)).map_or(Self::Protocol, Self::Tool)
             }
             "subscriptions/listen" => {
                 let wanted = message.params.get("notifications");
                 let tickets = wanted.and_then(|wanted| wanted.get("resourceSubscriptions")).is_some();
-                Self::Watch { tickets }
+                Self::Watch { tickets: tickets && surface.has_tickets() }
             }
             super::message::RESPONSE | "notifications/cancelled" => Self::Signal,
+            _ if !surface.has_tickets() => Self::Protocol,
+            "resources/read" | "resources/list" | "resources/subscribe" | "resources/unsubscribe" => {
+                Self::Resource
+            }
             "prompts/get" => name().and_then(prompts::find).map_or(Self::Protocol, Self::Prompt),
             "completion/complete" if completion::reads_tickets(&message.params) => Self::Complete,
             _ => Self::Protocol,
@@ -125,14 +127,14 @@ impl Class {
 }
 
 /// The scopes that there is any use for.
-pub(super) fn scopes(config: &Mcp) -> Vec<&'static str> {
-    if config.writes.is_on() { vec![TICKETS_READ, TICKETS_WRITE] } else { vec![TICKETS_READ] }
+pub(super) fn scopes(config: &Config) -> Scopes {
+    config.own.scopes.offered(config.mcp.writes.is_on())
 }
 
 /// The scopes that the first challenge names.
-pub(super) fn challenged_scopes(config: &Mcp) -> Scopes {
-    match config.challenge_scopes {
-        ChallengeScopes::Read => Scopes::of([TICKETS_READ]),
-        ChallengeScopes::All => Scopes::of(scopes(config)),
+pub(super) fn challenged_scopes(config: &Config) -> Scopes {
+    match config.mcp.challenge_scopes {
+        ChallengeScopes::Read => config.own.scopes.of_access(Access::Read),
+        ChallengeScopes::All => scopes(config),
     }
 }

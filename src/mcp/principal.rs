@@ -35,17 +35,17 @@ const LONGEST_RUN: Duration = Duration::from_hours(24 * 365);
 
 /// User, client, grant and scopes, and what the user may do at all: of a verified token whose grant lives.
 #[derive(Clone, Debug)]
-pub(super) struct Principal {
+pub struct Principal {
     /// On whose behalf.
-    pub(super) user_id: UserId,
+    pub user_id: UserId,
     /// What the user may do, whatever the token says.
-    pub(super) role: Role,
+    pub role: Role,
     /// By which client.
-    pub(super) client_id: ClientId,
+    pub client_id: ClientId,
     /// Under which grant.
-    pub(super) grant_id: GrantId,
+    pub grant_id: GrantId,
     /// What the token reaches: never more than the grant.
-    pub(super) scopes: Scopes,
+    pub scopes: Scopes,
     /// Until when: the token's end or the grant's, whichever is first.
     pub(super) expires_at: Timestamp,
     /// The token's end. That of the grant may be put off.

@@ -18,13 +18,14 @@ use serde_json::json;
 use tracing::Instrument;
 
 use super::context::{
-    Context, cached, fault, implementation, is_modern, no_cursor, permit, session, sign, unless_cancelled,
-    unpermitted,
+    Context, cached, fault, is_modern, no_cursor, permit, session, sign, unless_cancelled, unpermitted,
 };
 use super::progress::Reporter;
 use super::prompts::Values;
+use super::surface::Surface;
+use super::tools::Tool;
 use super::watch::MOST_WATCHED;
-use super::{call, completion, prompts, resources, subscriptions, tools};
+use super::{call, completion, prompts, resources, subscriptions};
 use crate::app::App;
 
 /// The revisions that are served, newest first. Older ones need batches or two endpoints.
@@ -53,21 +54,37 @@ const METHODS: [&str; 12] = [
     "prompts/get",
     "completion/complete",
 ];
-const INSTRUCTIONS: &str = "Tickets of this organisation. You act as the user who connected you and see what they \
-    may see. Search before you open a ticket. Reading needs the scope tickets:read; opening, commenting and \
-    closing need tickets:write. Send an idempotency_key with writes that you might retry.";
+
+/// Methods that begin so have to do with tickets only.
+const OF_TICKETS: [&str; 3] = ["resources/", "prompts/", "completion/"];
 
 /// The MCP server: one for all requests, cheap to clone.
 #[derive(Clone)]
 pub(super) struct Server {
     app: Arc<App>,
+    surface: Arc<Surface>,
 }
 
 impl Server {
-    /// A server over the application.
-    pub(super) fn new(app: Arc<App>) -> Self {
-        Self { app }
+    /// A server over the application that offers this.
+    pub(super) fn new(app: Arc<App>, surface: Arc<Surface>) -> Self {
+        Self { app, surface }
     }
+
+    /// Whether there is such a method here.
+    fn has(&self, method: &str) -> bool {
+        METHODS.contains(&method)
+            && (self.surface.has_tickets() || !OF_TICKETS.iter().any(|of| method.starts_with(of)))
+    }
+
+    /// Says that a method does not exist where it has only to do with tickets and there are none.
+    fn needs_tickets(&self) -> Result<(), ErrorData> {
+        if self.surface.has_tickets() { Ok(()) } else { Err(not_found()) }
+    }
+}
+
+fn not_found() -> ErrorData {
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "Method not found", None)
 }
 
 /// Whether a method that exists here exists in that era. What 2026-07-28 removed is then not found, whether its
@@ -82,15 +99,20 @@ fn is_of_era(method: &str, modern: bool) -> bool {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_tool_list_changed()
-            .enable_resources()
-            .enable_resources_subscribe()
-            .enable_prompts()
-            .enable_completions()
-            .build();
-        ServerConfig::new(capabilities).with_server_info(implementation()).with_instructions(INSTRUCTIONS)
+        let tools = ServerCapabilities::builder().enable_tools().enable_tool_list_changed();
+        let capabilities = if self.surface.has_tickets() {
+            tools
+                .enable_resources()
+                .enable_resources_subscribe()
+                .enable_prompts()
+                .enable_completions()
+                .build()
+        } else {
+            tools.build()
+        };
+        ServerConfig::new(capabilities)
+            .with_server_info(self.surface.implementation())
+            .with_instructions(self.surface.instructions())
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -110,10 +132,10 @@ impl ServerHandler for Server {
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
         no_cursor(request)?;
-        let offered = tools::offered(&self.app.config.mcp).map(tools::Tool::listed).collect();
+        let offered = self.surface.offered(&self.app.config.mcp).map(Tool::listed).collect();
         let mut result = ListToolsResult::with_all_items(offered);
         (result.ttl_ms, result.cache_scope) = cached(&context, TOOLS_TTL);
-        sign(&mut result.meta, &context);
+        sign(&mut result.meta, &context, &self.surface);
         Ok(result)
     }
 
@@ -128,8 +150,8 @@ impl ServerHandler for Server {
         let calling = calling.instrument(permit.watched().span());
         let mut response = unless_cancelled(&context, calling).await?;
         match &mut response {
-            CallToolResponse::Complete(result) => sign(&mut result.meta, &context),
-            CallToolResponse::InputRequired(result) => sign(&mut result.meta, &context),
+            CallToolResponse::Complete(result) => sign(&mut result.meta, &context, &self.surface),
+            CallToolResponse::InputRequired(result) => sign(&mut result.meta, &context, &self.surface),
             _ => {}
         }
         Ok(response)
@@ -140,13 +162,14 @@ impl ServerHandler for Server {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourcesResult, ErrorData> {
+        self.needs_tickets()?;
         no_cursor(request)?;
         let permit = permit(&context)?;
         let principal = permit.for_resources().ok_or_else(unpermitted)?;
         let listed = resources::list(&self.app, principal).await.map_err(|error| fault(permit, error))?;
         let mut result = ListResourcesResult::with_all_items(listed);
         (result.ttl_ms, result.cache_scope) = cached(&context, TICKETS_TTL);
-        sign(&mut result.meta, &context);
+        sign(&mut result.meta, &context, &self.surface);
         Ok(result)
     }
 
@@ -155,10 +178,11 @@ impl ServerHandler for Server {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.needs_tickets()?;
         no_cursor(request)?;
         let mut result = ListResourceTemplatesResult::with_all_items(vec![resources::template()]);
         (result.ttl_ms, result.cache_scope) = cached(&context, RELEASE_TTL);
-        sign(&mut result.meta, &context);
+        sign(&mut result.meta, &context, &self.surface);
         Ok(result)
     }
 
@@ -167,6 +191,7 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        self.needs_tickets()?;
         let permit = permit(&context)?;
         let principal = permit.for_resources().ok_or_else(unpermitted)?;
         let found = resources::read(&self.app, principal, &request.uri).await;
@@ -174,7 +199,7 @@ impl ServerHandler for Server {
         let contents = found.ok_or_else(|| resources::not_found(&request.uri))?;
         let mut result = ReadResourceResult::new(vec![contents]);
         (result.ttl_ms, result.cache_scope) = cached(&context, TICKETS_TTL);
-        sign(&mut result.meta, &context);
+        sign(&mut result.meta, &context, &self.surface);
         Ok(result.into())
     }
 
@@ -184,7 +209,12 @@ impl ServerHandler for Server {
         let uris = requested.resource_subscriptions.iter().flatten();
         let named = |uri: &&String| resources::ticket_of(uri).is_some_and(|id| resources::uri(id) == **uri);
         let tickets = uris.filter(named).take(MOST_WATCHED).cloned();
-        Some(SubscriptionFilter::builder().tools_list_changed().resource_subscriptions(tickets).build())
+        let lists = SubscriptionFilter::builder().tools_list_changed();
+        Some(if self.surface.has_tickets() {
+            lists.resource_subscriptions(tickets).build()
+        } else {
+            lists.build()
+        })
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
@@ -199,6 +229,7 @@ impl ServerHandler for Server {
     }
 
     async fn subscribe(&self, request: SubscribeRequestParams, context: Context) -> Result<(), ErrorData> {
+        self.needs_tickets()?;
         let permit = permit(&context)?;
         let principal = permit.for_resources().ok_or_else(unpermitted)?;
         subscriptions::subscribe(&self.app, permit, principal, session(&context)?, &request.uri).await
@@ -209,6 +240,7 @@ impl ServerHandler for Server {
         request: UnsubscribeRequestParams,
         context: Context,
     ) -> Result<(), ErrorData> {
+        self.needs_tickets()?;
         let permit = permit(&context)?;
         permit.for_resources().ok_or_else(unpermitted)?;
         subscriptions::unsubscribe(&self.app, permit, session(&context)?, &request.uri).await
@@ -219,10 +251,11 @@ impl ServerHandler for Server {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListPromptsResult, ErrorData> {
+        self.needs_tickets()?;
         no_cursor(request)?;
         let mut result = ListPromptsResult::with_all_items(prompts::listed());
         (result.ttl_ms, result.cache_scope) = cached(&context, RELEASE_TTL);
-        sign(&mut result.meta, &context);
+        sign(&mut result.meta, &context, &self.surface);
         Ok(result)
     }
 
@@ -231,13 +264,14 @@ impl ServerHandler for Server {
         request: GetPromptRequestParams,
         context: Context,
     ) -> Result<GetPromptResponse, ErrorData> {
+        self.needs_tickets()?;
         let permit = permit(&context)?;
         let Some((principal, prompt)) = permit.for_prompt(&request.name) else {
             return Err(prompts::unknown(&request.name));
         };
         let got = prompt.get(&self.app, principal, request.arguments).await;
         let mut result = got.map_err(|error| fault(permit, error))??;
-        sign(&mut result.meta, &context);
+        sign(&mut result.meta, &context, &self.surface);
         Ok(result.into())
     }
 
@@ -246,6 +280,7 @@ impl ServerHandler for Server {
         request: CompleteRequestParams,
         context: Context,
     ) -> Result<CompleteResult, ErrorData> {
+        self.needs_tickets()?;
         let typed = request.argument.value.as_str();
         let completion = match completion::values(&request)? {
             Values::Words(all) => completion::words(&all(), typed),
@@ -258,7 +293,7 @@ impl ServerHandler for Server {
             }
         };
         let mut result = CompleteResult::new(completion);
-        sign(&mut result.meta, &context);
+        sign(&mut result.meta, &context, &self.surface);
         Ok(result)
     }
 
@@ -269,10 +304,10 @@ impl ServerHandler for Server {
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
         let method = request.method.as_str();
-        if METHODS.contains(&method) && is_of_era(method, is_modern(&context)) {
+        if self.has(method) && is_of_era(method, is_modern(&context)) {
             let data = json!({ "method": request.method });
             return Err(ErrorData::invalid_params("the parameters do not fit the method", Some(data)));
         }
-        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "Method not found", None))
+        Err(not_found())
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::message::Message;
 use super::operation::Operation;
 use super::principal::{Principal, Verified};
-use super::tools::{Arguments, Tool};
+use super::tools::{Arguments, KEY, Tool};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome, reason};
 use crate::clock::Timestamp;
@@ -33,8 +33,12 @@ const USE_PRECISION: Duration = Duration::from_mins(1);
 const REMEMBERED_GRANTS: u64 = 20_000;
 /// How much of a text among a tool's arguments is kept, in characters.
 const KEPT: usize = 80;
-/// The argument that has a column of its own.
-const KEY: &str = "idempotency_key";
+/// How many items of a list among them, and members of an object.
+const LISTED: usize = 10;
+/// How deep.
+const DEEPEST: usize = 3;
+/// Stands for what is never written down.
+const HIDDEN: &str = "(not recorded)";
 
 /// Who was refused what.
 #[derive(Clone, Copy, Debug)]
@@ -179,37 +183,50 @@ async fn touch(app: &App, grant_id: &GrantId, now: Timestamp) -> storage::Result
 
 /// The arguments of a call that was refused before anybody parsed them, as they are recorded, and its idempotency
 /// key: only what the tool takes, because nobody can say what else it is, and of that only texts and numbers.
-fn unread(tool: &Tool, params: &Map<String, Value>) -> (Option<String>, Option<String>) {
+fn unread(tool: &'static Tool, params: &Map<String, Value>) -> (Option<String>, Option<String>) {
     let Some(Value::Object(given)) = params.get("arguments") else { return (None, None) };
-    let takes = (tool.input)();
+    let takes = tool.schemas.input();
     let is_taken =
         |name: &str| takes.get("properties").is_some_and(|properties| properties.get(name).is_some());
     let is_plain = |value: &Value| !matches!(value, Value::Array(_) | Value::Object(_));
     let known = given.iter().filter(|(name, value)| *name != KEY && is_taken(name) && is_plain(value));
     let known: Map<_, _> = known.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let key = Arguments::new(Some(given.clone())).idempotency_key();
-    (Some(reduced(&Value::Object(known))), key)
+    let key = Arguments::of_tool(tool, Some(given.clone())).idempotency_key();
+    (Some(reduced(tool, &Value::Object(known))), key)
 }
 
-/// Arguments as they are recorded: long texts reduced to their beginning and length.
-pub(super) fn reduced(arguments: &Value) -> String {
-    let reduce = |text: &String| {
-        let length = text.chars().count();
-        if length <= KEPT {
-            return Value::String(text.clone());
+/// Arguments as they are recorded: long texts reduced to their beginning and length, long lists to their beginning,
+/// and secrets to nothing.
+pub(super) fn reduced(tool: &Tool, arguments: &Value) -> String {
+    let Value::Object(members) = arguments else { return shortened(arguments, 0).to_string() };
+    let reduced = members.iter().map(|(name, value)| {
+        let kept = if tool.schemas.hides(name) { Value::from(HIDDEN) } else { shortened(value, 0) };
+        (name.clone(), kept)
+    });
+    Value::Object(reduced.collect()).to_string()
+}
+
+fn shortened(value: &Value, depth: usize) -> Value {
+    match value {
+        Value::String(text) => {
+            let length = text.chars().count();
+            if length <= KEPT {
+                return value.clone();
+            }
+            let kept: String = text.chars().take(KEPT).collect();
+            Value::String(format!("{kept}… ({length} characters)"))
         }
-        let kept: String = text.chars().take(KEPT).collect();
-        Value::String(format!("{kept}… ({length} characters)"))
-    };
-    match arguments {
-        Value::Object(members) => {
-            let reduced = members.iter().map(|(name, value)| match value {
-                Value::String(text) => (name.clone(), reduce(text)),
-                other => (name.clone(), other.clone()),
-            });
-            Value::Object(reduced.collect()).to_string()
+        Value::Array(items) if depth < DEEPEST => {
+            let more = items.len().saturating_sub(LISTED);
+            let more = (more > 0).then(|| Value::String(format!("… ({more} more)")));
+            items.iter().take(LISTED).map(|item| shortened(item, depth + 1)).chain(more).collect()
         }
-        other => other.to_string(),
+        Value::Object(members) if depth < DEEPEST => {
+            let kept = members.iter().take(LISTED);
+            Value::Object(kept.map(|(name, member)| (name.clone(), shortened(member, depth + 1))).collect())
+        }
+        Value::Array(_) | Value::Object(_) => Value::from("…"),
+        other => other.clone(),
     }
 }
 
@@ -220,7 +237,8 @@ mod tests {
 
     #[test]
     fn long_texts_are_recorded_by_their_beginning_and_length() {
-        let recorded = reduced(&json!({ "title": "short", "body": "ü".repeat(5000), "n": 1 }));
+        let tool = crate::mcp::tools::TICKETS[0];
+        let recorded = reduced(tool, &json!({ "title": "short", "body": "ü".repeat(5000), "n": 1 }));
         assert!(recorded.len() < 250);
         assert!(recorded.contains("(5000 characters)") && recorded.contains("short"));
     }
@@ -228,7 +246,7 @@ mod tests {
     #[test]
     fn of_arguments_that_nobody_parsed_only_what_the_tool_takes_is_recorded() {
         let config = crate::config::Config::defaults().unwrap().mcp;
-        let tool = crate::mcp::tools::find("create_ticket", &config).unwrap();
+        let tool = crate::mcp::surface::Surface::default().find("create_ticket", &config).unwrap();
         let recorded =
             |arguments: Value| unread(tool, json!({ "arguments": arguments }).as_object().unwrap());
         let (arguments, key) = recorded(json!({

@@ -15,15 +15,99 @@ pub const OFFLINE_ACCESS: &str = "offline_access";
 /// consent gives it, no metadata offers it and no access token carries it.
 pub const TOKENS_MINT: &str = "tokens:mint";
 
-/// The scopes that our resource knows: PRM and challenges list these.
+/// The names of the scopes for tickets.
 pub const RESOURCE_SCOPES: [&str; 2] = [TICKETS_READ, TICKETS_WRITE];
+/// The scopes for tickets, with their words.
+pub const TICKETS: [Scope; 2] = [
+    Scope::read(
+        TICKETS_READ,
+        "See your tickets",
+        "Search and read the tickets you can see, with their comments. It changes nothing.",
+    ),
+    Scope::write(
+        TICKETS_WRITE,
+        "Open, comment on and close tickets as you",
+        "What it writes appears under your name, and other people can see it.",
+    ),
+];
 /// Scopes that no resource can have, because they ask for something of the authorization server itself.
 pub const RESERVED_SCOPES: [&str; 5] = [OFFLINE_ACCESS, TOKENS_MINT, "openid", "profile", "email"];
 
-/// The scopes of our resource that there is a use for: without writing tools, none is for writing.
-pub fn offered(writes: bool) -> Scopes {
-    let resource = Scopes::of(RESOURCE_SCOPES);
-    if writes { resource } else { resource.difference(&Scopes::of([TICKETS_WRITE])) }
+/// What a scope lets a client do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Look.
+    Read,
+    /// Change something. There is no such scope while writes are switched off (`mcp.writes`).
+    Write,
+}
+
+/// A scope of our own resource, with the words in which people are asked to allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Its name, as tokens carry it.
+    pub(crate) name: &'static str,
+    /// A few words: the label of its box on the consent page.
+    pub(crate) title: &'static str,
+    /// What it lets the client do, in one or two sentences.
+    pub(crate) description: &'static str,
+    /// What it is for.
+    pub(crate) access: Access,
+}
+
+impl Scope {
+    /// A scope for looking, such as `notes:read`. `title` is the label of its box on the consent page, such as `See
+    /// your notes`; `description` says in a sentence what it lets an app do.
+    pub const fn read(name: &'static str, title: &'static str, description: &'static str) -> Self {
+        Self { name, title, description, access: Access::Read }
+    }
+
+    /// A scope for changing something, such as `notes:write`. It is offered only while writes are switched on
+    /// (`mcp.writes`).
+    pub const fn write(name: &'static str, title: &'static str, description: &'static str) -> Self {
+        Self { name, title, description, access: Access::Write }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// The scopes of our own resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalogue(Vec<Scope>);
+
+impl Catalogue {
+    /// These scopes.
+    pub fn of(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self(scopes.into_iter().collect())
+    }
+
+    /// The scope of this name.
+    pub fn find(&self, name: &str) -> Option<&Scope> {
+        self.0.iter().find(|scope| scope.name == name)
+    }
+
+    /// Every one, in its order.
+    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.iter()
+    }
+
+    /// Their names.
+    pub fn names(&self) -> Scopes {
+        Scopes::of(self.0.iter().map(|scope| scope.name))
+    }
+
+    /// The names of those that give this access.
+    pub fn of_access(&self, access: Access) -> Scopes {
+        Scopes::of(self.0.iter().filter(|scope| scope.access == access).map(|scope| scope.name))
+    }
+
+    /// The names of those that there is a use for: without writing tools, none is for writing.
+    pub fn offered(&self, writes: bool) -> Scopes {
+        if writes { self.names() } else { self.of_access(Access::Read) }
+    }
 }
 
 /// How long a `scope` parameter may be, in bytes.

@@ -33,7 +33,7 @@ const RETURNED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A pool for statements outside of transactions.
 #[derive(Clone, Debug)]
-pub(crate) struct Bounded {
+pub struct Bounded {
     pool: AnyPool,
     within: Duration,
     room: Arc<Semaphore>,

@@ -91,17 +91,6 @@ pub async fn record(tx: &mut Tx, key: EffectKey<'_>, result: &str) -> Result<()>
     Ok(())
 }
 
-/// Gives a claimed key back: nothing was done, and the next attempt starts afresh.
-pub async fn release(tx: &mut Tx, key: EffectKey<'_>) -> Result<()> {
-    sqlx::query("DELETE FROM effects WHERE user_id = $1 AND client_id = $2 AND idempotency_key = $3")
-        .bind(key.user_id.as_str())
-        .bind(key.client_id.as_str())
-        .bind(key.idempotency_key)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
 /// Forgets some effects that were done before `before`: their keys may be used anew. Returns how many.
 pub async fn remove_older(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(

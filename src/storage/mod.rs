@@ -33,6 +33,7 @@ pub mod sessions;
 pub mod setup_links;
 pub mod signing_keys;
 mod sqlite;
+pub mod steps;
 pub mod survey;
 mod tx;
 pub mod users;
@@ -55,7 +56,7 @@ use tokio::sync::Semaphore;
 
 use crate::audit::chain::ChainKey;
 use crate::telemetry::{Metrics, StoreWatch};
-use bounded::Bounded;
+pub use bounded::{Bounded, BoundedConnection};
 pub use error::{OpenError, StorageError};
 use in_use::InUse;
 pub use migrations::Schema;
@@ -203,8 +204,8 @@ impl Store {
         &self.chain_key
     }
 
-    /// The pool for statements that only read. Only storage functions use it.
-    pub(crate) fn read(&self) -> &Bounded {
+    /// Where statements that only read are run: `….fetch_all(store.read())`.
+    pub fn read(&self) -> &Bounded {
         &self.read
     }
 

@@ -144,6 +144,13 @@ pub(super) async fn ping(store: &Bounded) -> Result<()> {
     if in_recovery { Err(StorageError::Away("the server only reads".to_owned())) } else { Ok(()) }
 }
 
+/// Keeps others from changing the schema until the transaction ends; waits for whoever is at it.
+pub(super) async fn hold_schema(tx: &mut Tx) -> Result<()> {
+    // Any number will do, as long as it is the same in every replica.
+    sqlx::query("SELECT pg_advisory_xact_lock(7308327)").execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// The next number. From a sequence, which no transaction waits for: a number whose transaction was undone is
 /// left out.
 pub(super) async fn next_number(tx: &mut Tx, counter: &'static str) -> Result<i64> {

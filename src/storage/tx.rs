@@ -25,6 +25,11 @@ impl Tx {
         self.kind
     }
 
+    /// Where the statements of this transaction are run: `….execute(tx.connection())`.
+    pub fn connection(&mut self) -> &mut BoundedConnection {
+        &mut self.connection
+    }
+
     pub(super) fn new(connection: BoundedConnection, kind: Kind, chain_key: ChainKey) -> Self {
         Self { connection, kind, chain_key, events: Vec::new() }
     }

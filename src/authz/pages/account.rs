@@ -49,6 +49,8 @@ pub enum AccountNotice {
     Allowed {
         /// The client's name.
         client_name: DisplayName,
+        /// What the client may use again, after "to use".
+        used: String,
     },
     /// The first account has been made and signed in.
     Welcome,

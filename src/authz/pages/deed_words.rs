@@ -17,9 +17,10 @@ pub struct Particular {
     pub value: String,
 }
 
-/// What was done by a call that was not refused: `Closed ticket T-12`. `answer` is what the app was told.
+/// What was done by a call that was not refused: `Closed ticket T-12`. `used` is what the server gives access to, and
+/// `answer` is what the app was told.
 #[must_use]
-pub fn done_words(tool: Option<&str>, ticket: Option<&str>, answer: Option<&str>) -> String {
+pub fn done_words((tool, used): (Option<&str>, &str), ticket: Option<&str>, answer: Option<&str>) -> String {
     let ticket = ticket.map_or_else(|| "a ticket".to_owned(), |id| format!("ticket {id}"));
     match tool {
         Some("create_ticket") => format!("Opened {ticket}"),
@@ -29,13 +30,13 @@ pub fn done_words(tool: Option<&str>, ticket: Option<&str>, answer: Option<&str>
         }
         Some("close_ticket") => format!("Closed {ticket}"),
         Some(other) => format!("Used {}", visible(other, LONGEST)),
-        None => "Used your tickets".to_owned(),
+        None => format!("Used {used}"),
     }
 }
 
 /// What was asked by a call that was refused: `Tried to close ticket T-12`.
 #[must_use]
-pub fn tried_words(tool: Option<&str>, ticket: Option<&str>) -> String {
+pub fn tried_words((tool, used): (Option<&str>, &str), ticket: Option<&str>) -> String {
     let ticket = ticket.map_or_else(|| "a ticket".to_owned(), |id| format!("ticket {id}"));
     match tool {
         Some("create_ticket") => "Tried to open a ticket".to_owned(),
@@ -44,7 +45,7 @@ pub fn tried_words(tool: Option<&str>, ticket: Option<&str>) -> String {
         Some("search_tickets") => "Tried to search your tickets".to_owned(),
         Some("get_ticket") => format!("Tried to read {ticket}"),
         Some(other) => format!("Tried to use {}", visible(other, LONGEST)),
-        None => "Tried to use your tickets".to_owned(),
+        None => format!("Tried to use {used}"),
     }
 }
 
@@ -91,7 +92,7 @@ fn particular(name: &str, value: &Value) -> Option<(usize, Particular)> {
     let order = known.iter().position(|known| *known == name);
     let words =
         order.and_then(|order| words.get(order)).map_or_else(|| visible(name, 40), |word| (*word).to_owned());
-    let hidden = ["id", "cursor"].contains(&name) || value.is_empty();
+    let hidden = (name == "id" && is_ticket_id(&value)) || name == "cursor" || value.is_empty();
     (!hidden).then(|| (order.unwrap_or(known.len()), Particular { name: words, value }))
 }
 
@@ -102,16 +103,19 @@ pub fn ticket(arguments: Option<&str>, answer: Option<&str>) -> Option<String> {
     let id = arguments.as_ref().and_then(|arguments| arguments.get("id")).and_then(Value::as_str);
     let opened =
         || answer.and_then(|text| text.strip_prefix("Opened ")).and_then(|rest| rest.split(':').next());
-    let is_id = |text: &&str| {
-        let digits = text.strip_prefix("T-").unwrap_or_default();
-        (1..=18).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
-    };
-    id.or_else(opened).filter(is_id).map(str::to_owned)
+    id.or_else(opened).filter(|text| is_ticket_id(text)).map(str::to_owned)
+}
+
+fn is_ticket_id(text: &str) -> bool {
+    let digits = text.strip_prefix("T-").unwrap_or_default();
+    (1..=18).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const USED: &str = "your tickets";
 
     #[test]
     fn every_tool_has_words_for_done_and_for_tried() {
@@ -122,14 +126,17 @@ mod tests {
             ("get_ticket", "Used get_ticket", "Tried to read ticket T-7"),
             ("search_tickets", "Used search_tickets", "Tried to search your tickets"),
         ] {
-            assert_eq!(done_words(Some(tool), Some("T-7"), None), done);
-            assert_eq!(tried_words(Some(tool), Some("T-7")), tried);
+            assert_eq!(done_words((Some(tool), USED), Some("T-7"), None), done);
+            assert_eq!(tried_words((Some(tool), USED), Some("T-7")), tried);
         }
-        let already =
-            done_words(Some("close_ticket"), Some("T-7"), Some("T-7 was closed already; nothing changed."));
+        let already = done_words(
+            (Some("close_ticket"), USED),
+            Some("T-7"),
+            Some("T-7 was closed already; nothing changed."),
+        );
         assert_eq!(already, "Closed ticket T-7, which was closed already");
-        assert_eq!(tried_words(Some("close_ticket"), None), "Tried to close a ticket");
-        assert_eq!(tried_words(None, None), "Tried to use your tickets");
+        assert_eq!(tried_words((Some("close_ticket"), USED), None), "Tried to close a ticket");
+        assert_eq!(tried_words((None, USED), None), "Tried to use your tickets");
     }
 
     #[test]

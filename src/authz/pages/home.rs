@@ -12,6 +12,8 @@ pub struct HomePage {
     pub mcp_url: Option<String>,
     /// The servers of others, when there is none of our own.
     pub others: Vec<ServerView>,
+    /// What our own server is called, where it is not the one for tickets.
+    pub title: Option<&'static str>,
     /// Who is signed in in this browser.
     pub username: Option<String>,
 }

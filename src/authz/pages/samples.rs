@@ -30,7 +30,12 @@ pub(super) fn html(view: &impl Template) -> String {
 }
 
 pub(super) fn home(username: Option<&str>) -> HomePage {
-    HomePage { mcp_url: Some(MCP_URL.to_owned()), others: Vec::new(), username: username.map(str::to_owned) }
+    HomePage {
+        mcp_url: Some(MCP_URL.to_owned()),
+        others: Vec::new(),
+        title: None,
+        username: username.map(str::to_owned),
+    }
 }
 
 pub(super) fn tickets() -> ServerView {

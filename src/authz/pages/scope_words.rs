@@ -1,4 +1,7 @@
-//! What each scope means, in plain words. The one home of these sentences.
+//! What each scope means, in plain words. The one home of these sentences, except for those that come with the
+//! scopes of our own resource.
+
+use crate::oauth::scope::{Scope, TICKETS};
 
 /// A scope as people read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,15 +15,10 @@ pub struct ScopeWords {
 /// The words for the scope called `name`. A scope without words of its own is shown by its name.
 #[must_use]
 pub fn scope_words(name: &str) -> ScopeWords {
+    if let Some(scope) = TICKETS.iter().find(|scope| scope.name == name) {
+        return words_of(scope);
+    }
     let (title, description) = match name {
-        "tickets:read" => (
-            "See your tickets",
-            "Search and read the tickets you can see, with their comments. It changes nothing.",
-        ),
-        "tickets:write" => (
-            "Open, comment on and close tickets as you",
-            "What it writes appears under your name, and other people can see it.",
-        ),
         "offline_access" => (
             "Stay connected",
             "Keep this access while you are away, without asking you to sign in each time.",
@@ -35,6 +33,12 @@ pub fn scope_words(name: &str) -> ScopeWords {
         }
     };
     ScopeWords { title: title.to_owned(), description: description.to_owned() }
+}
+
+/// The words that a scope of our own resource comes with.
+#[must_use]
+pub fn words_of(scope: &Scope) -> ScopeWords {
+    ScopeWords { title: scope.title.to_owned(), description: scope.description.to_owned() }
 }
 
 #[cfg(test)]

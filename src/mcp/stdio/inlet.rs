@@ -54,11 +54,11 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
     pub(super) fn new(
         app: Arc<App>,
         grant: Arc<LocalGrant>,
-        outlet: Arc<Outlet<W>>,
-        judged: mpsc::Sender<ClientJsonRpcMessage>,
+        admission: Admission,
+        (outlet, judged): (Arc<Outlet<W>>, mpsc::Sender<ClientJsonRpcMessage>),
     ) -> Self {
         let updates = Updates::new(app.clone(), outlet.clone());
-        Self { admission: Admission::new(app.clone()), app, grant, outlet, judged, updates, begun: false }
+        Self { admission, app, grant, outlet, judged, updates, begun: false }
     }
 
     /// Reads and judges until there is no more to read, or nobody to read it for.

@@ -22,16 +22,18 @@ mod updates;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rmcp::RoleServer;
 use rmcp::model::ClientJsonRpcMessage;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_server};
 use rmcp::transport::Transport;
-use rmcp::{RoleServer, ServerHandler};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 pub use grant::{LocalGrant, NoGrant};
 
+use super::admit::Admission;
 use super::server::Server;
+use super::surface::Surface;
 use crate::app::App;
 use inlet::Inlet;
 use outlet::Outlet;
@@ -41,24 +43,31 @@ const WAITING: usize = 16;
 /// How often the grant is looked after.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
 
-/// Serves until the input ends or the application is told to stop. What is under way is finished.
+/// Serves tickets until the input ends or the application is told to stop. What is under way is finished.
 pub async fn serve<R, W>(app: &Arc<App>, grant: Arc<LocalGrant>, input: R, output: W)
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    serve_handler(app, grant, Server::new(app.clone()), (input, output)).await;
+    serve_for(app, &Arc::default(), grant, (input, output)).await;
 }
 
-async fn serve_handler<H, R, W>(app: &Arc<App>, grant: Arc<LocalGrant>, handler: H, (input, output): (R, W))
-where
-    H: ServerHandler,
+/// Serves this until the input ends or the application is told to stop. What is under way is finished.
+pub async fn serve_for<R, W>(
+    app: &Arc<App>,
+    surface: &Arc<Surface>,
+    grant: Arc<LocalGrant>,
+    (input, output): (R, W),
+) where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
+    let handler = Server::new(app.clone(), surface.clone());
     let (sender, judged) = mpsc::channel(WAITING);
     let outlet = Arc::new(Outlet::new(app.clone(), output));
-    let inlet = Inlet::new(app.clone(), grant.clone(), outlet.clone(), sender);
+    let admission = Admission::new(app.clone(), surface.clone());
+    let inlet = Inlet::new(app.clone(), grant.clone(), admission, (outlet.clone(), sender));
+
     app.tasks.spawn(inlet.run(input));
     let serving = async {
         match Box::pin(serve_server(handler, Lines { judged, outlet })).await {

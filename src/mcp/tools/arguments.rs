@@ -4,12 +4,17 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use rmcp::model::JsonObject;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::Tool;
+use super::conform::Conform;
 use crate::tickets::Flaw;
 
 /// The longest idempotency key.
 pub(super) const LONGEST_KEY: usize = 255;
+/// The name of the argument that makes a retried write harmless.
+pub(in crate::mcp) const KEY: &str = "idempotency_key";
 /// How many problems are named.
 const NAMED: usize = 20;
 /// How much of an unknown argument's name is repeated.
@@ -18,6 +23,13 @@ const REPEATED: usize = 40;
 /// What is wrong with a call's arguments: each line names the argument and the rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::mcp) struct Problems(Vec<String>);
+
+impl Problems {
+    /// One problem.
+    pub(super) fn of(problem: String) -> Self {
+        Self(vec![problem])
+    }
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,6 +42,7 @@ impl fmt::Display for Problems {
 #[derive(Debug)]
 pub(in crate::mcp) struct Arguments {
     of: &'static str,
+    tool: Option<&'static Tool>,
     given: JsonObject,
     known: Vec<&'static str>,
     problems: Vec<String>,
@@ -37,15 +50,16 @@ pub(in crate::mcp) struct Arguments {
 
 impl Arguments {
     /// The arguments of a call.
-    pub(in crate::mcp) fn new(given: Option<JsonObject>) -> Self {
-        Self { of: "tool", given: given.unwrap_or_default(), known: Vec::new(), problems: Vec::new() }
+    pub(in crate::mcp) fn of_tool(tool: &'static Tool, given: Option<JsonObject>) -> Self {
+        let given = given.unwrap_or_default();
+        Self { of: "tool", tool: Some(tool), given, known: Vec::new(), problems: Vec::new() }
     }
 
     /// The arguments of a prompt, which people type into forms: what they left blank, they left out.
     pub(in crate::mcp) fn of_prompt(given: Option<JsonObject>) -> Self {
         let mut given = given.unwrap_or_default();
         given.retain(|_, value| value.as_str().is_none_or(|text| !text.trim().is_empty()));
-        Self { of: "prompt", given, known: Vec::new(), problems: Vec::new() }
+        Self { of: "prompt", tool: None, given, known: Vec::new(), problems: Vec::new() }
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -130,15 +144,49 @@ impl Arguments {
     /// The idempotency key, which may be left out.
     pub(in crate::mcp) fn idempotency_key(&mut self) -> Option<String> {
         let rule = format!("must be 1 to {LONGEST_KEY} visible ASCII characters, without spaces");
-        match self.take("idempotency_key")? {
+        match self.take(KEY)? {
             Value::String(key)
                 if (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) =>
             {
                 Some(key)
             }
             _ => {
-                self.problem("idempotency_key", rule);
+                self.problem(KEY, rule);
                 None
+            }
+        }
+    }
+
+    /// The arguments as a type whose schema the tool's is.
+    pub(super) fn typed<T: DeserializeOwned>(mut self) -> Result<T, Problems> {
+        let Some(tool) = self.tool else { return self.finish(None) };
+        let root = tool.schemas.input();
+        let conform = Conform { root, patterns: tool.schemas.patterns() };
+        let properties = root.get("properties").and_then(Value::as_object);
+        let required = root.get("required").and_then(Value::as_array);
+        let mut taken = JsonObject::new();
+        for (name, schema) in properties.into_iter().flatten().filter(|(name, _)| *name != KEY) {
+            match self.take(name) {
+                Some(mut value) => {
+                    for (path, rule) in conform.check(schema, &mut value, name) {
+                        self.problem(&path, rule);
+                    }
+                    taken.insert(name.clone(), value);
+                }
+                None if required.is_some_and(|all| all.iter().any(|one| one == name)) => {
+                    self.problem(name, "is required");
+                }
+                None => {}
+            }
+        }
+        if !self.problems.is_empty() {
+            return self.finish(None);
+        }
+        match serde_json::from_value(Value::Object(taken)) {
+            Ok(parsed) => self.finish(Some(parsed)),
+            Err(error) => {
+                self.problems.push(error.to_string());
+                self.finish(None)
             }
         }
     }
@@ -170,7 +218,7 @@ mod tests {
     use serde_json::json;
 
     fn given(value: &Value) -> Arguments {
-        Arguments::new(value.as_object().cloned())
+        Arguments::of_tool(super::super::TICKETS[0], value.as_object().cloned())
     }
 
     #[test]

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use super::get_ticket::not_found;
 use super::{
-    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Tool, idempotency_key_schema, object,
-    text_schema, ticket_id_schema, view,
+    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
+    object, text_schema, ticket_id_schema, view,
 };
 use crate::mcp::principal::Principal;
+use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_WRITE;
-use crate::storage::{StorageError, Store, Tx};
+use crate::storage::{Store, Tx};
 use crate::tickets::store::{self, Closing};
 use crate::tickets::{Resolution, Sight, Status, TicketId};
 
@@ -21,9 +22,8 @@ pub(super) static TOOL: Tool = Tool {
     description: "Closes a ticket that you may see, with an optional word on what was done. Closing a ticket \
                   that is closed already changes nothing. The user is asked first when somebody else opened it.",
     scopes: &[TICKETS_WRITE],
-    input,
-    output,
-    run: Run::Write { parse, destructive: true, idempotent: true },
+    schemas: Schemas::of(input, output),
+    run: Run::Write { parse, subject: Subject::Ticket, destructive: true, idempotent: true },
 };
 
 fn input() -> Value {
@@ -74,7 +74,7 @@ impl Deed for Close {
     }
 
     /// Whose ticket it is can be overlooked by whoever speaks through a client, so closing another's is asked about.
-    async fn question(&self, store: &Store, principal: &Principal) -> Result<Option<String>, StorageError> {
+    async fn question(&self, store: &Store, principal: &Principal) -> Result<Option<String>, Error> {
         let sight = Sight::of(principal.role, &principal.user_id);
         let Some(ticket) = store::find(store, &sight, self.id).await? else { return Ok(None) };
         let own = store.find_user(&principal.user_id).await?.map(|user| user.username);
@@ -87,7 +87,7 @@ impl Deed for Close {
         )))
     }
 
-    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, StorageError> {
+    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, Error> {
         let sight = Sight::of(scene.principal.role, &scene.principal.user_id);
         let closing = store::close(tx, &sight, self.id, self.resolution.as_ref(), scene.now).await?;
         let (outcome, closed_at, text) = match closing {

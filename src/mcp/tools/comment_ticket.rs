@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::get_ticket::not_found;
 use super::{
-    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Tool, idempotency_key_schema, object,
-    text_schema, ticket_id_schema, view,
+    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
+    object, text_schema, ticket_id_schema, view,
 };
+use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_WRITE;
-use crate::storage::{StorageError, Tx};
+use crate::storage::Tx;
 use crate::tickets::store::{self, NewComment};
 use crate::tickets::{Body, Sight, Status, TicketId};
 
@@ -21,9 +22,8 @@ pub(super) static TOOL: Tool = Tool {
     description: "Adds a comment in your name to a ticket that you may see. A closed ticket stays closed; open a \
                   new one if the trouble is back.",
     scopes: &[TICKETS_WRITE],
-    input,
-    output,
-    run: Run::Write { parse, destructive: false, idempotent: false },
+    schemas: Schemas::of(input, output),
+    run: Run::Write { parse, subject: Subject::Ticket, destructive: false, idempotent: false },
 };
 
 fn input() -> Value {
@@ -67,7 +67,7 @@ impl Deed for AddComment {
         json!({ "id": self.id.to_string(), "body": self.body.as_str() })
     }
 
-    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, StorageError> {
+    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, Error> {
         let sight = Sight::of(scene.principal.role, &scene.principal.user_id);
         let new = NewComment { ticket: self.id, author_id: &scene.principal.user_id, body: &self.body };
         let Some(commented) = store::add_comment(tx, &sight, new, scene.now).await? else {

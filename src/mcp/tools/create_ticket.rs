@@ -4,11 +4,12 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Tool, idempotency_key_schema, object,
-    text_schema, ticket_id_schema, view, with,
+    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
+    object, text_schema, ticket_id_schema, view, with,
 };
+use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_WRITE;
-use crate::storage::{StorageError, Tx};
+use crate::storage::Tx;
 use crate::tickets::store::{self, NewTicket};
 use crate::tickets::{Body, Priority, Status, Title};
 
@@ -19,9 +20,8 @@ pub(super) static TOOL: Tool = Tool {
     description: "Opens a new ticket in your name. Search first: there may be one already. Send an \
                   idempotency_key if you might have to retry.",
     scopes: &[TICKETS_WRITE],
-    input,
-    output,
-    run: Run::Write { parse, destructive: false, idempotent: false },
+    schemas: Schemas::of(input, output),
+    run: Run::Write { parse, subject: Subject::Ticket, destructive: false, idempotent: false },
 };
 
 fn input() -> Value {
@@ -75,7 +75,7 @@ impl Deed for Create {
         })
     }
 
-    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, StorageError> {
+    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, Error> {
         let new = NewTicket {
             reporter_id: &scene.principal.user_id,
             title: &self.title,

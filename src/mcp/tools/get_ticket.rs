@@ -4,9 +4,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::page::{self, Page, Which};
-use super::{Answer, Arguments, Look, Outcome, Problems, Run, Tool};
+use super::{Answer, Arguments, Look, Outcome, Problems, Run, Schemas, Tool};
+use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_READ;
-use crate::storage::StorageError;
 use crate::tickets::{CommentId, Sight, TicketId, store};
 
 /// The tool.
@@ -16,8 +16,7 @@ pub(super) static TOOL: Tool = Tool {
     description: "Returns one ticket in full with its last comments, at most 50 and each cut to 2000 characters. \
                   comments_before reads earlier comments, comment reads a long one in full.",
     scopes: &[TICKETS_READ],
-    input: page::input,
-    output: Page::schema,
+    schemas: Schemas::of(page::input, Page::schema),
     run: Run::Read(run),
 };
 
@@ -37,15 +36,15 @@ fn parse(mut arguments: Arguments) -> Result<(TicketId, Which), Problems> {
     arguments.finish(id.zip(which))
 }
 
-fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, StorageError>> {
+fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, Error>> {
     async move {
         let (id, which) = match parse(arguments) {
             Ok(wanted) => wanted,
             Err(problems) => return Ok(Outcome::Problems(problems)),
         };
         let sight = Sight::of(look.principal.role, &look.principal.user_id);
-        let Some(ticket) = store::find(&look.app.store, &sight, id).await? else { return Ok(not_found(id)) };
-        let page = Page::read(&look.app.store, ticket, which).await?;
+        let Some(ticket) = store::find(&look.store, &sight, id).await? else { return Ok(not_found(id)) };
+        let page = Page::read(&look.store, ticket, which).await?;
         if let Which::Only(comment) = which
             && !page.shows(comment)
         {

@@ -1,12 +1,18 @@
-//! The tools: one file each. A tool is data (its name, what it takes, what it does) and one function.
+//! The tools: one file each. A tool is data (its name, what it takes, what it does) and one function. Those for tickets
+//! are written out; those that come with an extension are made out of a type (`typed.rs`). Both are a [`Tool`], and
+//! what is done with one is the same for all.
 
 mod arguments;
 mod close_ticket;
 mod comment_ticket;
+mod conform;
 mod create_ticket;
 mod get_ticket;
 pub(super) mod page;
+mod rules;
+mod schemas;
 mod search_tickets;
+mod typed;
 pub(super) mod view;
 
 use async_trait::async_trait;
@@ -16,42 +22,44 @@ use serde_json::{Value, json};
 
 use super::context::scopes_meta;
 use super::principal::Principal;
-use crate::app::App;
 use crate::clock::Timestamp;
-use crate::config::Mcp;
-use crate::storage::{StorageError, Store, Tx};
+use crate::oauth::Error;
+use crate::random::Random;
+use crate::storage::{Store, Tx};
 use crate::tickets::search::Progress;
 
-pub(super) use arguments::{Arguments, Problems};
+pub(super) use arguments::{Arguments, KEY, Problems};
+pub(super) use schemas::Schemas;
+pub use typed::{Failure, Reads, Reply, Writes};
 
-/// One tool.
+/// One tool: a static, made with [`Tool::reads`] or [`Tool::writes`].
 #[derive(Debug)]
-pub(super) struct Tool {
+pub struct Tool {
     /// Its name on the wire.
-    pub(super) name: &'static str,
+    pub(in crate::mcp) name: &'static str,
     /// Its name for people.
-    pub(super) title: &'static str,
+    pub(in crate::mcp) title: &'static str,
     /// What it does, for the model.
-    pub(super) description: &'static str,
+    pub(in crate::mcp) description: &'static str,
     /// Every scope that it takes.
-    pub(super) scopes: &'static [&'static str],
-    /// What its arguments must look like.
-    pub(super) input: fn() -> Value,
-    /// What its structured result looks like.
-    pub(super) output: fn() -> Value,
+    pub(in crate::mcp) scopes: &'static [&'static str],
+    /// What its arguments and its structured result look like.
+    pub(in crate::mcp) schemas: Schemas,
     /// How it is run.
-    pub(super) run: Run,
+    pub(in crate::mcp) run: Run,
 }
 
 /// How a tool is run.
-#[derive(Debug)]
-pub(super) enum Run {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::mcp) enum Run {
     /// It looks and changes nothing.
     Read(Read),
     /// It has an effect, which is done at most once for an idempotency key.
     Write {
         /// Makes the deed out of the arguments.
         parse: fn(Arguments) -> Result<Box<dyn Deed>, Problems>,
+        /// What it changes.
+        subject: Subject,
         /// Whether something that was there may be gone afterwards.
         destructive: bool,
         /// Whether doing it again changes nothing more, even without an idempotency key.
@@ -59,22 +67,41 @@ pub(super) enum Run {
     },
 }
 
-type Read = for<'a> fn(Look<'a>, Arguments) -> BoxFuture<'a, Result<Outcome, StorageError>>;
+/// What a deed changes: whoever watches it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mcp) enum Subject {
+    /// The ticket whose id stands in the answer.
+    Ticket,
+    /// Something that nobody can watch.
+    Other,
+}
+
+type Read = for<'a> fn(Look<'a>, Arguments) -> BoxFuture<'a, Result<Outcome, Error>>;
 
 /// With what a tool looks, and on whose behalf.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look<'a> {
-    /// The application.
-    pub(super) app: &'a App,
-    /// On whose behalf.
-    pub(super) principal: &'a Principal,
+pub struct Look<'a> {
+    /// The database, to be read: `….fetch_all(look.store.read())`.
+    pub store: &'a Store,
+    /// On whose behalf: show what this user may see, and nothing else.
+    pub principal: &'a Principal,
+    /// When.
+    pub now: Timestamp,
     /// Whom to tell how far it has come.
-    pub(super) progress: &'a dyn Progress,
+    pub(in crate::mcp) progress: &'a dyn Progress,
+}
+
+impl Look<'_> {
+    /// Tells a client that asked for it that so many of a hundred parts are done. More often than twice a second
+    /// nothing is sent, so that it may be called as often as is convenient.
+    pub async fn reached(&self, percent: u32) {
+        self.progress.reached(percent).await;
+    }
 }
 
 /// What a tool comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::mcp) enum Outcome {
     /// It was done.
     Answer(Answer),
     /// The arguments are wrong.
@@ -85,46 +112,48 @@ pub(super) enum Outcome {
 
 /// A result, as data and as a short text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(in crate::mcp) struct Answer {
     /// Conforms to the tool's output schema.
-    pub(super) structured: Value,
+    pub(in crate::mcp) structured: Value,
     /// For the model.
-    pub(super) text: String,
-}
-
-impl Answer {
-    /// The id of the ticket that it is about.
-    pub(super) fn ticket(&self) -> Option<String> {
-        self.structured.get("id").and_then(Value::as_str).map(str::to_owned)
-    }
+    pub(in crate::mcp) text: String,
 }
 
 /// An effect with its arguments, ready to be done.
 #[async_trait]
-pub(super) trait Deed: Send + Sync {
+pub(in crate::mcp) trait Deed: Send + Sync {
     /// The arguments, defaults filled in: what tells one deed from another.
     fn arguments(&self) -> Value;
 
     /// What the user is asked before it is done, in one sentence; nothing, for most.
-    async fn question(&self, _: &Store, _: &Principal) -> Result<Option<String>, StorageError> {
+    async fn question(&self, _: &Store, _: &Principal) -> Result<Option<String>, Error> {
         Ok(None)
     }
 
     /// Does it, inside the transaction that also records it.
-    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, StorageError>;
+    async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, Error>;
 }
 
-/// On whose behalf and when a deed is done.
+/// On whose behalf and when something is done.
 #[derive(Debug)]
-pub(super) struct Scene<'a> {
-    /// On whose behalf.
-    pub(super) principal: &'a Principal,
+pub struct Scene<'a> {
+    /// On whose behalf: change what this user may change, and nothing else.
+    pub principal: &'a Principal,
     /// When.
-    pub(super) now: Timestamp,
+    pub now: Timestamp,
+    /// Where ids come from.
+    pub(in crate::mcp) random: &'a Random,
 }
 
-/// Every tool, in the order in which they are listed.
-static ALL: [&Tool; 5] = [
+impl Scene<'_> {
+    /// A new id: 22 characters that nobody can guess.
+    pub fn new_id(&self) -> String {
+        self.random.id()
+    }
+}
+
+/// The tools for tickets, in the order in which they are listed.
+pub(super) static TICKETS: [&Tool; 5] = [
     &search_tickets::TOOL,
     &get_ticket::TOOL,
     &create_ticket::TOOL,
@@ -132,31 +161,44 @@ static ALL: [&Tool; 5] = [
     &close_ticket::TOOL,
 ];
 
-/// The names of all tools.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    ALL.iter().map(|tool| tool.name)
-}
-
-/// The tools that are offered. Those that a token does not reach are among them, because a client must know a
-/// tool to ask for its scope.
-pub(super) fn offered(config: &Mcp) -> impl Iterator<Item = &'static Tool> {
-    let writes = config.writes.is_on();
-    ALL.into_iter().filter(move |tool| writes || !tool.is_write())
-}
-
-/// The tool of this name, if it is offered.
-pub(super) fn find(name: &str, config: &Mcp) -> Option<&'static Tool> {
-    offered(config).find(|tool| tool.name == name)
-}
-
 impl Tool {
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its name for people.
+    pub(crate) const fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// What it does, for the model.
+    pub(crate) const fn description(&self) -> &'static str {
+        self.description
+    }
+
+    /// The scopes that a call takes.
+    pub(crate) const fn needed(&self) -> &'static [&'static str] {
+        self.scopes
+    }
+
     /// Whether it has an effect.
-    pub(super) fn is_write(&self) -> bool {
+    pub(crate) fn is_write(&self) -> bool {
         matches!(self.run, Run::Write { .. })
     }
 
+    /// The id of the ticket that a deed changed, if it is one that changes tickets.
+    pub(super) fn changed_ticket(&self, answer: &Answer) -> Option<String> {
+        match self.run {
+            Run::Write { subject: Subject::Ticket, .. } => {
+                answer.structured.get("id").and_then(Value::as_str).map(str::to_owned)
+            }
+            _ => None,
+        }
+    }
+
     /// The tool as MCP lists it.
-    pub(super) fn listed(&self) -> rmcp::model::Tool {
+    pub(crate) fn listed(&self) -> rmcp::model::Tool {
         let (read_only, destructive, idempotent) = match self.run {
             Run::Read(_) => (true, false, true),
             Run::Write { destructive, idempotent, .. } => (false, destructive, idempotent),
@@ -166,9 +208,9 @@ impl Tool {
             .destructive(destructive)
             .idempotent(idempotent)
             .open_world(false);
-        rmcp::model::Tool::new(self.name, self.description, members((self.input)()))
+        rmcp::model::Tool::new(self.name, self.description, members(self.schemas.input().clone()))
             .with_title(self.title)
-            .with_raw_output_schema(members((self.output)()).into())
+            .with_raw_output_schema(members(self.schemas.output().clone()).into())
             .with_annotations(annotations)
             .with_meta(scopes_meta(self.scopes))
     }

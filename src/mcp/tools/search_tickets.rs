@@ -5,9 +5,9 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::view::{self, LISTED_BODY};
-use super::{Answer, Arguments, Look, Outcome, Problems, Run, Tool, object, text_schema, with};
+use super::{Answer, Arguments, Look, Outcome, Problems, Run, Schemas, Tool, object, text_schema, with};
+use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_READ;
-use crate::storage::StorageError;
 use crate::tickets::query::{Position, Query};
 use crate::tickets::search::{Search, search};
 use crate::tickets::{Sight, Status};
@@ -26,8 +26,7 @@ pub(super) static TOOL: Tool = Tool {
                   query * to list the newest tickets. Bodies are cut to 300 characters: read one ticket in full \
                   with get_ticket.",
     scopes: &[TICKETS_READ],
-    input,
-    output,
+    schemas: Schemas::of(input, output),
     run: Run::Read(run),
 };
 
@@ -98,7 +97,7 @@ fn parse(mut arguments: Arguments) -> Result<Wanted, Problems> {
     arguments.finish(query.map(|query| Wanted { query, status, limit, after }))
 }
 
-fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, StorageError>> {
+fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, Error>> {
     async move {
         let wanted = match parse(arguments) {
             Ok(wanted) => wanted,
@@ -114,7 +113,7 @@ fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, St
             excerpt: LISTED_BODY,
             progress: Some(look.progress),
         };
-        let page = search(&look.app.store, asked).await?;
+        let page = search(&look.store, asked).await?;
         let next_cursor = page.next.map(|position| position.cursor(&wanted.query, wanted.status));
         let tickets: Vec<Value> = page.tickets.iter().map(view::listed).collect();
         let mut lines: Vec<String> = page.tickets.iter().map(view::line).collect();
