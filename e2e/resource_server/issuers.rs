@@ -250,13 +250,14 @@ async fn a_role_follows_the_groups_of_the_newest_token() {
         server.advance(Duration::from_secs(1));
         seen_with(&client(groups)).await
     };
-    let first = client(json!(["support"]));
+    let [first, unused] = [(); 2].map(|()| client(json!(["support"])));
     assert_eq!(seen(json!(["other"])).await, (StatusCode::FORBIDDEN, None));
     assert_eq!(seen(json!(["staff"])).await, (StatusCode::OK, Some(0)));
     assert_eq!(seen(json!(["staff", "support"])).await, (StatusCode::OK, Some(1)));
     assert_eq!(seen(json!("staff")).await, (StatusCode::OK, Some(0)));
-    assert_eq!(seen(json!([])).await, (StatusCode::FORBIDDEN, None));
     assert_eq!(seen_with(&first).await, (StatusCode::OK, Some(0)), "an older token undoes nothing");
+    assert_eq!(seen(json!([])).await, (StatusCode::FORBIDDEN, None));
+    assert_eq!(seen_with(&unused).await, (StatusCode::FORBIDDEN, None), "nor that there is no role any more");
 }
 
 #[tokio::test]

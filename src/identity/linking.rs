@@ -10,7 +10,7 @@ use crate::config::accounts::{Accounts, RoleSaid, claim};
 use crate::oauth::UserId;
 use crate::oauth::error::{Error, server_error};
 use crate::storage::identities::{self, Identity};
-use crate::storage::users::{self, Recorded, Role, User};
+use crate::storage::users::{self, Recorded, Role, RoleStatement, User};
 use crate::storage::{audit, commit, undo};
 
 /// The longest subject that is stored, in characters (OpenID Connect Core §2).
@@ -115,11 +115,11 @@ async fn known(app: &App, user_id: &UserId, said: Said<'_>, role: RoleSaid) -> R
         return Ok(Resolved::Nobody(Nobody::Disabled));
     }
     let user = match role {
-        RoleSaid::None => return Ok(Resolved::Nobody(Nobody::NoRole)),
-        RoleSaid::Default(_) => user,
-        RoleSaid::Now(role) => follow(app, user, role, said.at(app.now())).await?,
+        RoleSaid::Default(_) => Some(user),
+        RoleSaid::Now(role) => follow(app, user, Some(role), said.at(app.now())).await?,
+        RoleSaid::None => follow(app, user, None, said.at(app.now())).await?,
     };
-    Ok(Resolved::Account(Box::new(user)))
+    Ok(user.map_or(Resolved::Nobody(Nobody::NoRole), |user| Resolved::Account(Box::new(user))))
 }
 
 async fn find(app: &App, user_id: &UserId) -> Result<User, Error> {
@@ -127,27 +127,38 @@ async fn find(app: &App, user_id: &UserId) -> Result<User, Error> {
     user.ok_or_else(|| server_error("the server made an error").detail("an identity leads to nobody"))
 }
 
-/// Gives the account the role of the newest statement about it. Tokens are taken until they end, so that an older one
-/// may come after a newer one, and must not undo what that said.
-async fn follow(app: &App, mut user: User, role: Role, said_at: Timestamp) -> Result<User, Error> {
-    let last = app.store.find_role_said_at(&user.user_id).await?;
-    let is_news = last.is_none_or(|last| last < said_at || (last == said_at && role != user.role));
-    if !is_news {
-        return Ok(user);
+/// Gives the account the role of the newest statement about it; `None` where that says that it has none. Tokens are
+/// taken until they end, so that an older one may come after a newer one, and must not undo what that said.
+async fn follow(
+    app: &App,
+    mut user: User,
+    role: Option<Role>,
+    said_at: Timestamp,
+) -> Result<Option<User>, Error> {
+    let known = app.store.find_role_statement(&user.user_id).await?;
+    let in_force = |known: &RoleStatement| if known.withheld { None } else { Some(user.role) };
+    if let Some(known) = known.filter(|known| said_at <= known.at) {
+        let said_at_once = known.at == said_at && in_force(&known) != role;
+        if !said_at_once {
+            // This one gives no more than it says itself.
+            return Ok(in_force(&known).and(role).map(|_| user));
+        }
     }
     let mut tx = app.store.write().await?;
     if !users::say_role(&mut tx, &user.user_id, role, said_at).await? {
         undo(tx).await?;
-        return find(app, &user.user_id).await;
+        // Something newer was said just now.
+        let user = find(app, &user.user_id).await?;
+        return Box::pin(follow(app, user, role, said_at)).await;
     }
-    if role != user.role {
+    if let Some(role) = role.filter(|role| *role != user.role) {
         let what = format!("now {} as the issuer says", role.as_str());
         let event = Event::new(Kind::AccountChanged, Outcome::Done).user(&user.user_id).detail(what);
         audit::record(&mut tx, app.now(), &event);
+        user.role = role;
     }
     commit(tx).await?;
-    user.role = role;
-    Ok(user)
+    Ok(role.map(|_| user))
 }
 
 /// The account whose name is the e-mail address that the issuer has verified, where that is wanted.
@@ -206,7 +217,7 @@ async fn make(app: &App, accounts: &Accounts, said: Said<'_>, role: Role) -> Res
             return Ok(None);
         }
         if let RoleSaid::Now(role) = accounts.role(said.claims) {
-            users::say_role(&mut tx, &user.user_id, role, said.at(app.now())).await?;
+            users::say_role(&mut tx, &user.user_id, Some(role), said.at(app.now())).await?;
         }
         commit(tx).await?;
         return Ok(Some(user));

@@ -7,7 +7,7 @@ use super::identities::Identity;
 use super::postgres::PostgresUrl;
 use super::restored::{Ended, Ending};
 use super::sessions::{SessionRow, Vouched};
-use super::users::{Recorded, Role, User};
+use super::users::{Recorded, Role, RoleStatement, User};
 use super::{
     Database, OpenError, Schema, StorageError, Store, codes, commit, disabled_clients, effects,
     external_grants, grants, identities, leases, refresh_tokens, restored, sessions, setup_links,
@@ -388,19 +388,23 @@ async fn a_role_is_that_of_the_newest_statement() {
         let mut tx = store.write().await.unwrap();
         users::record(&mut tx, &user("alice")).await.unwrap();
         commit(tx).await.unwrap();
-        assert_eq!(store.find_role_said_at(&alice).await.unwrap(), None);
+        assert_eq!(store.find_role_statement(&alice).await.unwrap(), None);
         for (role, at, taken) in [
-            (Role::Agent, 2000, true),
-            (Role::Requester, 1999, false),
-            (Role::Requester, 2000, true),
-            (Role::Agent, 1, false),
-            (Role::Requester, 3000, true),
+            (Some(Role::Agent), 2000, true),
+            (Some(Role::Requester), 1999, false),
+            (Some(Role::Requester), 2000, true),
+            (Some(Role::Agent), 1, false),
+            (None, 2999, true),
+            (Some(Role::Agent), 2998, false),
+            (Some(Role::Requester), 3000, true),
+            (None, 3001, true),
         ] {
             let mut tx = store.write().await.unwrap();
             assert_eq!(users::say_role(&mut tx, &alice, role, Timestamp(at)).await.unwrap(), taken, "{at}");
             commit(tx).await.unwrap();
         }
-        assert_eq!(store.find_role_said_at(&alice).await.unwrap(), Some(Timestamp(3000)));
+        let last = RoleStatement { at: Timestamp(3001), withheld: true };
+        assert_eq!(store.find_role_statement(&alice).await.unwrap(), Some(last));
         assert_eq!(store.find_user(&alice).await.unwrap().unwrap().role, Role::Requester);
     }
 }

@@ -126,15 +126,26 @@ pub async fn set_password(tx: &mut Tx, user_id: &UserId, password_hash: &str) ->
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives the account the role that its issuer said it has at `said_at`. `false` when something newer was said before.
-/// Calls under its grants are judged by it within seconds.
-pub async fn say_role(tx: &mut Tx, user_id: &UserId, role: Role, said_at: Timestamp) -> Result<bool> {
+/// What an issuer last said of the role of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleStatement {
+    /// When.
+    pub at: Timestamp,
+    /// That there is none.
+    pub withheld: bool,
+}
+
+/// Gives the account the role that its issuer said it has at `said_at`. With `None`, the issuer said that it has none,
+/// and the account keeps the last one. `false` when something newer was said before. Calls under its grants are judged
+/// by it within seconds.
+pub async fn say_role(tx: &mut Tx, user_id: &UserId, role: Option<Role>, said_at: Timestamp) -> Result<bool> {
     let done = sqlx::query(
-        "UPDATE users SET role = $2, role_said_at = $3 \
-         WHERE user_id = $1 AND (role_said_at IS NULL OR role_said_at <= $3)",
+        "UPDATE users SET role = COALESCE($2, role), role_withheld = $3, role_said_at = $4 \
+         WHERE user_id = $1 AND (role_said_at IS NULL OR role_said_at <= $4)",
     )
     .bind(user_id.as_str())
-    .bind(role.as_str())
+    .bind(role.map(Role::as_str))
+    .bind(i64::from(role.is_none()))
     .bind(said_at.0)
     .execute(&mut **tx)
     .await?;
@@ -172,13 +183,15 @@ pub async fn exists(tx: &mut Tx) -> Result<bool> {
 }
 
 impl Store {
-    /// When the issuer said that the account has the role that it has. None when no issuer did.
-    pub async fn find_role_said_at(&self, user_id: &UserId) -> Result<Option<Timestamp>> {
-        let row: Option<(Option<i64>,)> = sqlx::query_as("SELECT role_said_at FROM users WHERE user_id = $1")
-            .bind(user_id.as_str())
-            .fetch_optional(self.read())
-            .await?;
-        Ok(row.and_then(|(said_at,)| said_at).map(Timestamp))
+    /// What an issuer last said of the role of the account. None when no issuer did.
+    pub async fn find_role_statement(&self, user_id: &UserId) -> Result<Option<RoleStatement>> {
+        let row: Option<(Option<i64>, i64)> =
+            sqlx::query_as("SELECT role_said_at, role_withheld FROM users WHERE user_id = $1")
+                .bind(user_id.as_str())
+                .fetch_optional(self.read())
+                .await?;
+        let said = row.and_then(|(at, withheld)| Some((at?, withheld)));
+        Ok(said.map(|(at, withheld)| RoleStatement { at: Timestamp(at), withheld: withheld != 0 }))
     }
 
     /// The user of this name, in any letter case.
