@@ -1,10 +1,9 @@
 //! Passwords, with argon2id (the crate's defaults are OWASP's parameters: 19 MiB, 2 passes, 1 lane).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use argon2::password_hash::PasswordVerifier;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Argon2, PasswordHasher};
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::Semaphore;
 
 use crate::oauth::error::{Error, server_error, temporarily_unavailable};
@@ -105,12 +104,45 @@ async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
 }
 
 fn hash(password: &str) -> Result<String, Error> {
-    Argon2::default().hash_password(password.as_bytes()).map(|phc| phc.to_string()).map_err(fault)
+    let (argon2, salt) = (Argon2::default(), Salt::generate());
+    let phc = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: argon2.params().try_into().map_err(fault)?,
+        hash: Some(output(&argon2, password, &salt, Params::DEFAULT_OUTPUT_LEN)?),
+        salt: Some(salt),
+    };
+    Ok(phc.to_string())
 }
 
 fn verify(password: &str, phc: &str) -> Result<bool, Error> {
     let phc = PasswordHash::new(phc).map_err(fault)?;
-    Ok(Argon2::default().verify_password(password.as_bytes(), &phc).is_ok())
+    let (Some(salt), Some(expected)) = (&phc.salt, &phc.hash) else {
+        return Err(fault("a stored hash has no salt or no output"));
+    };
+    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(fault)?;
+    let version = phc.version.map_or(Ok(Version::default()), Version::try_from).map_err(fault)?;
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(&phc).map_err(fault)?);
+    // Outputs compare in constant time.
+    Ok(output(&argon2, password, salt, expected.len())? == *expected)
+}
+
+/// Memory that hashes are computed in, one after another: given back to the system's allocator, 19 MiB at a time from
+/// ever another thread, it would stay with each of these threads.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+fn output(argon2: &Argon2<'_>, password: &str, salt: &[u8], length: usize) -> Result<Output, Error> {
+    let kept = |memory: PoisonError<_>| PoisonError::into_inner(memory);
+    let count = argon2.params().block_count();
+    let mut memory = MEMORY.lock().unwrap_or_else(kept).pop().unwrap_or_default();
+    memory.resize(count.max(memory.len()), Block::default());
+    let mut buffer = [0; Output::MAX_LENGTH];
+    let out = buffer.get_mut(..length).ok_or_else(|| fault("a stored hash is too long"))?;
+    let blocks = memory.get_mut(..count).unwrap_or_default();
+    let hashed = argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, blocks);
+    MEMORY.lock().unwrap_or_else(kept).push(memory);
+    hashed.map_err(fault)?;
+    Output::new(out).map_err(fault)
 }
 
 fn dummy() -> Result<String, Error> {
@@ -138,6 +170,19 @@ mod tests {
         assert!(!Password::claimed("wrong").unwrap().matches(Some(stored)).await.unwrap());
         assert!(!right.matches(None).await.unwrap());
         assert!(!Password::claimed("nobody has this password").unwrap().matches(None).await.unwrap());
+    }
+
+    #[test]
+    fn a_hash_is_what_the_library_makes_of_it_itself() {
+        use argon2::PasswordVerifier as _;
+        let stored = hash("correct horse").unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        let phc = PasswordHash::new(&stored).unwrap();
+        assert!(Argon2::default().verify_password(b"correct horse", &phc).is_ok());
+        assert!(Argon2::default().verify_password(b"wrong horse", &phc).is_err());
+        let other = Argon2::new(Algorithm::Argon2i, Version::V0x10, Params::new(64, 3, 2, Some(16)).unwrap());
+        let other = argon2::PasswordHasher::hash_password(&other, b"correct horse").unwrap().to_string();
+        assert!(verify("correct horse", &other).unwrap() && !verify("wrong horse", &other).unwrap());
     }
 
     #[test]
