@@ -51,7 +51,8 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("reqwest::", &["web/outbound/", "connect/", "cli/healthcheck.rs", "cli/doctor/"]),
     // Not the resource server: a token that came in goes nowhere else (MCP security best practices).
     // What is asked of a provider is a part of finding out who somebody is.
-    ("outbound", &["web/", "config/", "authz/", "app.rs", "identity/upstream/"]),
+    // The doctor looks at what is configured of it.
+    ("outbound", &["web/", "config/", "authz/", "app.rs", "identity/upstream/", "cli/doctor/"]),
     ("tokio::spawn", &[]),
 ];
 

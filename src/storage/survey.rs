@@ -162,8 +162,8 @@ mod tests {
             let mut tx = store.write().await.unwrap();
             for statement in [
                 "UPDATE _sqlx_migrations SET version = 4711 WHERE version = 11",
-                "INSERT INTO users (user_id, username, role, password_hash, created_at) \
-                 VALUES ('user_a', 'alice', 'agent', 'x', 1), ('user_b', 'bob', 'agent', 'x', 1)",
+                "INSERT INTO users (user_id, username, username_key, role, password_hash, created_at) \
+                 VALUES ('user_a', 'alice', 'alice', 'agent', 'x', 1), ('user_b', 'bob', 'bob', 'agent', 'x', 1)",
                 "UPDATE users SET disabled_at = 2 WHERE username = 'bob'",
             ] {
                 sqlx::query(statement).execute(&mut *tx).await.unwrap();
