@@ -77,7 +77,7 @@ async fn stdio_serves_its_tools() {
 async fn migrate_makes_its_tables_and_a_database_of_a_later_version_is_refused() {
     let place = Place::new().await;
     let said = String::from_utf8(output(&place, &["migrate"]).stdout).unwrap();
-    assert!(said.contains("with Notes "), "{said}");
+    assert!(said.contains("The tables of Notes are those of 0.1.0."), "{said}");
     place
         .change_database("INSERT INTO x_notes (note_id, user_id, text, created_at) VALUES ('a', 'b', 'c', 1)")
         .await;
