@@ -43,4 +43,5 @@ mod support;
 mod telemetry;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
 mod upgrade;

@@ -83,12 +83,13 @@ impl Server {
         change_app: impl FnOnce(&mut App),
         listeners: impl AsyncFnOnce(TcpListener, &Config) -> Listeners,
     ) -> Self {
-        Self::start_any(None, change, change_app, listeners).await
+        Box::pin(Self::start_any(None, change, change_app, listeners)).await
     }
 
     /// Starts a program of somebody else.
     pub(crate) async fn start_program(program: &Checked, change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_any(Some(program), change, |_| {}, async |listener, _| listener.into()).await
+        let started = Self::start_any(Some(program), change, |_| {}, async |listener, _| listener.into());
+        Box::pin(started).await
     }
 
     async fn start_any(

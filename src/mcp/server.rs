@@ -148,7 +148,7 @@ impl ServerHandler for Server {
         let reporter = Reporter::new(&self.app, &context);
         let calling = call::call(&self.app, permit, request, &context, &reporter);
         let calling = calling.instrument(permit.watched().span());
-        let mut response = unless_cancelled(&context, calling).await?;
+        let mut response = Box::pin(unless_cancelled(&context, calling)).await?;
         match &mut response {
             CallToolResponse::Complete(result) => sign(&mut result.meta, &context, &self.surface),
             CallToolResponse::InputRequired(result) => sign(&mut result.meta, &context, &self.surface),

@@ -68,7 +68,7 @@ fn program(extensions: Vec<Extension>) -> Program {
 }
 
 fn refusal(program: Program) -> String {
-    program.check().map(|_| "accepted".to_owned()).unwrap_or_else(|refused| refused.to_string())
+    program.check().map_or_else(|refused| refused.to_string(), |_| "accepted".to_owned())
 }
 
 #[test]

@@ -248,7 +248,7 @@ impl Conform<'_> {
         match (good.into_iter().map(|(_, value, _)| value).collect::<Vec<_>>().as_mut_slice(), only_one) {
             ([one], _) | ([one, ..], false) => *value = std::mem::take(one),
             ([_, _, ..], true) => {
-                problems.push((path.to_owned(), "must be only one of its kinds".to_owned()))
+                problems.push((path.to_owned(), "must be only one of its kinds".to_owned()));
             }
             ([], _) => {
                 let words: Option<Vec<_>> = all.iter().map(|one| self.words(one)).collect();

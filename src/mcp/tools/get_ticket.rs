@@ -43,8 +43,8 @@ fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, Er
             Err(problems) => return Ok(Outcome::Problems(problems)),
         };
         let sight = Sight::of(look.principal.role, &look.principal.user_id);
-        let Some(ticket) = store::find(&look.store, &sight, id).await? else { return Ok(not_found(id)) };
-        let page = Page::read(&look.store, ticket, which).await?;
+        let Some(ticket) = store::find(look.store, &sight, id).await? else { return Ok(not_found(id)) };
+        let page = Page::read(look.store, ticket, which).await?;
         if let Which::Only(comment) = which
             && !page.shows(comment)
         {

@@ -80,9 +80,12 @@ pub(super) fn counted(length: u64, (least, most): (Option<u64>, Option<u64>), wh
     }
 }
 
+/// A rule, how it is said, and whether a number keeps it.
+type Bound = (&'static str, &'static str, fn(f64, f64) -> bool);
+
 pub(super) fn of_a_number(schema: &Map<String, Value>, value: &Value) -> Option<String> {
     let number = value.as_f64()?;
-    let rules: [(&str, &str, fn(f64, f64) -> bool); 4] = [
+    let rules: [Bound; 4] = [
         ("minimum", "at least", |number, bound| number >= bound),
         ("maximum", "at most", |number, bound| number <= bound),
         ("exclusiveMinimum", "more than", |number, bound| number > bound),

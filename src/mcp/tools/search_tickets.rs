@@ -113,7 +113,7 @@ fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, Er
             excerpt: LISTED_BODY,
             progress: Some(look.progress),
         };
-        let page = search(&look.store, asked).await?;
+        let page = search(look.store, asked).await?;
         let next_cursor = page.next.map(|position| position.cursor(&wanted.query, wanted.status));
         let tickets: Vec<Value> = page.tickets.iter().map(view::listed).collect();
         let mut lines: Vec<String> = page.tickets.iter().map(view::line).collect();
