@@ -1,6 +1,7 @@
 """The dashboard as operators see it: two replicas serve under a load in which everything happens, a real Prometheus scrapes
 them, and each panel is drawn from what it holds. The pictures are in target/screenshots."""
 
+import http.client
 import os
 import random
 import re
@@ -10,6 +11,7 @@ import threading
 import time
 import unittest
 import urllib.parse
+import urllib.request
 from pathlib import Path
 
 from house import BINARY, ROOT, Client, Mandate, Person, eventually, free_port, postgres, program, redis
@@ -20,6 +22,26 @@ LASTS_S = 60
 TOOLS = ("search_tickets", "search_tickets", "get_ticket", "get_ticket", "create_ticket", "comment_ticket", "close_ticket")
 
 
+class FromAnotherAddress(urllib.request.HTTPHandler):
+    """Before the one that urllib brings."""
+
+    handler_order = 400
+
+    def http_open(self, request):
+        def connection(host, **more):
+            return http.client.HTTPConnection(host, source_address=("127.0.0.2", 0), **more)
+
+        return self.do_open(connection, request)
+
+
+class Elsewhere(Person):
+    """A person at another address: whoever tries passwords makes everybody behind theirs wait."""
+
+    def __init__(self, server, name: str) -> None:
+        super().__init__(server, name)
+        self._opener.add_handler(FromAnotherAddress())
+
+
 class Load:
     """Callers of all kinds, until the time is over."""
 
@@ -27,6 +49,8 @@ class Load:
         self.replicas, self.store = replicas, store
         self.began = time.monotonic()
         self.faults: list[BaseException] = []
+        # All are alice, and one at a time signs in: whoever tries often at once is made to wait.
+        self.door = threading.Lock()
 
     def run(self) -> None:
         kinds = [self.assistant] * 4 + [self.greedy, self.muddled, self.stranger, self.newcomer, self.keeper, self.listener]
@@ -42,6 +66,10 @@ class Load:
         if self.faults:
             raise self.faults[0]
 
+    def client(self, replica: Mandate, client_id: str = "") -> Client:
+        with self.door:
+            return Client(replica, client_id=client_id)
+
     def guarded(self, kind, number: int) -> None:
         try:
             kind(self.replicas[number % 2], random.Random(number))
@@ -54,7 +82,7 @@ class Load:
 
     def assistant(self, replica: Mandate, dice: random.Random) -> None:
         """Reads and writes, and tries a write again now and then."""
-        client = Client(replica)
+        client = self.client(replica)
         while self.goes_on(dice.uniform(0.05, 0.25)):
             tool, ticket = dice.choice(TOOLS), f"T-{dice.randint(1, 220)}"
             arguments = {
@@ -70,13 +98,13 @@ class Load:
 
     def greedy(self, replica: Mandate, _: random.Random) -> None:
         """Waits for nobody."""
-        client = Client(replica, client_id="reports")
+        client = self.client(replica, "reports")
         while self.goes_on(0.01):
             client.call("search_tickets", query="printer")
 
     def muddled(self, replica: Mandate, dice: random.Random) -> None:
         """A model that does not understand the tools."""
-        client = Client(replica)
+        client = self.client(replica)
         while self.goes_on(dice.uniform(0.2, 0.6)):
             if dice.random() < 0.5:
                 client.call("get_ticket", id="the printer")
@@ -96,7 +124,7 @@ class Load:
                 Client.send(replica.url + "/token", urllib.parse.urlencode(form))
             if dice.random() < 0.1:
                 try:
-                    Person(guess, "mallory").decide(f"/authorize?{Client.query('reports')[0]}")
+                    Elsewhere(guess, "mallory").decide(f"/authorize?{Client.query('reports')[0]}")
                 except AssertionError:
                     """As it should be."""
 
@@ -105,9 +133,10 @@ class Load:
         while self.goes_on(dice.uniform(1, 3)):
             try:
                 if dice.random() < 0.3:
-                    Person(replica, "alice").decide(f"/authorize?{Client.query('reports')[0]}", "deny")
+                    with self.door:
+                        Person(replica, "alice").decide(f"/authorize?{Client.query('reports')[0]}", "deny")
                 else:
-                    Client(replica)
+                    self.client(replica)
             except (AssertionError, OSError):
                 assert time.monotonic() > self.began + LASTS_S * 0.5, "only the outage may end this"
 
@@ -115,7 +144,7 @@ class Load:
         """A client that keeps refresh tokens badly: at once again is forgiven, later it is not."""
         while self.goes_on(1):
             try:
-                client = Client(replica)
+                client = self.client(replica)
                 form = {"grant_type": "refresh_token", "refresh_token": client.tokens["refresh_token"]}
                 client.token(form)
                 client.token(form)
@@ -127,7 +156,7 @@ class Load:
 
     def listener(self, replica: Mandate, _: random.Random) -> None:
         """Streams that stay open."""
-        streams = [Client(replica).stream() for _ in range(3)]
+        streams = [self.client(replica).stream() for _ in range(3)]
         while self.goes_on(0.5):
             pass
         for stream in streams:
