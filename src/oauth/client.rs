@@ -113,6 +113,10 @@ pub struct ClientMetadata {
     pub software_id: Option<String>,
     /// Its version.
     pub software_version: Option<String>,
+    /// Whether it said none of this to us: the description came with this program, because its host could not be
+    /// asked. Nothing is proven then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub came_along: bool,
 }
 
 /// A client that may be dealt with.
@@ -156,6 +160,7 @@ impl ClientMetadata {
             jwks_uri: None,
             software_id: None,
             software_version: None,
+            came_along: false,
         }
     }
 
@@ -229,6 +234,7 @@ impl ClientMetadata {
             jwks_uri,
             software_id: text(members, "software_id").filter(|id| id.len() <= 255),
             software_version: text(members, "software_version").filter(|version| version.len() <= 255),
+            came_along: false,
         })
     }
 
@@ -254,8 +260,13 @@ impl Client {
         self.metadata.client_name.as_deref().unwrap_or_else(|| self.client_id.as_str())
     }
 
-    /// The host that the client's id proves, for metadata documents.
+    /// The host that the client's id proves, for metadata documents that came from there.
     pub fn proven_host(&self) -> Option<String> {
+        if self.metadata.came_along { None } else { self.document_host() }
+    }
+
+    /// The host of a metadata document, whether or not it was asked.
+    pub fn document_host(&self) -> Option<String> {
         if self.kind != ClientKind::Document {
             return None;
         }

@@ -9,7 +9,7 @@ use super::restored::{Ended, Ending};
 use super::sessions::{SessionRow, Vouched};
 use super::users::{Recorded, Role, User};
 use super::{
-    Database, OpenError, Schema, StorageError, Store, codes, commit, disabled_clients, effects,
+    Database, OpenError, Schema, StorageError, Store, codes, commit, disabled_clients, documents, effects,
     external_grants, grants, identities, leases, refresh_tokens, restored, sessions, setup_links,
     signing_keys, undo, users,
 };
@@ -54,6 +54,7 @@ fn grant(id: &str) -> grants::Grant {
                 jwks_uri: None,
                 software_id: None,
                 software_version: None,
+                came_along: false,
             },
             secret_hash: None,
         },
@@ -552,5 +553,24 @@ async fn a_database_that_was_brought_further_says_who_may_still_run() {
         ])
         .await;
         assert!(matches!(open().await, Err(OpenError::Newer { .. })), "one of ours is missing");
+    }
+}
+
+#[tokio::test]
+async fn a_note_on_a_document_stays_however_old_and_many_they_are() {
+    for Opened { store, _folder, .. } in everywhere::open().await {
+        let mut tx = store.write().await.unwrap();
+        documents::note(&mut tx, "note").await.unwrap();
+        documents::keep(&mut tx, "kept", "{}", NOW).await.unwrap();
+        let later = NOW.plus(Duration::from_secs(1_000_000));
+        assert_eq!(documents::remove_old(&mut tx, later, 10).await.unwrap(), 1);
+        documents::keep(&mut tx, "kept", "{}", later).await.unwrap();
+        assert_eq!(documents::remove_beyond(&mut tx, 1, 10).await.unwrap(), 1);
+        commit(tx).await.unwrap();
+        assert!(store.find_document("note").await.unwrap().is_some());
+        let mut tx = store.write().await.unwrap();
+        documents::remove(&mut tx, "note").await.unwrap();
+        commit(tx).await.unwrap();
+        assert!(store.find_document("note").await.unwrap().is_none());
     }
 }

@@ -33,6 +33,7 @@ fn grant(id: &str) -> Grant {
                 jwks_uri: None,
                 software_id: None,
                 software_version: None,
+                came_along: false,
             },
             secret_hash: None,
         },
