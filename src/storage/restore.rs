@@ -12,8 +12,10 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::backup::{Content, FileError, at, check, code, sorted};
+use super::external_grants::TAKEN_BACK;
 use super::files::{Draft, SIDES, give_to_owner_of, remove, sync_folder_of, with_end};
 use super::in_use::{self, Alone};
+use super::restored::{TAKEN_BACK_ROWS, TakenBack};
 use super::{Database, sqlite};
 
 /// Why a database cannot be replaced.
@@ -78,6 +80,22 @@ impl Place {
             }
         }
         Ok(Self { database: database.to_owned(), _alone: alone })
+    }
+
+    /// What users of the database that is there took back of apps that rest on another issuer's tokens. `None` when it
+    /// cannot be read.
+    pub async fn taken_back(&self) -> Option<Vec<TakenBack>> {
+        if self.database.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Some(Vec::new());
+        }
+        if !is_sqlite(&self.database) {
+            return None;
+        }
+        let options = SqliteConnectOptions::new().filename(&self.database).read_only(true);
+        let mut connection = options.connect().await.ok()?;
+        let read = sqlx::query_as(TAKEN_BACK_ROWS).bind(TAKEN_BACK).fetch_all(&mut connection).await.ok();
+        let _ = connection.close().await;
+        read
     }
 
     /// Copies a backup beside the database and checks the copy. `name` is part of its name.
