@@ -72,9 +72,8 @@ impl Place {
         // Whatever else has the file open, such as a version that takes no part in our lock.
         if is_sqlite(database) {
             match fold(database).await {
-                Ok(true) => {}
                 // What cannot be read is in nobody's use.
-                Err(FileError::Foreign(_) | FileError::Damaged(..)) => {}
+                Ok(true) | Err(FileError::Foreign(_) | FileError::Damaged(..)) => {}
                 Ok(false) => return Err(in_use()),
                 Err(error) => return Err(error.into()),
             }
