@@ -3,17 +3,20 @@
 
 use std::time::Duration;
 
-use mandate::authz::client_document;
+use mandate::authz::{client_document, housekeeping};
 use mandate::config::Config;
 use mandate::oauth::ClientId;
 use mandate::storage::users::Role;
+use mandate::storage::{commit, documents};
+use mandate::web::fetched::CachedDocument;
+use mandate::web::outbound::cached::CacheBounds;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::browser::{Browser, Loaded};
 use crate::support::client::{Client, VERIFIER};
 use crate::support::origin::Origin;
-use crate::support::{Server, at_most, http};
+use crate::support::{START, Server, at_most, http};
 
 const PATH: &str = "/client.json";
 const OUT_OF_REACH: &str = "The app could not be checked";
@@ -303,6 +306,13 @@ async fn a_known_clients_document_stands_in_until_its_host_answers() {
         let loaded = ask(&server, &origin, PATH).await;
         if !stands_in {
             loaded.assert_page(StatusCode::BAD_GATEWAY, OUT_OF_REACH);
+            // That it was withdrawn is not forgotten.
+            origin.answer(PATH, "503 X", "", "");
+            for days in [0, 9, 100] {
+                server.advance(days * DAY);
+                housekeeping::once(&server.app).await.unwrap();
+                ask(&server, &origin, PATH).await.assert_page(StatusCode::BAD_GATEWAY, OUT_OF_REACH);
+            }
             continue;
         }
         assert_goes_on(&loaded);
@@ -321,13 +331,77 @@ async fn a_known_clients_document_stands_in_until_its_host_answers() {
         assert_eq!(loaded.status, StatusCode::BAD_REQUEST, "what the host says takes its place");
         origin.answer(PATH, status, "", body);
         server.advance(30 * DAY);
+        housekeeping::once(&server.app).await.unwrap();
         let loaded = ask(&server, &origin, PATH).await;
-        assert!(
-            loaded.status.is_client_error() || loaded.status.is_server_error(),
-            "for good: {}",
-            loaded.status
-        );
+        assert!(loaded.status.is_client_error() || loaded.status.is_server_error(), "for good: {loaded:?}");
+        // Until its host agrees with it again.
+        origin.publish(PATH, "", &known);
+        assert_goes_on(&ask(&server, &origin, PATH).await);
+        origin.answer(PATH, status, "", body);
+        server.advance(30 * DAY);
+        assert_goes_on(&ask(&server, &origin, PATH).await);
     }
+}
+
+/// A server that knows the document of the origin, whose host answers with a bot wall, and that document.
+async fn walled_off(change: impl FnOnce(&mut Config)) -> (Origin, Server, Value) {
+    let origin = Origin::start().await;
+    let known = origin.document(PATH);
+    origin.answer(PATH, "403 X", "", "<html>bot wall</html>");
+    let standing_by = [(ClientId::new(origin.at(PATH)), known.to_string())].into();
+    let server = Server::start_with_app(
+        |config| {
+            origin.trust(config);
+            change(config);
+        },
+        |app| app.standing_by = standing_by,
+    )
+    .await;
+    server.add_user("alice", Role::Agent).await;
+    (origin, server, known)
+}
+
+#[tokio::test]
+async fn pages_say_that_a_known_clients_host_could_not_be_asked() {
+    let (origin, server, known) = walled_off(|_| {}).await;
+    let client = Client::known(&server, origin.at(PATH));
+    let mut browser = Browser::new(&server);
+    let (path, page) = browser.open_consent(&client.authorize(&[]), "alice").await;
+    let decided = browser.decide(&path, &page, "allow", &["tickets:read"]).await;
+    assert_eq!(client.redeem(&decided.answer()["code"]).await.0, StatusCode::OK);
+    let account = browser.get("/account").await;
+    for page in [&page, &account] {
+        assert!(page.body.contains("Known to Mandate") && !page.body.contains(">Verified<"), "{}", page.body);
+        assert!(page.body.contains("could not be asked"), "{}", page.body);
+    }
+    // The same client, asked about and proven, is not answered for the one that was not.
+    origin.publish(PATH, "", &known);
+    server.advance(MINUTE);
+    let (_, page) = browser.open_consent(&client.authorize(&[("prompt", "consent")]), "alice").await;
+    assert!(page.body.contains(">Verified<") && !page.body.contains("Known to Mandate"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_known_document_of_another_version_is_not_believed() {
+    let (origin, server, mut known) = walled_off(|_| {}).await;
+    let current = Client::known(&server, origin.at(PATH)).authorize(&[]);
+    known["redirect_uris"] = json!(["https://former.example/callback"]);
+    let former = CachedDocument::brought_along(&known.to_string(), START.0);
+    let former = former.standing_in(&CacheBounds::default(), START.0).unwrap();
+    let mut tx = server.app.store.write().await.unwrap();
+    let key = format!("client {}", origin.at(PATH));
+    documents::keep(&mut tx, &key, &serde_json::to_string(&former).unwrap(), START).await.unwrap();
+    commit(tx).await.unwrap();
+    assert_goes_on(&Browser::new(&server).get(&current).await);
+}
+
+#[tokio::test]
+async fn a_known_document_does_not_stand_in_for_a_host_that_was_not_asked() {
+    let (origin, server, _) = walled_off(|config| config.limits.document_fetch = at_most(1)).await;
+    ask(&server, &origin, "/other").await.assert_page(StatusCode::BAD_GATEWAY, OUT_OF_REACH);
+    let refused = ask(&server, &origin, PATH).await;
+    refused.assert_page(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
+    assert_eq!(origin.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -141,6 +141,7 @@ fn client(client_id: &str) -> Client {
             jwks_uri: None,
             software_id: None,
             software_version: None,
+            came_along: false,
         },
         secret_hash: None,
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::clients::Lookup;
+use super::known_documents;
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::ephemeral::Meter;
@@ -98,24 +99,25 @@ pub async fn find(app: &App, client_id: &ClientId, address: &str) -> Result<Look
     let host = url.host_str().unwrap_or_default().to_owned();
     let wanted = Wanted { url: &url, accept: "application/json", limit_bytes: LIMIT_BYTES };
     let kept = fetched::kept(app, Purpose::ClientDocument, &url).await?;
-    let kept = kept.or_else(|| {
-        app.standing_by.get(client_id).map(|body| CachedDocument::brought_along(body, app.now().0))
-    });
+    let kept = known_documents::or_known(app, client_id, kept).await?;
     if let Some(kept) = &kept
         && kept.freshness(app.now().0) == Freshness::Fresh
     {
-        return Ok(known(app, client_id, &kept.body).unwrap_or_else(|reason| invalid(&host, reason)));
+        return Ok(known(app, client_id, kept).unwrap_or_else(|reason| invalid(&host, reason)));
     }
     if let Err(busy) = charge(app, address).await {
+        // Its host was not asked, so what came along does not stand in for it.
+        let kept = kept.filter(|kept| !kept.came_along());
         let standing_in = kept.and_then(|kept| kept.standing_in(&CacheBounds::default(), app.now().0));
         let older = standing_in.ok_or(busy)?;
-        return Ok(known(app, client_id, &older.body).unwrap_or_else(|reason| invalid(&host, reason)));
+        return Ok(known(app, client_id, &older).unwrap_or_else(|reason| invalid(&host, reason)));
     }
     let parses = |body: &str| parse(client_id, body, &app.config.clients.private_use_schemes).map(drop);
-    match fetched::renew(app, Purpose::ClientDocument, wanted, kept, parses).await? {
-        Ok(document) => {
-            Ok(known(app, client_id, &document.body).unwrap_or_else(|reason| invalid(&host, reason)))
-        }
+    let asked_at = app.now();
+    let renewed = fetched::renew(app, Purpose::ClientDocument, wanted, kept, parses).await?;
+    known_documents::remember(app, client_id, &renewed, asked_at).await?;
+    match renewed {
+        Ok(document) => Ok(known(app, client_id, &document).unwrap_or_else(|reason| invalid(&host, reason))),
         Err(fetched::Failure::Fetch(error)) => Ok(unreachable(client_id, host, &error)),
         Err(fetched::Failure::Invalid(reason)) => Ok(invalid(&host, reason)),
     }
@@ -152,9 +154,10 @@ pub fn preload(config: &Config) -> Result<BTreeMap<ClientId, Client>, ConfigErro
         .collect()
 }
 
-fn known(app: &App, client_id: &ClientId, body: &str) -> Result<Lookup, String> {
-    known_client(client_id, body, &app.config.clients.private_use_schemes)
-        .map(|client| Lookup::Known(Box::new(client)))
+fn known(app: &App, client_id: &ClientId, document: &CachedDocument) -> Result<Lookup, String> {
+    let mut client = known_client(client_id, &document.body, &app.config.clients.private_use_schemes)?;
+    client.metadata.came_along = document.came_along();
+    Ok(Lookup::Known(Box::new(client)))
 }
 
 fn invalid(host: &str, reason: String) -> Lookup {

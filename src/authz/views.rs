@@ -12,6 +12,9 @@ use crate::oauth::redirect_uri::Destination;
 /// How the client became known, and what that proves.
 pub fn client_kind(client: &Client) -> Shown {
     match client.kind {
+        ClientKind::Document if client.metadata.came_along => {
+            Shown::CameAlong { host: client.document_host().unwrap_or_default() }
+        }
         ClientKind::Document => Shown::Document { host: client.proven_host().unwrap_or_default() },
         ClientKind::Dynamic => Shown::Dynamic,
         ClientKind::Registered | ClientKind::Machine => Shown::Registered,

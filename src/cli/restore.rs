@@ -78,7 +78,14 @@ async fn replace(command: &Restore, file: &Path, database: &Path, config: &Confi
     let store = opened.map_err(|error| Failure::Said(format!("{}: {error}", file.display())))?;
     check_audit_log(&store, file, command.despite_audit_findings).await?;
     let from = prepared.content.last_event.map_or("an empty audit log".to_owned(), Timestamp::rfc3339);
-    let ended = if command.keep_grants { None } else { Some(end(&store, config, now).await?) };
+    let taken_back = place.taken_back().await;
+    let ended = if command.keep_grants {
+        None
+    } else {
+        let mut ended = end(&store, config, now).await?;
+        ended.carried = restored::carry_over(&store, taken_back.as_deref().unwrap_or_default()).await?;
+        Some(ended)
+    };
     let what = format!("from a backup whose last event was at {from}; {}", said(ended.as_ref()));
     restored::record(&store, &what, now).await?;
     store.close().await;
@@ -89,7 +96,7 @@ async fn replace(command: &Restore, file: &Path, database: &Path, config: &Confi
     if let Some(kept) = &kept {
         say(&format!("What was there is kept as {}.", kept.display()));
     }
-    tell(ended.as_ref(), config);
+    tell(ended.as_ref(), taken_back.is_some(), config);
     Ok(())
 }
 
@@ -114,7 +121,7 @@ async fn finish(config: Config, program: &Checked) -> Result<(), Failure> {
     restored::record(&store, &format!("by other means; {}", said(Some(&ended))), now).await?;
     store.close().await;
     drop(store);
-    tell(Some(&ended), &config);
+    tell(Some(&ended), false, &config);
     // Makes new signing keys, and tells replicas that should not run, but may.
     open(config, program).await?.store.close().await;
     Ok(())
@@ -186,7 +193,8 @@ fn said(ended: Option<&Ended>) -> String {
     }
 }
 
-fn tell(ended: Option<&Ended>, config: &Config) {
+/// `is_all_known`: whether it is known what users took back since the backup of apps that rest on another issuer's tokens.
+fn tell(ended: Option<&Ended>, is_all_known: bool, config: &Config) {
     match ended {
         None => {
             say(
@@ -198,13 +206,28 @@ fn tell(ended: Option<&Ended>, config: &Config) {
             say("  mandate keys list");
             say("  mandate keys rotate --revoke KID");
         }
-        Some(Ended { grants, external, sessions, keys }) => {
+        Some(Ended { grants, external, carried, sessions, keys }) => {
             say(&format!("Ended {grants} grants and {sessions} browser sessions: apps are connected anew."));
             if *external > 0 && config.authorization_server {
                 let account = config.public_url.join("/account");
                 say(&format!(
                     "Of these {external} rest on tokens of another issuer; users let them in again at {account}"
                 ));
+            }
+            if *carried > 0 {
+                say(&format!(
+                    "The database that is kept says of {carried} of that kind that their users took them back: they did."
+                ));
+            }
+            if !is_all_known && config.issuers.iter().next().is_some() {
+                say(
+                    "Not known any more: such apps that were first seen after the backup and taken back since. Their",
+                );
+                say(
+                    "next token lets them in again. Disable the client, or the user's account, to keep one out:",
+                );
+                say("  mandate client disable 'ISSUER NAME:CLIENT ID'");
+                say("  mandate user disable NAME");
             }
             if !keys.is_empty() {
                 say(&format!(

@@ -113,6 +113,10 @@ pub struct ClientMetadata {
     pub software_id: Option<String>,
     /// Its version.
     pub software_version: Option<String>,
+    /// Whether it said none of this to us: the description came with this program, because its host could not be
+    /// asked. Nothing is proven then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub came_along: bool,
 }
 
 /// A client that may be dealt with.
@@ -156,6 +160,7 @@ impl ClientMetadata {
             jwks_uri: None,
             software_id: None,
             software_version: None,
+            came_along: false,
         }
     }
 
@@ -229,6 +234,7 @@ impl ClientMetadata {
             jwks_uri,
             software_id: text(members, "software_id").filter(|id| id.len() <= 255),
             software_version: text(members, "software_version").filter(|version| version.len() <= 255),
+            came_along: false,
         })
     }
 
@@ -252,16 +258,6 @@ impl Client {
     /// What people are shown: the self-given name, or the id when there is none.
     pub fn shown_name(&self) -> &str {
         self.metadata.client_name.as_deref().unwrap_or_else(|| self.client_id.as_str())
-    }
-
-    /// The host that the client's id proves, for metadata documents.
-    pub fn proven_host(&self) -> Option<String> {
-        if self.kind != ClientKind::Document {
-            return None;
-        }
-        let url = Url::parse(self.client_id.as_str()).ok()?;
-        let host = url.host_str()?;
-        Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
     }
 
     /// What a machine was registered for. Nothing for every other client: what those say caps nothing.

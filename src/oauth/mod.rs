@@ -10,6 +10,7 @@ pub mod error;
 pub mod id;
 pub mod machine;
 pub mod pkce;
+mod proof;
 pub mod redirect_uri;
 pub mod resource;
 pub mod scope;

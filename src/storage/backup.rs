@@ -5,7 +5,7 @@
 //! ending; and it copies what was deleted, too.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _};
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -82,7 +82,7 @@ pub async fn write(database: &Path, to: &Path, name: &str) -> Result<Backup, Fil
     if !folder_of(to).is_dir() {
         return Err(FileError::NoFolder(folder_of(to).display().to_string()));
     }
-    let (draft, file) = Draft::beside(to, name).map_err(at(to))?;
+    let draft = Draft::beside(to, name).map_err(at(to))?;
     let mut connection = open(database).await?;
     let source = read(&mut connection, database).await?;
     sqlx::query("VACUUM INTO $1")
@@ -91,7 +91,7 @@ pub async fn write(database: &Path, to: &Path, name: &str) -> Result<Backup, Fil
         .await
         .map_err(|error| FileError::Database(draft.path.display().to_string(), error))?;
     let _ = connection.close().await;
-    file.sync_all().map_err(at(&draft.path))?;
+    draft.file().and_then(File::sync_all).map_err(at(&draft.path))?;
     let content = check(&draft.path).await?;
     if content.schema < source.schema {
         let why = format!("its schema is {}, not {}", content.schema, source.schema);
@@ -103,13 +103,19 @@ pub async fn write(database: &Path, to: &Path, name: &str) -> Result<Backup, Fil
 impl Backup {
     /// Gives it its name.
     pub fn publish(self, to: &Path) -> Result<Content, FileError> {
+        self.draft.file().map_err(at(&self.draft.path))?;
         publish(&self.draft.path, to).map_err(at(to))?;
         Ok(self.content.clone())
     }
 
-    /// Opens it, to be copied elsewhere.
+    /// What was written, from its start, to be copied elsewhere.
     pub fn read(&self) -> Result<File, FileError> {
-        File::open(&self.draft.path).map_err(at(&self.draft.path))
+        let from_its_start = |file: &File| {
+            let mut file = file.try_clone()?;
+            file.rewind()?;
+            Ok(file)
+        };
+        self.draft.file().and_then(from_its_start).map_err(at(&self.draft.path))
     }
 }
 

@@ -9,7 +9,7 @@ use super::restored::{Ended, Ending};
 use super::sessions::{SessionRow, Vouched};
 use super::users::{Recorded, Role, RoleStatement, User};
 use super::{
-    Database, OpenError, Schema, StorageError, Store, codes, commit, disabled_clients, effects,
+    Database, OpenError, Schema, StorageError, Store, codes, commit, disabled_clients, documents, effects,
     external_grants, grants, identities, leases, refresh_tokens, restored, sessions, setup_links,
     signing_keys, undo, users,
 };
@@ -54,6 +54,7 @@ fn grant(id: &str) -> grants::Grant {
                 jwks_uri: None,
                 software_id: None,
                 software_version: None,
+                came_along: false,
             },
             secret_hash: None,
         },
@@ -486,7 +487,11 @@ async fn after_a_restore_everything_that_was_granted_ends_once() {
         expired.expires_at = NOW;
         let mut external = grant("external");
         external.client.kind = ClientKind::External;
-        for one in [&expired, &external] {
+        // Its issuer's tokens may have prolonged it since, and its user may have taken it back.
+        let mut run_out = grant("run_out");
+        run_out.expires_at = NOW;
+        run_out.client.kind = ClientKind::External;
+        for one in [&expired, &external, &run_out] {
             grants::record(&mut tx, one).await.unwrap();
         }
         let session = SessionRow {
@@ -509,12 +514,12 @@ async fn after_a_restore_everything_that_was_granted_ends_once() {
         let ending = Ending { external: external_grants::TAKEN_BACK, given_keys: &given_keys, now: NOW };
         let ended = restored::end_all(&store, &ending).await.unwrap();
         let keys = vec![made.kid.clone()];
-        assert_eq!(ended, Ended { grants: 2, external: 1, sessions: 1, keys });
+        assert_eq!(ended, Ended { grants: 3, external: 2, carried: 0, sessions: 1, keys });
         restored::record(&store, "test", NOW).await.unwrap();
         assert_eq!(restored::end_all(&store, &ending).await.unwrap(), Ended::default());
         assert!(store.find_live_grant(&GrantId::new("g"), NOW).await.unwrap().is_none());
         let taken_back = store.list_taken_back(&UserId::new("user_alice")).await.unwrap();
-        assert_eq!(taken_back.len(), 1, "its user lets it in again, and no token does");
+        assert_eq!(taken_back.len(), 2, "its user lets it in again, and no token does");
         assert!(!store.is_setup_link_live(&link, NOW).await.unwrap());
         let left = store.list_signing_keys().await.unwrap();
         assert_eq!(left.iter().map(|row| &row.life.kid).collect::<Vec<_>>(), [&given.kid]);
@@ -556,5 +561,24 @@ async fn a_database_that_was_brought_further_says_who_may_still_run() {
         ])
         .await;
         assert!(matches!(open().await, Err(OpenError::Newer { .. })), "one of ours is missing");
+    }
+}
+
+#[tokio::test]
+async fn a_note_on_a_document_stays_however_old_and_many_they_are() {
+    for Opened { store, _folder, .. } in everywhere::open().await {
+        let mut tx = store.write().await.unwrap();
+        documents::note(&mut tx, "note").await.unwrap();
+        documents::keep(&mut tx, "kept", "{}", NOW).await.unwrap();
+        let later = NOW.plus(Duration::from_secs(1_000_000));
+        assert_eq!(documents::remove_old(&mut tx, later, 10).await.unwrap(), 1);
+        documents::keep(&mut tx, "kept", "{}", later).await.unwrap();
+        assert_eq!(documents::remove_beyond(&mut tx, 1, 10).await.unwrap(), 1);
+        commit(tx).await.unwrap();
+        assert!(store.find_document("note").await.unwrap().is_some());
+        let mut tx = store.write().await.unwrap();
+        documents::remove(&mut tx, "note").await.unwrap();
+        commit(tx).await.unwrap();
+        assert!(store.find_document("note").await.unwrap().is_none());
     }
 }

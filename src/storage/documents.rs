@@ -17,6 +17,17 @@ pub async fn keep(tx: &mut Tx, key: &str, cached: &str, now: Timestamp) -> Resul
     Ok(())
 }
 
+/// Keeps a note for good: neither age nor number make it go. For what there is a fixed number of alone.
+pub async fn note(tx: &mut Tx, key: &str) -> Result<()> {
+    keep(tx, key, "", Timestamp(i64::MAX)).await
+}
+
+/// Forgets what is kept under this key, if anything is.
+pub async fn remove(tx: &mut Tx, key: &str) -> Result<()> {
+    sqlx::query("DELETE FROM fetched_documents WHERE key = $1").bind(key).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Forgets some documents that were not fetched or confirmed since `before`. Returns how many.
 pub async fn remove_old(tx: &mut Tx, before: Timestamp, at_most: u32) -> Result<u64> {
     let done = sqlx::query(

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::everywhere::{self, Opened};
 use super::external_grants::{self, Standing, TAKEN_BACK};
 use super::grants::Grant;
+use super::restore::Place;
 use super::users::{Role, User};
-use super::{Store, commit, disabled_clients, grants, users};
+use super::{Database, Store, backup, commit, disabled_clients, grants, restored, users};
 use crate::clock::Timestamp;
 use crate::oauth::client::{AuthMethod, Client, ClientKind, ClientMetadata};
 use crate::oauth::{Authentication, ClientId, GrantId, RedirectUri, Scopes, UserId};
@@ -33,6 +34,7 @@ fn grant(id: &str) -> Grant {
                 jwks_uri: None,
                 software_id: None,
                 software_version: None,
+                came_along: false,
             },
             secret_hash: None,
         },
@@ -172,5 +174,35 @@ async fn a_disabled_client_has_no_live_grant_and_an_enabled_user_has_theirs() {
         assert!(!users::enable(&mut tx, &user_id).await.unwrap());
         commit(tx).await.unwrap();
         assert!(lives().await);
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_back_after_a_backup_is_carried_over_from_the_database_that_is_replaced() {
+    for Opened { store, database, _folder } in with_user().await {
+        let Database::Sqlite(path) = &database else { continue };
+        let file = path.with_extension("backup");
+        backup::write(path, &file, "1").await.unwrap().publish(&file).unwrap();
+        assert!(record(&store, "ext_1").await);
+        revoke(&store, "ext_1", "the client was disabled").await;
+        assert!(record(&store, "ext_2").await);
+        revoke(&store, "ext_2", TAKEN_BACK).await;
+        store.close().await;
+        drop(store);
+        let place = Place::hold(path).await.unwrap();
+        let taken_back = place.taken_back().await.unwrap();
+        let prepared = place.prepare(&file, "2").await.unwrap();
+        let restored = Store::open(&prepared.database(), everywhere::chain_key()).await.unwrap();
+        assert_eq!(standing(&restored, NOW).await, Standing::None);
+        for _ in 0..2 {
+            assert_eq!(restored::carry_over(&restored, &taken_back).await.unwrap(), 1);
+            assert_eq!(standing(&restored, NOW).await, Standing::TakenBack(GrantId::new("ext_2")));
+        }
+        assert_eq!(restored.list_taken_back(&UserId::new("user_alice")).await.unwrap().len(), 1);
+        restored.close().await;
+        std::fs::write(path, "what is left of it").unwrap();
+        assert!(place.taken_back().await.is_none(), "nobody knows then");
+        std::fs::remove_file(path).unwrap();
+        assert!(place.taken_back().await.unwrap().is_empty(), "there was nothing");
     }
 }

@@ -68,14 +68,24 @@ pub(super) const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
 pub(super) struct Draft {
     /// Where it is.
     pub(super) path: PathBuf,
+    file: File,
 }
 
 impl Draft {
     /// Makes an empty one beside the file that it is to be. `name` is its own.
-    pub(super) fn beside(path: &Path, name: &str) -> io::Result<(Self, File)> {
+    pub(super) fn beside(path: &Path, name: &str) -> io::Result<Self> {
         let path = with_end(path, &format!(".{name}.draft"));
         let file = create_private(&path)?;
-        Ok((Self { path }, file))
+        Ok(Self { path, file })
+    }
+
+    /// The file that was made, whatever is at its path now: others may write to that folder.
+    pub(super) fn file(&self) -> io::Result<&File> {
+        let (made, there) = (self.file.metadata()?, self.path.symlink_metadata()?);
+        if (made.dev(), made.ino()) != (there.dev(), there.ino()) {
+            return Err(io::Error::other("somebody put another file there; try again"));
+        }
+        Ok(&self.file)
     }
 }
 
@@ -96,16 +106,31 @@ mod tests {
     fn what_is_published_replaces_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        let (draft, _) = Draft::beside(&path, "1").unwrap();
+        let draft = Draft::beside(&path, "1").unwrap();
         assert_eq!(draft.path.metadata().unwrap().mode() & 0o777, 0o600);
         publish(&draft.path, &path).unwrap();
         drop(draft);
         assert!(path.exists());
-        let (draft, _) = Draft::beside(&path, "2").unwrap();
+        let draft = Draft::beside(&path, "2").unwrap();
         assert_eq!(publish(&draft.path, &path).unwrap_err().kind(), ErrorKind::AlreadyExists);
         let drafted = draft.path.clone();
         std::fs::write(with_end(&drafted, "-wal"), "x").unwrap();
         drop(draft);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{}", drafted.display());
+    }
+
+    #[test]
+    fn a_file_that_was_put_in_a_drafts_place_is_not_taken_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = Draft::beside(&folder.path().join("a"), "1").unwrap();
+        assert!(draft.file().is_ok());
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::rename(&draft.path, &elsewhere).unwrap();
+        assert!(draft.file().is_err(), "nothing is there");
+        std::os::unix::fs::symlink(&elsewhere, &draft.path).unwrap();
+        assert!(draft.file().is_err(), "a link, even to itself");
+        std::fs::remove_file(&draft.path).unwrap();
+        std::fs::write(&draft.path, "another").unwrap();
+        assert!(draft.file().is_err(), "another file");
     }
 }

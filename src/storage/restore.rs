@@ -12,8 +12,10 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::backup::{Content, FileError, at, check, code, sorted};
+use super::external_grants::TAKEN_BACK;
 use super::files::{Draft, SIDES, give_to_owner_of, remove, sync_folder_of, with_end};
 use super::in_use::{self, Alone};
+use super::restored::{TAKEN_BACK_ROWS, TakenBack};
 use super::{Database, sqlite};
 
 /// Why a database cannot be replaced.
@@ -68,10 +70,31 @@ impl Place {
         let in_use = || RestoreError::InUse(database.display().to_string());
         let alone = in_use::alone(database).map_err(at(&in_use::beside(database)))?.ok_or_else(in_use)?;
         // Whatever else has the file open, such as a version that takes no part in our lock.
-        if is_sqlite(database) && !fold(database).await? {
-            return Err(in_use());
+        if is_sqlite(database) {
+            match fold(database).await {
+                // What cannot be read is in nobody's use.
+                Ok(true) | Err(FileError::Foreign(_) | FileError::Damaged(..)) => {}
+                Ok(false) => return Err(in_use()),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(Self { database: database.to_owned(), _alone: alone })
+    }
+
+    /// What users of the database that is there took back of apps that rest on another issuer's tokens. `None` when it
+    /// cannot be read.
+    pub async fn taken_back(&self) -> Option<Vec<TakenBack>> {
+        if self.database.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Some(Vec::new());
+        }
+        if !is_sqlite(&self.database) {
+            return None;
+        }
+        let options = SqliteConnectOptions::new().filename(&self.database).read_only(true);
+        let mut connection = options.connect().await.ok()?;
+        let read = sqlx::query_as(TAKEN_BACK_ROWS).bind(TAKEN_BACK).fetch_all(&mut connection).await.ok();
+        let _ = connection.close().await;
+        read
     }
 
     /// Copies a backup beside the database and checks the copy. `name` is part of its name.
@@ -86,8 +109,9 @@ impl Place {
         }
         let mut from = File::open(&real).map_err(at(backup))?;
         // Said of the backup, before gigabytes are copied.
-        let (draft, mut to) = Draft::beside(&self.database, name).map_err(at(&self.database))?;
-        io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(at(&draft.path))?;
+        let draft = Draft::beside(&self.database, name).map_err(at(&self.database))?;
+        let copied = draft.file().and_then(|mut to| io::copy(&mut from, &mut to).and_then(|_| to.sync_all()));
+        copied.map_err(at(&draft.path))?;
         let content = check(&draft.path).await.map_err(|error| of_backup(error, backup))?;
         Ok(Prepared { draft, content })
     }
@@ -98,8 +122,8 @@ impl Place {
         if !fold(draft).await? {
             return Err(RestoreError::InUse(draft.display().to_string()));
         }
-        let file = File::open(draft).map_err(at(draft))?;
-        give_to_owner_of(&file, &self.database);
+        let file = prepared.draft.file().map_err(at(draft))?;
+        give_to_owner_of(file, &self.database);
         file.sync_all().map_err(at(draft))?;
         let kept = with_end(&self.database, kept);
         let was_there = self.database.symlink_metadata().is_ok();
@@ -111,6 +135,7 @@ impl Place {
             let side = with_end(&self.database, side);
             remove(&side).map_err(at(&side))?;
         }
+        prepared.draft.file().map_err(at(draft))?;
         std::fs::rename(draft, &self.database).map_err(at(&self.database))?;
         sync_folder_of(&self.database).map_err(at(&self.database))?;
         Ok(was_there.then_some(kept))
@@ -140,12 +165,11 @@ fn is_sqlite(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && &head == b"SQLite format 3\0"
 }
 
-/// SQLite's `SQLITE_BUSY`, and what it says of a file that is damaged or none of its own.
+/// SQLite's `SQLITE_BUSY`.
 const BUSY: i64 = 5;
-const UNREADABLE: [i64; 2] = [11, 26];
 
 /// Writes a database's log into it and leaves that mode, which SQLite does for the last one alone who has it open.
-/// `false` when somebody else has. What cannot be read is in nobody's use.
+/// `false` when somebody else has.
 async fn fold(database: &Path) -> Result<bool, FileError> {
     let options = SqliteConnectOptions::new().filename(database).create_if_missing(false);
     let folded = async {
@@ -158,7 +182,6 @@ async fn fold(database: &Path) -> Result<bool, FileError> {
     match folded.await {
         Ok(done) => Ok(done),
         Err(error) if code(&error) == Some(BUSY) => Ok(false),
-        Err(error) if code(&error).is_some_and(|code| UNREADABLE.contains(&code)) => Ok(true),
         Err(error) => Err(sorted(database, error)),
     }
 }
@@ -170,5 +193,37 @@ fn of_backup(error: FileError, backup: &Path) -> FileError {
         FileError::Foreign(_) => FileError::Foreign(shown),
         FileError::Damaged(_, why) => FileError::Damaged(shown, why),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_copy_that_was_damaged_or_replaced_meanwhile_replaces_nothing() {
+        let changes: [fn(&Path); 2] = [
+            |draft| std::fs::write(draft, "what is left of it".repeat(300)).unwrap(),
+            |draft| {
+                std::fs::copy(draft, with_end(draft, ".other")).unwrap();
+                std::fs::rename(with_end(draft, ".other"), draft).unwrap();
+            },
+        ];
+        for change in changes {
+            let folder = tempfile::tempdir().unwrap();
+            let [database, backup] = ["mandate.db", "one.backup"].map(|name| folder.path().join(name));
+            let chain_key = crate::storage::everywhere::chain_key();
+            let store = crate::storage::Store::open(&Database::Sqlite(database.clone()), chain_key).await;
+            store.unwrap().close().await;
+            let written = crate::storage::backup::write(&database, &backup, "1").await.unwrap();
+            written.publish(&backup).unwrap();
+            let place = Place::hold(&database).await.unwrap();
+            let before = std::fs::read(&database).unwrap();
+            let prepared = place.prepare(&backup, "2").await.unwrap();
+            change(&prepared.draft.path);
+            assert!(place.put(prepared, ".before").await.is_err());
+            assert!(std::fs::read(&database).unwrap() == before);
+            assert!(!with_end(&database, ".before").exists());
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! every grant ends, and every browser session. A signing key that was revoked since would sign again: so all that are
 //! stored are revoked, and new ones are made at the next start. All of it can be done again.
 
+use super::external_grants::TAKEN_BACK;
 use super::leases::{self, Work};
 use super::{Result, Store, Tx, audit, commit, setup_links, signing_keys};
 use crate::audit::{Event, Kind, Outcome};
@@ -22,6 +23,8 @@ pub struct Ended {
     pub grants: u64,
     /// How many of them rest on the tokens of another issuer, and count as taken back.
     pub external: u64,
+    /// How many such were taken back, as the database says that was replaced.
+    pub carried: u64,
     /// How many browser sessions.
     pub sessions: u64,
     /// The signing keys that were revoked.
@@ -38,6 +41,15 @@ pub struct Ending<'a> {
     /// The moment.
     pub now: Timestamp,
 }
+
+/// A grant that rests on the tokens of another issuer and that its user took back: a row of a database that is replaced.
+/// Its texts and then its times, in the order of [`TAKEN_BACK_ROWS`].
+pub type TakenBack = (String, String, String, String, String, String, String, i64, i64, i64, i64);
+
+/// Reads those of a database.
+pub(super) const TAKEN_BACK_ROWS: &str = "SELECT grant_id, user_id, client_id, client_metadata, redirect_uri, resource, \
+     scope, auth_time, created_at, expires_at, revoked_at FROM grants \
+     WHERE client_kind = 'external' AND revoked_because = $1 AND revoked_at IS NOT NULL";
 
 /// Why grants that rest on the tokens of another issuer end where nobody can let them in again.
 pub const EXTERNAL: &str = BECAUSE;
@@ -69,6 +81,40 @@ pub async fn end_all(store: &Store, ending: &Ending<'_>) -> Result<Ended> {
     Ok(ended)
 }
 
+/// Has it that the users took these back, who are known in this database. Returns how many.
+pub async fn carry_over(store: &Store, taken_back: &[TakenBack]) -> Result<u64> {
+    let mut carried = 0;
+    let mut tx = store.write_patiently().await?;
+    for row in taken_back {
+        let (grant_id, user_id, client_id, metadata, redirect_uri, resource, scope, ..) = row;
+        let (.., auth_time, created_at, expires_at, revoked_at) = row;
+        let done = sqlx::query(
+            "INSERT INTO grants (grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, resource, \
+             scope, auth_time, created_at, expires_at, revoked_at, revoked_because) \
+             SELECT $1, user_id, $3, 'external', $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM users WHERE user_id = $2 \
+             ON CONFLICT (grant_id) DO UPDATE SET revoked_at = excluded.revoked_at, \
+             revoked_because = excluded.revoked_because",
+        )
+        .bind(grant_id)
+        .bind(user_id)
+        .bind(client_id)
+        .bind(metadata)
+        .bind(redirect_uri)
+        .bind(resource)
+        .bind(scope)
+        .bind(auth_time)
+        .bind(created_at)
+        .bind(expires_at)
+        .bind(revoked_at)
+        .bind(TAKEN_BACK)
+        .execute(&mut *tx)
+        .await?;
+        carried += done.rows_affected();
+    }
+    commit(tx).await?;
+    Ok(carried)
+}
+
 /// Uses up the links that make a first account, and says in the audit log what was done. Done after every restore.
 pub async fn record(store: &Store, what: &str, now: Timestamp) -> Result<()> {
     let mut tx = store.write_patiently().await?;
@@ -77,13 +123,15 @@ pub async fn record(store: &Store, what: &str, now: Timestamp) -> Result<()> {
     commit(tx).await
 }
 
-/// In the order of their ids, so that none is looked at twice. Returns each with its client's kind.
+/// In the order of their ids, so that none is looked at twice. Returns each with its client's kind. One that rests on
+/// tokens of another issuer and has run out may have been prolonged and taken back since.
 async fn end_some_grants(tx: &mut Tx, after: &str, ending: &Ending<'_>) -> Result<Vec<(String, String)>> {
     let ended = sqlx::query_as(
         "UPDATE grants SET revoked_at = $1, \
          revoked_because = CASE WHEN client_kind = 'external' THEN $2 ELSE $3 END \
          WHERE revoked_at IS NULL AND grant_id IN (\
-         SELECT grant_id FROM grants WHERE grant_id > $4 AND revoked_at IS NULL AND expires_at > $1 \
+         SELECT grant_id FROM grants WHERE grant_id > $4 AND revoked_at IS NULL \
+         AND (expires_at > $1 OR client_kind = 'external') \
          ORDER BY grant_id LIMIT $5) RETURNING grant_id, client_kind",
     )
     .bind(ending.now.0)

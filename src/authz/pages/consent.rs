@@ -46,11 +46,14 @@ pub struct ClientView {
 }
 
 impl ClientView {
-    /// The website the client claims, unless it is the host that is proven and shown anyway.
+    /// The website the client claims, unless it is the host that is shown anyway.
     #[must_use]
     pub fn claimed_website(&self) -> Option<&HttpsLink> {
-        let proven = if let ClientKind::Document { host } = &self.kind { Some(host.as_str()) } else { None };
-        self.client_uri.as_ref().filter(|link| Some(link.host()) != proven)
+        let shown = match &self.kind {
+            ClientKind::Document { host } | ClientKind::CameAlong { host } => Some(host.as_str()),
+            ClientKind::Dynamic | ClientKind::Registered | ClientKind::External => None,
+        };
+        self.client_uri.as_ref().filter(|link| Some(link.host()) != shown)
     }
 }
 
@@ -60,6 +63,11 @@ pub enum ClientKind {
     /// A client ID metadata document: its host is proven, because the document was fetched from there.
     Document {
         /// The host of the document's URL.
+        host: String,
+    },
+    /// A client ID metadata document, as it came with this program: its host could not be asked, so nothing is proven.
+    CameAlong {
+        /// The host of the document's URL, which said nothing.
         host: String,
     },
     /// Registered by itself (RFC 7591): nothing is proven.
@@ -178,7 +186,10 @@ impl ConsentPage {
             (Destination::Web { .. }, ClientKind::Dynamic) => Some(Doubt::AnyName),
             (
                 Destination::Web { .. },
-                ClientKind::Document { .. } | ClientKind::Registered | ClientKind::External,
+                ClientKind::Document { .. }
+                | ClientKind::CameAlong { .. }
+                | ClientKind::Registered
+                | ClientKind::External,
             ) => None,
         }
     }

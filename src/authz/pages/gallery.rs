@@ -125,6 +125,15 @@ fn consent_pages() -> Vec<(&'static str, &'static str, String)> {
     vec![
         ("consent", "Allow <bdi>Claude</bdi> to use your tickets?", html(&claude)),
         ("consent_loopback", "Allow ", html(&consent("Claude Code", document("claude.ai"), loopback()))),
+        (
+            "consent_came_along",
+            "Allow ",
+            html(&consent(
+                "Claude",
+                ClientKind::CameAlong { host: "claude.ai".to_owned() },
+                web("claude.ai"),
+            )),
+        ),
         ("consent_dynamic", "Allow ", html(&consent("MCP Inspector", ClientKind::Dynamic, loopback()))),
         (
             "consent_registered",
@@ -142,6 +151,7 @@ fn account_pages() -> Vec<(&'static str, &'static str, String)> {
         app_view(2, "Claude", document("claude.ai"), web("claude.ai")),
         app_view(5, "Cursor", document("cursor.com"), app("cursor")),
         app_view(9, "MCP Inspector", ClientKind::Dynamic, loopback()),
+        app_view(7, "Claude Code", ClientKind::CameAlong { host: "claude.ai".to_owned() }, loopback()),
     ];
     let revoked = AccountNotice::Revoked {
         client_name: DisplayName::of("VS Code"),

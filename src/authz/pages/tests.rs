@@ -143,12 +143,19 @@ fn a_claimed_name_is_told_apart_from_a_proven_host() {
             "<strong>cursor.com</strong> <span class=\"badge good\">Verified</span>",
             "the name it gives itself",
         ),
+        (
+            ClientKind::CameAlong { host: "cursor.com".to_owned() },
+            "cursor.com <span class=\"badge\">Known to Mandate</span>",
+            "cursor.com could not be asked",
+        ),
         (ClientKind::Dynamic, "Not verified</span>", "the name it gives itself"),
         (ClientKind::Registered, "<strong><bdi>Cursor</bdi></strong>", "the people who run this server"),
     ];
     for (kind, badge, words) in cases {
+        let is_proven = !matches!(kind, ClientKind::CameAlong { .. } | ClientKind::Dynamic);
         let html = html(&consent("Cursor", kind, web("cursor.com")));
         assert!(html.contains(badge) && html.contains(words), "{badge}");
+        assert_eq!(html.contains(">Verified<"), is_proven, "{badge}");
     }
 }
 

@@ -30,6 +30,7 @@ fn client(id: &str, kind: ClientKind) -> Client {
             jwks_uri: None,
             software_id: None,
             software_version: None,
+            came_along: false,
         },
         secret_hash: None,
     }

@@ -60,9 +60,15 @@ impl FetchError {
     pub fn lets_an_older_copy_stand_in(&self) -> bool {
         match self {
             Self::Refused(_) => false,
-            Self::Status { code, .. } => !matches!(*code, StatusCode::NOT_FOUND | StatusCode::GONE),
+            Self::Status { .. } => !self.is_withdrawal(),
             Self::Unreachable(_) | Self::Timeout | Self::TooLarge { .. } | Self::Broken(_) => true,
         }
+    }
+
+    /// Whether the host said that there is no such document.
+    #[must_use]
+    pub fn is_withdrawal(&self) -> bool {
+        matches!(self, Self::Status { code: StatusCode::NOT_FOUND | StatusCode::GONE, .. })
     }
 
     /// Sorts an error of the HTTP library: a refusal of ours, a timeout, or what `otherwise` makes

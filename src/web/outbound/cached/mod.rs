@@ -110,12 +110,18 @@ impl CachedDocument {
         Some(copy)
     }
 
-    /// A copy that came with the program: its host is asked at once, and while the host fails it stands in. Once the
-    /// host has answered, what it says takes its place for good.
+    /// A copy that came with the program: its host is asked at once, and while the host fails it stands in.
     #[must_use]
     pub fn brought_along(body: &str, now_ms: i64) -> Self {
         let terms = Terms { lifetime_ms: 0, stale_for_ms: i64::MAX };
         Self::new(body.to_owned(), Validators::default(), terms, now_ms)
+    }
+
+    /// Whether it came with the program, this one or another version, so that its host never said it. No host's copy
+    /// may stand in without an end.
+    #[must_use]
+    pub const fn came_along(&self) -> bool {
+        self.terms.stale_for_ms == i64::MAX
     }
 
     fn new(body: String, validators: Validators, terms: Terms, now_ms: i64) -> Self {
@@ -174,7 +180,7 @@ fn read(
             let copy = CachedDocument::new(body, validators, terms, now_ms);
             Ok(Refresh::Fetched(copy))
         }
-        (Answer::NotModified(headers), Some(copy)) => {
+        (Answer::NotModified(headers), Some(copy)) if !copy.came_along() => {
             // RFC 9111 §4.3.4: what the 304 says replaces what was stored, the rest stays.
             let says = headers.contains_key(header::CACHE_CONTROL) || headers.contains_key(header::EXPIRES);
             let terms = if says { Terms::of(&headers, bounds, now_ms) } else { copy.terms };
@@ -186,7 +192,7 @@ fn read(
             let copy = CachedDocument::new(copy.body.clone(), validators, terms, now_ms);
             Ok(Refresh::Confirmed(copy))
         }
-        (Answer::NotModified(_), None) => Err(FetchError::Broken("304 without a copy to confirm".into())),
+        (Answer::NotModified(_), _) => Err(FetchError::Broken("304 without a copy to confirm".into())),
     }
 }
 
@@ -241,7 +247,9 @@ mod tests {
             let stand_in = copy.standing_in(&CacheBounds::default(), NOW + later_ms).unwrap();
             assert_eq!(stand_in.freshness(NOW + later_ms + 59_999), Freshness::Fresh);
             assert_eq!(stand_in.freshness(NOW + later_ms + 60_000), Freshness::Stale);
+            assert!(stand_in.came_along(), "also as it stands in");
         }
+        assert!(!self::copy().came_along());
     }
 
     #[test]
