@@ -162,7 +162,8 @@ fn near() -> ClientBuilder {
     builder().no_proxy().dns_resolver(ThisMachine)
 }
 
-struct ThisMachine;
+/// Knows every name as this machine's.
+pub(crate) struct ThisMachine;
 
 impl Resolve for ThisMachine {
     fn resolve(&self, _: Name) -> Resolving {

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version, header};
+use reqwest::Response;
 use reqwest::tls::TlsInfo;
-use reqwest::{Certificate, Client, Response, redirect};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::reach::Reach;
 use crate::cli::Failure;
 use crate::cli::output::aside;
 use crate::clock::Stopwatch;
-use crate::connect::{HttpError, is_loopback, read_body, shown};
+use crate::connect::{HttpError, read_body, shown};
 
 /// The most that is read of an answer, in bytes.
 const LONGEST: usize = 256 * 1024;
@@ -133,8 +134,7 @@ pub(super) enum Trouble {
 /// Asks, and remembers what was slow.
 #[derive(Debug)]
 pub(super) struct Probe {
-    client: Client,
-    is_local: bool,
+    reach: Reach,
     known: Mutex<BTreeSet<String>>,
     slow: Mutex<Vec<String>>,
 }
@@ -142,13 +142,8 @@ pub(super) struct Probe {
 impl Probe {
     /// Prepares to ask the server at `home`, trusting the certificates in `ca_file` besides the system's.
     pub(super) fn new(home: &Url, ca_file: Option<&Path>) -> Result<Self, Failure> {
-        let roots = ca_file.map(read_ca_file).transpose()?.unwrap_or_default();
-        Ok(Self {
-            client: client(roots, is_loopback(home))?,
-            is_local: is_loopback(home),
-            known: Mutex::new(origins_of(home)),
-            slow: Mutex::default(),
-        })
+        let reach = Reach::new(home, ca_file)?;
+        Ok(Self { known: Mutex::new(reach.home()), slow: Mutex::default(), reach })
     }
 
     /// Asks, and reads the whole answer.
@@ -180,11 +175,9 @@ impl Probe {
 
     /// Asks, and leaves the body to the caller.
     pub(super) async fn open(&self, ask: &Ask) -> Result<Response, Trouble> {
-        if is_loopback(&ask.url) && !self.is_local {
-            return Err(Trouble::Local);
-        }
+        let client = self.reach.client(&ask.url)?;
         self.announce(&ask.url);
-        let mut request = self.client.request(ask.method.clone(), ask.url.clone());
+        let mut request = client.request(ask.method.clone(), ask.url.clone());
         for (name, value) in &ask.headers {
             request = request.header(*name, value);
         }
@@ -204,35 +197,6 @@ impl Probe {
         if self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone()) {
             aside(&format!("Now {origin} is asked, too: the server's metadata names it."));
         }
-    }
-}
-
-/// The origins that were named by whoever asks: that of the URL, and the same host without TLS.
-fn origins_of(home: &Url) -> BTreeSet<String> {
-    let mut plain = home.clone();
-    // Only what is no URL of a host refuses.
-    let _ = plain.set_scheme("http");
-    [home, &plain].map(|url| url.origin().ascii_serialization()).into()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the operator's own program asks what the operator names")]
-fn client(roots: Vec<Certificate>, is_local: bool) -> Result<Client, Failure> {
-    let builder = Client::builder()
-        .redirect(redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .tls_certs_merge(roots)
-        .tls_info(true)
-        .user_agent(concat!("mandate-doctor/", env!("CARGO_PKG_VERSION")));
-    let builder = if is_local { builder.no_proxy() } else { builder };
-    builder.build().map_err(|error| Failure::Said(format!("no request can be made: {error}")))
-}
-
-fn read_ca_file(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let wrong = |why: &str| Failure::Said(format!("--ca-file: {}: {why}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(roots) if !roots.is_empty() => Ok(roots),
-        _ => Err(wrong("there is no PEM certificate in it")),
     }
 }
 
