@@ -129,6 +129,9 @@ pub(super) enum Trouble {
     /// It is not asked for.
     #[error("it is not asked: a server elsewhere names an address of this machine")]
     Local,
+    /// It is not asked.
+    #[error("it is not asked: a server names an address elsewhere that is not https")]
+    Insecure,
 }
 
 /// Asks, and remembers what was slow.
