@@ -138,6 +138,7 @@ pub(super) enum Trouble {
 #[derive(Debug)]
 pub(super) struct Probe {
     reach: Reach,
+    patience: Duration,
     known: Mutex<BTreeSet<String>>,
     slow: Mutex<Vec<String>>,
 }
@@ -146,7 +147,7 @@ impl Probe {
     /// Prepares to ask the server at `home`, trusting the certificates in `ca_file` besides the system's.
     pub(super) fn new(home: &Url, ca_file: Option<&Path>) -> Result<Self, Failure> {
         let reach = Reach::new(home, ca_file)?;
-        Ok(Self { known: Mutex::new(reach.home()), slow: Mutex::default(), reach })
+        Ok(Self { known: Mutex::new(reach.home()), slow: Mutex::default(), patience: PATIENCE, reach })
     }
 
     /// Asks, and reads the whole answer.
@@ -165,9 +166,7 @@ impl Probe {
             };
             Ok(Answer { status, headers, version, body, took: watch.elapsed(), certificate })
         };
-        let late = HttpError::Broken(format!("there is no answer within {} s", PATIENCE.as_secs()));
-        let answer: Answer =
-            tokio::time::timeout(PATIENCE, reading).await.map_err(|_| Trouble::from(late))??;
+        let answer: Answer = self.in_time(reading).await??;
         let is_long = ask.body.as_ref().is_some_and(|body| body.len() > LONG);
         if answer.took >= SLOW && !is_long {
             let line = format!("{}: {} ms", ask.shown(), answer.took.as_millis());
@@ -176,7 +175,7 @@ impl Probe {
         Ok(answer)
     }
 
-    /// Asks, and leaves the body to the caller.
+    /// Asks, and leaves the body to the caller: it has no limit here, neither in size nor in time.
     pub(super) async fn open(&self, ask: &Ask) -> Result<Response, Trouble> {
         let client = self.reach.client(&ask.url)?;
         self.announce(&ask.url);
@@ -187,7 +186,13 @@ impl Probe {
         if let Some(body) = &ask.body {
             request = request.body(body.clone());
         }
-        request.send().await.map_err(|error| HttpError::of(&error).into())
+        let answer = self.in_time(request.send()).await?;
+        answer.map_err(|error| HttpError::of(&error).into())
+    }
+
+    async fn in_time<F: Future>(&self, answer: F) -> Result<F::Output, Trouble> {
+        let late = |_| HttpError::Broken(format!("there is no answer within {} s", self.patience.as_secs()));
+        Ok(tokio::time::timeout(self.patience, answer).await.map_err(late)?)
     }
 
     /// What was slow.
@@ -213,4 +218,24 @@ pub(super) fn max_age(answer: &Answer) -> Option<u64> {
     let control = answer.headers.get(header::CACHE_CONTROL)?.to_str().ok()?;
     let ages = control.split(',').filter_map(|part| part.trim().strip_prefix("max-age="));
     ages.filter_map(|age| age.parse().ok()).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_a_question_and_says_nothing_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let home = Url::parse(&format!("http://{}/mcp", listener.local_addr().unwrap())).unwrap();
+        let patience = Duration::from_millis(100);
+        let probe = Probe { patience, ..Probe::new(&home, None).unwrap() };
+        let ask = Ask::new(Method::GET, &home);
+        let asked = async { (probe.open(&ask).await.map(drop), probe.ask(&ask).await.map(drop)) };
+        let (opened, asked) = tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap();
+        for answer in [opened, asked] {
+            let told = answer.unwrap_err().to_string();
+            assert!(told.contains("there is no answer within"), "{told}");
+        }
+    }
 }
