@@ -14,6 +14,7 @@ mod probe;
 mod reach;
 mod report;
 
+use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +56,14 @@ pub(super) struct Doctor {
 }
 
 /// A token; it goes to the MCP endpoint and nowhere else.
+#[derive(Clone)]
 struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
 
 impl Token {
     fn reveal(&self) -> &str {
@@ -96,7 +104,8 @@ pub(super) async fn run(
         resource_server: true,
         ca_file: command.ca_file,
     };
-    let mut report = Report::new(if command.json { Form::Json } else { Form::Text });
+    let form = if command.json { Form::Json } else { Form::Text };
+    let mut report = Report::new(form).hiding(options.token.clone());
     if let Some(config) = config {
         options.resource_server = config.resource_server;
         inside::examine(&config, &mut report).await;

@@ -115,9 +115,15 @@ impl Answer {
     pub(super) fn shown(&self) -> String {
         match self.header("location") {
             "" => self.status.to_string(),
-            to => format!("{} to {to}", self.status),
+            to => format!("{} to {}", self.status, location(to)),
         }
     }
+}
+
+/// A `Location` as it may be shown. It may be relative (RFC 9110 §10.2.2).
+fn location(text: &str) -> String {
+    let bare = || text.split(['?', '#']).next().unwrap_or_default().to_owned();
+    Url::parse(text).map_or_else(|_| bare(), |url| shown(&url))
 }
 
 /// Why there is no answer.
@@ -223,6 +229,18 @@ pub(super) fn max_age(answer: &Answer) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_an_answer_leads_is_shown_without_the_query() {
+        for (to, expected) in [
+            ("https://u:p@a.example/x?code=secret#y", "https://a.example/x"),
+            ("/elsewhere?code=secret", "/elsewhere"),
+            ("?code=secret", ""),
+            ("//a.example/x#secret", "//a.example/x"),
+        ] {
+            assert_eq!(location(to), expected);
+        }
+    }
 
     #[tokio::test]
     async fn who_takes_a_question_and_says_nothing_is_given_up() {
