@@ -39,6 +39,13 @@ async fn a_running_server_is_healthy_inside_and_out() {
 async fn a_database_of_another_version_and_a_key_that_others_read_are_told() {
     let place = Place::new().await;
     place.done(&["migrate"], "");
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 SELECT 9000, 'next', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
+    place.change_database(newer).await;
+    let said = examine(&place, &[]);
+    assert_eq!(said.trouble(&[]), ["unreachable"], "{}", said.all);
+    assert!(said.found(&["note"]).contains(&"schema-newer"), "{}", said.all);
+    place.change_database("DELETE FROM _sqlx_migrations WHERE version = 9000").await;
     place.change_database("DELETE FROM _sqlx_migrations WHERE version = 11").await;
     let said = examine(&place, &[]);
     assert_eq!(said.trouble(&[]), ["schema-behind", "unreachable"], "{}", said.all);

@@ -265,6 +265,20 @@ async fn what_is_redirected_or_answered_in_the_servers_place_has_its_own_name() 
             ..PLAIN
         },
         Case {
+            what: "leads calls away with their token",
+            token: true,
+            meddling: Meddling {
+                instead: |parts, _| {
+                    let token = parts.headers.get("authorization")?.to_str().unwrap();
+                    let token = token.strip_prefix("Bearer ").filter(|token| !token.contains("nobody"))?;
+                    Some(redirect(302, &format!("/{token}")))
+                },
+                ..HONEST
+            },
+            found: &["call-fails", "call-fails"],
+            ..PLAIN
+        },
+        Case {
             what: "hides the sign-in",
             meddling: Meddling {
                 instead: |parts, _| is(parts, &Method::GET, "/login").then(|| page(StatusCode::NOT_FOUND)),

@@ -1,5 +1,7 @@
 //! Healthy servers, and what is told before anything of MCP is.
 
+use std::process::Command;
+
 use super::front::HONEST;
 use super::{Scene, doctor, shown};
 use crate::support::Server;
@@ -55,4 +57,15 @@ async fn a_token_that_is_not_taken_is_told_and_no_token_is_shown() {
     let said = doctor(&["--token-file", "-", &server.url], "not-a-token-of-this-server\n").await;
     assert_eq!(said.trouble(&[]), ["token-refused"], "{}", said.all);
     assert!(!said.all.contains("not-a-token"), "{}", said.all);
+}
+
+#[tokio::test]
+async fn a_token_for_an_address_without_tls_is_refused_before_anything_is_sent() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mandate"));
+    // A name that cannot exist: to ask it would be another error.
+    command.args(["doctor", "--token-file", "/dev/null", "http://tickets.invalid"]).env_clear();
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("give the https URL") && output.stdout.is_empty(), "{told}");
 }

@@ -162,7 +162,8 @@ fn near() -> ClientBuilder {
     builder().no_proxy().dns_resolver(ThisMachine)
 }
 
-struct ThisMachine;
+/// Knows every name as this machine's.
+pub(crate) struct ThisMachine;
 
 impl Resolve for ThisMachine {
     fn resolve(&self, _: Name) -> Resolving {
@@ -226,11 +227,24 @@ impl HttpError {
 /// Whether a URL names this very machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => is_name_of_this_machine(name),
+        Some(Host::Ipv4(address)) => is_this_machine(address.into()),
+        Some(Host::Ipv6(address)) => is_this_machine(address.into()),
         None => false,
     }
+}
+
+/// Whether a name is this machine's by right (RFC 6761 §6.3), also when it is written with the root's dot.
+pub(crate) fn is_name_of_this_machine(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Whether whoever connects to this address reaches this machine: by loopback, or by the address of none, which systems
+/// take for it. IPv4 may be written as IPv6 (RFC 4291 §2.5.5.2).
+pub(crate) fn is_this_machine(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || address.is_unspecified()
 }
 
 /// A URL as it may be shown: without its query, and without a name and a password.
@@ -270,6 +284,13 @@ mod tests {
             ("https://user:pass@as.example/token", false, false),
             ("https://localhost/token", false, true),
             ("http://[::1]:9/token", false, true),
+            ("https://localhost./token", false, true),
+            ("https://a.localhost./token", false, true),
+            ("https://0.0.0.0/token", false, true),
+            ("https://[::]/token", false, true),
+            ("https://[::ffff:127.0.0.1]/token", false, true),
+            ("https://[::ffff:0.0.0.0]/token", false, true),
+            ("https://localhost.example/token", true, true),
             ("file:///etc/passwd", false, false),
             ("javascript:alert(1)", false, false),
         ] {

@@ -50,7 +50,9 @@ pub(crate) use challenge::Challenge;
 pub use client::Identity;
 pub use dance::open_page;
 pub(crate) use discovery::{at, canonical, resource_places, server_places};
-pub(crate) use http::{HttpError, is_loopback, read_body, shown};
+pub(crate) use http::{
+    HttpError, ThisMachine, is_loopback, is_name_of_this_machine, is_this_machine, read_body, shown,
+};
 pub use login::Manner;
 pub use record::Secret;
 pub(crate) use sse::Parser;

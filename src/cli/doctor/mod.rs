@@ -4,15 +4,17 @@
 //! - `outside/`: what clients see, of any MCP server;
 //! - `inside/`: what only the operator sees: configuration, files, database, Redis;
 //! - `findings`: everything that can be found; `report`: how it is said; `probe`: how servers are asked;
-//! - `certificate`: how long a certificate is good for.
+//! - `reach`: who may be asked, and on which way; `certificate`: how long a certificate is good for.
 
 mod certificate;
 mod findings;
 mod inside;
 mod outside;
 mod probe;
+mod reach;
 mod report;
 
+use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -54,7 +56,14 @@ pub(super) struct Doctor {
 }
 
 /// A token; it goes to the MCP endpoint and nowhere else.
+#[derive(Clone)]
 struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
 
 impl Token {
     fn reveal(&self) -> &str {
@@ -76,22 +85,31 @@ pub(super) async fn run(
     command: Doctor,
     config: impl FnOnce() -> Result<Config, ConfigError>,
 ) -> Result<(), Failure> {
+    let (url, config) = if let Some(url) = command.url {
+        (checked(url)?, None)
+    } else {
+        let config = config()?;
+        let text = config.public_url.join("/");
+        (Url::parse(&text).map_err(|error| Failure::Said(format!("{text}: {error}")))?, Some(config))
+    };
+    if command.token_file.is_some() && !may_carry_token(&url) {
+        return Err(Failure::Said(format!(
+            "{}: --token-file would send the token unencrypted: give the https URL, or leave the token out",
+            crate::connect::shown(&url)
+        )));
+    }
     let mut options = Options {
         token: command.token_file.as_deref().map(read_token).transpose()?,
         registration: !command.no_registration,
         resource_server: true,
         ca_file: command.ca_file,
     };
-    let mut report = Report::new(if command.json { Form::Json } else { Form::Text });
-    let url = if let Some(url) = command.url {
-        checked(url)?
-    } else {
-        let config = config()?;
+    let form = if command.json { Form::Json } else { Form::Text };
+    let mut report = Report::new(form).hiding(options.token.clone());
+    if let Some(config) = config {
         options.resource_server = config.resource_server;
         inside::examine(&config, &mut report).await;
-        let text = config.public_url.join("/");
-        Url::parse(&text).map_err(|error| Failure::Said(format!("{text}: {error}")))?
-    };
+    }
     outside::examine(&url, &options, &mut report).await?;
     match report.end(&crate::connect::shown(&url)) {
         0 => Ok(()),
@@ -111,6 +129,11 @@ fn checked(url: Url) -> Result<Url, Failure> {
     Ok(url)
 }
 
+/// A bearer token crosses a network under TLS alone (RFC 6750 §5.3).
+fn may_carry_token(url: &Url) -> bool {
+    url.scheme() == "https" || crate::connect::is_loopback(url)
+}
+
 fn read_token(path: &Path) -> Result<Token, Failure> {
     let wrong = |why: &str| Failure::Said(format!("--token-file: {}: {why}", path.display()));
     let mut text = String::new();
@@ -125,4 +148,24 @@ fn read_token(path: &Path) -> Result<Token, Failure> {
         return Err(wrong("there is no token in it"));
     }
     Ok(Token(token.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_sent_over_tls_or_stays_on_this_machine() {
+        for (url, expected) in [
+            ("https://tickets.example.com", true),
+            ("https://10.0.0.7:8443/mcp", true),
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1:8080/mcp", true),
+            ("http://tickets.example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://10.0.0.7:8080", false),
+        ] {
+            assert_eq!(may_carry_token(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version, header};
+use reqwest::Response;
 use reqwest::tls::TlsInfo;
-use reqwest::{Certificate, Client, Response, redirect};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::reach::Reach;
 use crate::cli::Failure;
 use crate::cli::output::aside;
 use crate::clock::Stopwatch;
-use crate::connect::{HttpError, is_loopback, read_body, shown};
+use crate::connect::{HttpError, read_body, shown};
 
 /// The most that is read of an answer, in bytes.
 const LONGEST: usize = 256 * 1024;
@@ -114,9 +115,15 @@ impl Answer {
     pub(super) fn shown(&self) -> String {
         match self.header("location") {
             "" => self.status.to_string(),
-            to => format!("{} to {to}", self.status),
+            to => format!("{} to {}", self.status, location(to)),
         }
     }
+}
+
+/// A `Location` as it may be shown. It may be relative (RFC 9110 §10.2.2).
+fn location(text: &str) -> String {
+    let bare = || text.split(['?', '#']).next().unwrap_or_default().to_owned();
+    Url::parse(text).map_or_else(|_| bare(), |url| shown(&url))
 }
 
 /// Why there is no answer.
@@ -128,13 +135,16 @@ pub(super) enum Trouble {
     /// It is not asked for.
     #[error("it is not asked: a server elsewhere names an address of this machine")]
     Local,
+    /// It is not asked.
+    #[error("it is not asked: a server names an address elsewhere that is not https")]
+    Insecure,
 }
 
 /// Asks, and remembers what was slow.
 #[derive(Debug)]
 pub(super) struct Probe {
-    client: Client,
-    is_local: bool,
+    reach: Reach,
+    patience: Duration,
     known: Mutex<BTreeSet<String>>,
     slow: Mutex<Vec<String>>,
 }
@@ -142,13 +152,8 @@ pub(super) struct Probe {
 impl Probe {
     /// Prepares to ask the server at `home`, trusting the certificates in `ca_file` besides the system's.
     pub(super) fn new(home: &Url, ca_file: Option<&Path>) -> Result<Self, Failure> {
-        let roots = ca_file.map(read_ca_file).transpose()?.unwrap_or_default();
-        Ok(Self {
-            client: client(roots, is_loopback(home))?,
-            is_local: is_loopback(home),
-            known: Mutex::new(origins_of(home)),
-            slow: Mutex::default(),
-        })
+        let reach = Reach::new(home, ca_file)?;
+        Ok(Self { known: Mutex::new(reach.home()), slow: Mutex::default(), patience: PATIENCE, reach })
     }
 
     /// Asks, and reads the whole answer.
@@ -167,9 +172,7 @@ impl Probe {
             };
             Ok(Answer { status, headers, version, body, took: watch.elapsed(), certificate })
         };
-        let late = HttpError::Broken(format!("there is no answer within {} s", PATIENCE.as_secs()));
-        let answer: Answer =
-            tokio::time::timeout(PATIENCE, reading).await.map_err(|_| Trouble::from(late))??;
+        let answer: Answer = self.in_time(reading).await??;
         let is_long = ask.body.as_ref().is_some_and(|body| body.len() > LONG);
         if answer.took >= SLOW && !is_long {
             let line = format!("{}: {} ms", ask.shown(), answer.took.as_millis());
@@ -178,20 +181,24 @@ impl Probe {
         Ok(answer)
     }
 
-    /// Asks, and leaves the body to the caller.
+    /// Asks, and leaves the body to the caller: it has no limit here, neither in size nor in time.
     pub(super) async fn open(&self, ask: &Ask) -> Result<Response, Trouble> {
-        if is_loopback(&ask.url) && !self.is_local {
-            return Err(Trouble::Local);
-        }
+        let client = self.reach.client(&ask.url)?;
         self.announce(&ask.url);
-        let mut request = self.client.request(ask.method.clone(), ask.url.clone());
+        let mut request = client.request(ask.method.clone(), ask.url.clone());
         for (name, value) in &ask.headers {
             request = request.header(*name, value);
         }
         if let Some(body) = &ask.body {
             request = request.body(body.clone());
         }
-        request.send().await.map_err(|error| HttpError::of(&error).into())
+        let answer = self.in_time(request.send()).await?;
+        answer.map_err(|error| HttpError::of(&error).into())
+    }
+
+    async fn in_time<F: Future>(&self, answer: F) -> Result<F::Output, Trouble> {
+        let late = |_| HttpError::Broken(format!("there is no answer within {} s", self.patience.as_secs()));
+        Ok(tokio::time::timeout(self.patience, answer).await.map_err(late)?)
     }
 
     /// What was slow.
@@ -207,35 +214,6 @@ impl Probe {
     }
 }
 
-/// The origins that were named by whoever asks: that of the URL, and the same host without TLS.
-fn origins_of(home: &Url) -> BTreeSet<String> {
-    let mut plain = home.clone();
-    // Only what is no URL of a host refuses.
-    let _ = plain.set_scheme("http");
-    [home, &plain].map(|url| url.origin().ascii_serialization()).into()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the operator's own program asks what the operator names")]
-fn client(roots: Vec<Certificate>, is_local: bool) -> Result<Client, Failure> {
-    let builder = Client::builder()
-        .redirect(redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .tls_certs_merge(roots)
-        .tls_info(true)
-        .user_agent(concat!("mandate-doctor/", env!("CARGO_PKG_VERSION")));
-    let builder = if is_local { builder.no_proxy() } else { builder };
-    builder.build().map_err(|error| Failure::Said(format!("no request can be made: {error}")))
-}
-
-fn read_ca_file(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let wrong = |why: &str| Failure::Said(format!("--ca-file: {}: {why}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(roots) if !roots.is_empty() => Ok(roots),
-        _ => Err(wrong("there is no PEM certificate in it")),
-    }
-}
-
 /// Whether a list in a header names this, in whatever case (RFC 9110 §5.6.1).
 pub(super) fn has_token(header: &str, token: &str) -> bool {
     header.split(',').any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(token))
@@ -246,4 +224,36 @@ pub(super) fn max_age(answer: &Answer) -> Option<u64> {
     let control = answer.headers.get(header::CACHE_CONTROL)?.to_str().ok()?;
     let ages = control.split(',').filter_map(|part| part.trim().strip_prefix("max-age="));
     ages.filter_map(|age| age.parse().ok()).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_an_answer_leads_is_shown_without_the_query() {
+        for (to, expected) in [
+            ("https://u:p@a.example/x?code=secret#y", "https://a.example/x"),
+            ("/elsewhere?code=secret", "/elsewhere"),
+            ("?code=secret", ""),
+            ("//a.example/x#secret", "//a.example/x"),
+        ] {
+            assert_eq!(location(to), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_a_question_and_says_nothing_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let home = Url::parse(&format!("http://{}/mcp", listener.local_addr().unwrap())).unwrap();
+        let patience = Duration::from_millis(100);
+        let probe = Probe { patience, ..Probe::new(&home, None).unwrap() };
+        let ask = Ask::new(Method::GET, &home);
+        let asked = async { (probe.open(&ask).await.map(drop), probe.ask(&ask).await.map(drop)) };
+        let (opened, asked) = tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap();
+        for answer in [opened, asked] {
+            let told = answer.unwrap_err().to_string();
+            assert!(told.contains("there is no answer within"), "{told}");
+        }
+    }
 }

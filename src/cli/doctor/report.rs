@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::Token;
 use super::findings::{Finding, Level};
 use crate::cli::output::say;
+use crate::web::text::visible;
 
 /// The longest detail that is shown, in characters.
 const LONGEST: usize = 400;
@@ -21,6 +23,7 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) struct Report {
     form: Form,
+    hidden: Option<Token>,
     group: &'static str,
     has_group_line: bool,
     lines: Vec<Line>,
@@ -37,7 +40,12 @@ struct Line {
 impl Report {
     /// An empty one.
     pub(super) fn new(form: Form) -> Self {
-        Self { form, group: "", has_group_line: true, lines: Vec::new() }
+        Self { form, hidden: None, group: "", has_group_line: true, lines: Vec::new() }
+    }
+
+    /// The same, and this is never in it, whoever says it.
+    pub(super) fn hiding(self, token: Option<Token>) -> Self {
+        Self { hidden: token, ..self }
     }
 
     /// What follows is about this.
@@ -62,7 +70,7 @@ impl Report {
     }
 
     fn add(&mut self, finding: Option<&'static Finding>, text: &str) {
-        let line = Line { group: self.group, finding, text: shown(text) };
+        let line = Line { group: self.group, finding, text: self.shown(text) };
         if self.form == Form::Text {
             if !std::mem::replace(&mut self.has_group_line, true) {
                 say(&format!("{}{}", if self.lines.is_empty() { "" } else { "\n" }, line.group));
@@ -72,6 +80,17 @@ impl Report {
             }
         }
         self.lines.push(line);
+    }
+
+    /// Foreign text as it may reach a terminal: one line, visible, without the token, not without end.
+    fn shown(&self, text: &str) -> String {
+        // What cannot be seen may stand between the token's letters, and its end may lie beyond the limit.
+        let text = visible(text, usize::MAX);
+        let text = match &self.hidden {
+            Some(token) => text.replace(token.reveal(), "[the token]"),
+            None => text,
+        };
+        visible(&text, LONGEST)
     }
 
     fn count(&self, level: Option<Level>) -> usize {
@@ -137,15 +156,6 @@ impl Line {
     }
 }
 
-/// Foreign text as it may reach a terminal: one line, visible, not without end.
-fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
-    if text.chars().count() > LONGEST {
-        shown.push('\u{2026}');
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::findings::{SLOW, TLS_NAME};
@@ -172,7 +182,26 @@ mod tests {
 
     #[test]
     fn what_others_wrote_cannot_paint_the_terminal() {
-        assert_eq!(shown("a\u{1b}[31m\r\nb"), "a[31mb");
-        assert_eq!(shown(&"x".repeat(500)).chars().count(), LONGEST + 1);
+        let report = Report::new(Form::Json);
+        for (text, expected) in [
+            ("a\u{1b}[31m\r\nb", "a[31m b"),
+            ("safe\u{202E}gpj.exe", "safegpj.exe"),
+            ("\u{2066}x\u{2069}\u{200B}y\u{FEFF}", "xy"),
+            ("\u{E0041}z", "z"),
+        ] {
+            assert_eq!(report.shown(text), expected, "{text:?}");
+        }
+        assert_eq!(report.shown(&"x".repeat(500)).chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn the_token_is_not_said_whoever_says_it() {
+        let token = Token("eyJ.secret".to_owned());
+        assert!(!format!("{token:?}").contains("secret"));
+        let mut report = Report::new(Form::Json).hiding(Some(token));
+        report.ok("eyJ.secret, eyJ.\u{200B}sec\u{7}ret");
+        report.found(&SLOW, format!("{}eyJ.secret", "x".repeat(LONGEST - 5)));
+        let text = format!("{:?}", report.lines);
+        assert!(text.contains("[the token], [the token]") && !text.contains("eyJ"), "{text}");
     }
 }

@@ -21,8 +21,8 @@ const SERVER: &str = "/.well-known/oauth-authorization-server";
 /// What the rest of the visit needs of the authorization server.
 #[derive(Debug)]
 pub(super) struct AuthorizationServer {
-    /// Its identifier.
-    pub(super) issuer: String,
+    /// Whether its metadata names the issuer that led there.
+    pub(super) names_itself: bool,
     /// Where its metadata stands.
     pub(super) place: Url,
     /// Where people sign in.
@@ -199,7 +199,7 @@ async fn server(visit: &mut Visit<'_>, issuer: &str) -> Option<AuthorizationServ
         Some(visit.upgraded(url))
     };
     Some(AuthorizationServer {
-        issuer: named,
+        names_itself: named == issuer,
         authorization_endpoint: endpoint("authorization_endpoint"),
         token_endpoint: endpoint("token_endpoint"),
         registration_endpoint: endpoint("registration_endpoint"),

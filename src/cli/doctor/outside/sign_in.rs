@@ -35,7 +35,7 @@ pub(super) async fn check(visit: &mut Visit<'_>, server: &AuthorizationServer) {
         token(visit, endpoint, client_id.as_deref().unwrap_or("mandate-doctor")).await;
     }
     if let Some(client) = client {
-        take_back(visit, &server.issuer, &client).await;
+        take_back(visit, server, &client).await;
     }
 }
 
@@ -215,15 +215,10 @@ async fn token(visit: &mut Visit<'_>, endpoint: &Url, client_id: &str) {
     }
 }
 
-/// Removes the client where the server offers it (RFC 7592 §2.3); the token for that goes to its own server alone.
-async fn take_back(visit: &mut Visit<'_>, issuer: &str, client: &Map<String, Value>) {
-    let text = |name: &str| client.get(name).and_then(Value::as_str);
-    let client_id = text("client_id").unwrap_or_default();
-    let issuer = Url::parse(issuer).map(|url| url.origin()).ok();
-    if let (Some(token), Some(url)) = (text("registration_access_token"), text("registration_client_uri"))
-        && let Ok(url) = Url::parse(url)
-        && Some(url.origin()) == issuer
-    {
+/// Removes the client where the server offers it (RFC 7592 §2.3).
+async fn take_back(visit: &mut Visit<'_>, server: &AuthorizationServer, client: &Map<String, Value>) {
+    let client_id = client.get("client_id").and_then(Value::as_str).unwrap_or_default();
+    if let Some((url, token)) = removal(server, client) {
         let ask = Ask::new(Method::DELETE, &url).header("authorization", format!("Bearer {token}"));
         if visit.ask(&ask).await.is_ok_and(|answer| answer.status.is_success()) {
             visit.report.ok("the client is removed again");
@@ -233,9 +228,43 @@ async fn take_back(visit: &mut Visit<'_>, issuer: &str, client: &Map<String, Val
     visit.report.found(&CLIENT_LEFT, format!("(client_id {client_id}, \"mandate doctor\")"));
 }
 
+/// Where the client is removed, and the token for that: by whom it was registered, of a server that is who it says.
+fn removal<'a>(server: &AuthorizationServer, client: &'a Map<String, Value>) -> Option<(Url, &'a str)> {
+    let text = |name: &str| client.get(name).and_then(Value::as_str);
+    let token = text("registration_access_token")?;
+    let url = Url::parse(text("registration_client_uri")?).ok()?;
+    let answered = server.registration_endpoint.as_ref()?;
+    (server.names_itself && url.origin() == answered.origin()).then_some((url, token))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_is_removed_by_whom_it_was_registered_alone() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        for (names_itself, place, expected) in [
+            (true, "https://as.example/register/x", true),
+            (false, "https://as.example/register/x", false),
+            (true, "http://as.example/register/x", false),
+            (true, "https://as.example:8443/register/x", false),
+            (true, "https://t.example/register/x", false),
+            (true, "https://10.0.0.7/register/x", false),
+            (true, "/register/x", false),
+        ] {
+            let server = AuthorizationServer {
+                names_itself,
+                place: url("https://t.example/.well-known/oauth-authorization-server"),
+                authorization_endpoint: None,
+                token_endpoint: None,
+                registration_endpoint: Some(url("https://as.example/register")),
+            };
+            let client = json!({ "registration_access_token": "t", "registration_client_uri": place });
+            let found = removal(&server, client.as_object().unwrap());
+            assert_eq!(found, expected.then(|| (url(place), "t")), "{names_itself} {place}");
+        }
+    }
 
     #[test]
     fn a_cookie_goes_back_and_is_told_by_its_name_alone() {
