@@ -37,6 +37,9 @@ pub(super) struct Limits {
     pub(super) streams: u32,
     /// How long the headers of a request of HTTP/2 may be, in bytes.
     pub(super) headers: u32,
+    /// How long the head of a request of HTTP/1 may be, in bytes; a longer one is answered with 431 (RFC 6585 §5). It is
+    /// also what a connection keeps of a head that is not whole yet, and of an answer that is not sent yet.
+    pub(super) head: usize,
     /// How often the other end of a connection of HTTP/2 is asked whether it is there, and how long it has to say so.
     pub(super) ping_every: Duration,
     /// How long it may take until TLS is agreed upon, counted from the connection's beginning.
@@ -52,6 +55,7 @@ impl Default for Limits {
             head_within,
             streams: 256,
             headers: 32 * 1024,
+            head: 64 * 1024,
             ping_every,
             handshake_within,
         }
@@ -192,7 +196,11 @@ impl End {
 
 fn builder(limits: Limits, protocol: Protocol) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_within);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_within)
+        .max_buf_size(limits.head);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -284,6 +292,21 @@ mod tests {
         }
         let answer = sent_before_the_end(address, &one_and_a_half).await;
         assert_eq!(answer.matches("\r\n\r\nhere").count(), 1, "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_head_of_http_1_may_be_long_and_not_endless() {
+        let (address, _stopping) = listen(Limits::default()).await;
+        let said = |length: usize, end: &str| format!("GET / HTTP/1.1\r\nx-long: {}{end}", "x".repeat(length));
+        // As long as HTTP/2 lets headers be.
+        let whole = said(32 * 1024, "\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let answer = sent_before_the_end(address, whole.as_bytes()).await;
+        assert!(answer.ends_with("here"), "{answer}");
+        // Not a byte more than is read, since what is left unread would take the answer along (RFC 9293 §3.6.1).
+        let start = said(0, "").len();
+        let unfinished = said(Limits::default().head - start, "");
+        let answer = sent_before_the_end(address, unfinished.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
 
     #[tokio::test]
