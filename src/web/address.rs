@@ -6,9 +6,9 @@ use std::sync::{Arc, Once};
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::request::Parts;
-use ipnet::IpNet;
 
 use crate::app::App;
+use crate::config::TrustedProxy;
 
 /// Said once: it would be said with every request.
 static UNTRUSTED: Once = Once::new();
@@ -60,17 +60,18 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
     }
 }
 
-fn trusts(trusted: &[IpNet], address: IpAddr) -> bool {
-    trusted.iter().any(|network| network.contains(&address))
+/// Whether a proxy at this address is believed.
+pub fn trusts(trusted: &[TrustedProxy], address: IpAddr) -> bool {
+    trusted.iter().any(|proxy| proxy.is_at(address))
 }
 
 /// The address behind `peer`, if that is a proxy that is trusted. A header from anybody else is not looked at.
-fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[TrustedProxy]) -> IpAddr {
     if trusts(trusted, peer) { forwarded(headers, trusted).unwrap_or(peer) } else { peer }
 }
 
 /// Walks `X-Forwarded-For` from the right past the proxies that are trusted; the first other address is the client.
-fn forwarded(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+fn forwarded(headers: &HeaderMap, trusted: &[TrustedProxy]) -> Option<IpAddr> {
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let listed: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     let mut nearest = None;
@@ -92,7 +93,8 @@ fn parse(text: &str) -> Option<IpAddr> {
         .or_else(|| bare(text.strip_prefix('[')?.strip_suffix(']')?))
 }
 
-fn bucket(address: IpAddr) -> String {
+/// What an address counts as: itself, or its network of IPv6.
+pub fn bucket(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
@@ -126,6 +128,9 @@ mod tests {
             ("10.0.0.1", vec!["203.0.113.9:4711"], "203.0.113.9"),
             ("10.0.0.1", vec!["[2001:db8:1:2::9]:4711"], "2001:db8:1:2::/64"),
             ("10.0.0.1", vec![], "10.0.0.1"),
+            ("::ffff:10.0.0.1", vec!["203.0.113.9"], "203.0.113.9"),
+            ("::ffff:10.0.0.1", vec!["203.0.113.9, ::ffff:10.0.0.2"], "203.0.113.9"),
+            ("::ffff:192.0.2.1", vec!["203.0.113.9"], "192.0.2.1"),
         ] {
             assert_eq!(resolved(peer, &forwarded), client, "{peer} {forwarded:?}");
         }
