@@ -11,14 +11,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::activity::{Activity, Seen, State};
 use super::listeners::{Accepted, Listeners};
+use super::room::Room;
 use super::tls::{Protocol, Tls};
+use crate::config::TrustedProxy;
 use crate::web::address::Peer;
 
 /// How many looks in a row may find every answer of a connection unread until it ends. A look comes as often as a head may
@@ -77,17 +78,14 @@ pub(super) async fn serve(
     mut listeners: Listeners,
     router: Router,
     limits: Limits,
+    trusted: &[TrustedProxy],
     stopping: &CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let mut room = Room::new(limits.connections);
+    let mut room = Room::new(limits.connections, trusted);
     loop {
-        let next = async {
-            let place = room.take().await?;
-            Some((listeners.accept().await, place))
-        };
         let taken = tokio::select! {
-            taken = next => taken,
+            taken = room.next(&mut listeners) => taken,
             () = stopping.cancelled() => break,
         };
         let Some((accepted, place)) = taken else { break };
@@ -100,33 +98,6 @@ pub(super) async fn serve(
     drop(listeners);
     connections.close();
     connections.wait().await;
-}
-
-/// The places for connections.
-struct Room {
-    all: usize,
-    free: Arc<Semaphore>,
-    told: bool,
-}
-
-impl Room {
-    fn new(all: usize) -> Self {
-        Self { all, free: Arc::new(Semaphore::new(all)), told: false }
-    }
-
-    /// The next free place. That there is none is told once, until there is plenty of room again.
-    async fn take(&mut self) -> Option<OwnedSemaphorePermit> {
-        let free = self.free.available_permits();
-        if free == 0 && !self.told {
-            tracing::warn!(
-                "{} connections are open: others wait until one ends (limits.connections)",
-                self.all
-            );
-        }
-        self.told = free == 0 || (self.told && free <= self.all / 10);
-        // Never closed.
-        self.free.clone().acquire_owned().await.ok()
-    }
 }
 
 /// Our end of a connection.
@@ -271,7 +242,7 @@ mod tests {
             .route("/count", get(async || Body::from_stream(count())));
         let stop = stopping.clone();
         #[expect(clippy::disallowed_methods, reason = "it lives as long as the test's runtime")]
-        tokio::spawn(async move { serve(listener.into(), router, limits, &stop).await });
+        tokio::spawn(async move { serve(listener.into(), router, limits, &[], &stop).await });
         (address, stopping)
     }
 
