@@ -3,6 +3,11 @@
 //! The certificate and its key are files that others replace while the server runs: they are read again when they change,
 //! and a pair that cannot be used never takes the place of one that can. What a pair is good for is in `pair.rs`, when it
 //! is looked at in `watch.rs`.
+//!
+//! How many handshakes are under way at once has no limit of its own. What one makes us compute is computed in one go, so
+//! there are never more at work than there are threads; what it keeps until the client goes on is less than what a
+//! connection keeps that speaks. Places for handshakes would be held by whoever begins and says no more, and keep
+//! everybody else out. The limits of connections, in all and from one address, and the time for a handshake do not.
 
 mod certificate;
 pub mod own;
@@ -17,7 +22,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
@@ -28,9 +32,6 @@ use certificate::Certificate;
 use pair::{Fingerprint, Pair};
 pub use watch::watch;
 
-/// How many handshakes are under way at once. They are what a stranger can make us compute without asking for anything; whoever
-/// has said nothing yet does not count, so that the silent do not keep out those who speak.
-const HANDSHAKES: usize = 256;
 /// With what a TLS connection begins: a record of a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 
@@ -49,7 +50,6 @@ pub(super) enum Protocol {
 pub struct Tls {
     files: TlsFiles,
     current: RwLock<Current>,
-    handshakes: Semaphore,
 }
 
 impl fmt::Debug for Tls {
@@ -89,7 +89,7 @@ impl Tls {
             tracing::info!(serial, ends, "TLS is spoken with this certificate");
         }
         let current = RwLock::new(Current { pair, judged });
-        Ok(Arc::new(Self { files, current, handshakes: Semaphore::new(HANDSHAKES) }))
+        Ok(Arc::new(Self { files, current }))
     }
 
     /// When the certificate in use ends.
@@ -176,7 +176,6 @@ impl Tls {
             (_, [HANDSHAKE]) => {}
             _ => return plain::refuse(stream).await.map(|()| None),
         }
-        let _place = self.handshakes.acquire().await.map_err(io::Error::other)?;
         let stream = TlsAcceptor::from(self.server_config()).accept(stream).await?;
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(pair::H2) => Protocol::Http2,
@@ -235,20 +234,31 @@ mod tests {
             // Closed with a reset is closed, too.
             assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
         }
-        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES, "every place is free again");
     }
 
     #[tokio::test]
-    async fn the_silent_do_not_keep_out_those_who_speak() {
+    async fn many_who_begin_and_say_no_more_do_not_keep_out_who_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let tls = Tls::open(files(&folder), NOW).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut waiting = std::pin::pin!(tls.agree(stream));
-        let polled = futures::poll!(waiting.as_mut());
-        assert!(polled.is_pending());
-        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES);
+        let address = listener.local_addr().unwrap();
+        let connect = async |said: &[u8]| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(said).await.unwrap();
+            (client, listener.accept().await.unwrap().0)
+        };
+        let mut begun = Vec::new();
+        for _ in 0..300 {
+            let (client, stream) = connect(&[HANDSHAKE, 3, 1]).await;
+            stream.readable().await.unwrap();
+            let mut waiting = Box::pin(tls.agree(stream));
+            assert!(futures::poll!(waiting.as_mut()).is_pending());
+            begun.push((client, waiting));
+        }
+        // A handshake that is none: its end shows that somebody listened.
+        let (mut client, stream) = connect(&[HANDSHAKE, 3, 1, 0, 4, 99, 0, 0, 0]).await;
+        assert!(tls.agree(stream).await.is_err());
+        assert_ne!(client.read(&mut [0]).await.unwrap_or(0), 0, "an alert (RFC 8446 §6)");
     }
 
     #[tokio::test]
