@@ -7,11 +7,16 @@ use ipnet::IpNet;
 
 use super::ConfigError;
 
+/// How the proxies are written that connect to our Unix sockets.
+const UNIX: &str = "unix";
+
 /// A proxy that is believed about whom it speaks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustedProxy {
     /// One with an address in this network.
     Network(IpNet),
+    /// Whoever connects to one of our Unix sockets.
+    Unix,
 }
 
 impl TrustedProxy {
@@ -20,6 +25,7 @@ impl TrustedProxy {
     pub fn is_at(&self, address: IpAddr) -> bool {
         match self {
             Self::Network(network) => network.contains(&address.to_canonical()) || network.contains(&address),
+            Self::Unix => false,
         }
     }
 }
@@ -28,9 +34,15 @@ impl FromStr for TrustedProxy {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
+        if text == UNIX {
+            return Ok(Self::Unix);
+        }
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map(Self::Network).map_err(|_| {
-            ConfigError::new("trusted_proxies", format!("{text:?} is no network; write it like 10.0.0.0/8"))
+            ConfigError::new(
+                "trusted_proxies",
+                format!("{text:?} is no network; write it like 10.0.0.0/8, or {UNIX} for Unix sockets"),
+            )
         })
     }
 }

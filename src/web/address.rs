@@ -12,14 +12,17 @@ use crate::config::TrustedProxy;
 
 /// Said once: it would be said with every request.
 static UNTRUSTED: Once = Once::new();
+/// All that comes over Unix sockets and from nobody in particular.
+const LOCAL: &str = "local";
 
 /// Who is at the other end of a connection. Every request that came over one has it as an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Somebody at an address.
     Host(SocketAddr),
-    /// A program of this machine, over a Unix socket. It is a proxy, and is believed about whom it speaks for as one of
-    /// `trusted_proxies` is: it was let in by the permissions of the socket's file, which the operator gave it.
+    /// A program of this machine, over a Unix socket. It is believed about whom it speaks for when `trusted_proxies` has
+    /// `unix`. That it was let in by the permissions of the socket's file says that it is a proxy, and not that it sets the
+    /// header: nginx by itself passes on what its client wrote.
     Local,
 }
 
@@ -28,24 +31,25 @@ pub enum Peer {
 pub struct ClientAddress(pub String);
 
 impl ClientAddress {
-    /// Whom a request comes from. All that comes over Unix sockets without an `X-Forwarded-For` comes from `local`: a proxy
-    /// that does not say for whom it speaks shares the limits of one address among all, which is noticed, and lets nobody
-    /// have more than their share.
+    /// Whom a request comes from. All that comes over Unix sockets comes from `local`, unless a proxy that is believed there
+    /// says for whom it speaks: then all share the limits of one address, which is noticed, and nobody has more than their
+    /// share.
     pub fn of(parts: &Parts, app: &App) -> Self {
         let trusted = &app.config.trusted_proxies;
         let address = match parts.extensions.get() {
             Some(Peer::Host(peer)) => {
                 if parts.headers.contains_key("x-forwarded-for") && !trusts(trusted, peer.ip()) {
-                    UNTRUSTED.call_once(|| {
-                        tracing::warn!(peer = %peer.ip(), "a proxy that trusted_proxies does not list sends \
-                            X-Forwarded-For: every request through it counts as one address");
-                    });
+                    warn_of(&peer.ip().to_string());
                 }
                 bucket(resolve(peer.ip(), &parts.headers, trusted))
             }
-            Some(Peer::Local) => {
-                forwarded(&parts.headers, trusted).map_or_else(|| "local".to_owned(), bucket)
+            Some(Peer::Local) if !trusted.contains(&TrustedProxy::Unix) => {
+                if parts.headers.contains_key("x-forwarded-for") {
+                    warn_of("unix");
+                }
+                LOCAL.to_owned()
             }
+            Some(Peer::Local) => forwarded(&parts.headers, trusted).map_or_else(|| LOCAL.to_owned(), bucket),
             None => "unknown".to_owned(),
         };
         Self(address)
@@ -58,6 +62,15 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         Ok(Self::of(parts, app))
     }
+}
+
+fn warn_of(peer: &str) {
+    UNTRUSTED.call_once(|| {
+        tracing::warn!(
+            peer,
+            "a proxy that trusted_proxies does not list sends X-Forwarded-For: every request through it counts as one address"
+        );
+    });
 }
 
 /// Whether a proxy at this address is believed.
