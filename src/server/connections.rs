@@ -164,7 +164,6 @@ impl End {
                     let state = activity.look(&mut seen);
                     unread = if state == State::Stuck { unread + 1 } else { 0 };
                     match state {
-                        State::Busy => {}
                         // Who never asked for anything, or was told to go and has not, is not asked.
                         State::Idle if is_sent_away || !activity.has_begun() => return,
                         State::Idle => {
@@ -175,7 +174,7 @@ impl End {
                             tracing::debug!(?peer, "a connection whose answers nobody read was ended");
                             return;
                         }
-                        State::Stuck => {}
+                        State::Busy | State::Stuck => {}
                     }
                     look.set(tokio::time::sleep(limits.head_within));
                 }
