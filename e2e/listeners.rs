@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use mandate::config::Config;
+use mandate::config::{Config, TrustedProxy};
 use mandate::server::Listeners;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -29,11 +29,18 @@ fn on_three(place: &Place, arguments: &[&str]) -> Command {
 }
 
 #[tokio::test]
-async fn a_proxy_on_a_unix_socket_is_believed_and_one_that_says_nothing_is_one_address() {
+async fn a_proxy_on_a_unix_socket_is_believed_by_choice_and_one_that_says_nothing_is_one_address() {
+    for (trusted, is_believed) in [(vec![TrustedProxy::Unix], true), (vec![], false)] {
+        proxy_on_a_unix_socket(trusted, is_believed).await;
+    }
+}
+
+async fn proxy_on_a_unix_socket(trusted: Vec<TrustedProxy>, is_believed: bool) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("m.sock");
     let server = Server::start_listening(
         |config| {
+            config.trusted_proxies = trusted;
             config.listen =
                 Config::written(&format!("listen = \"unix:{}\"", socket.display())).unwrap().listen;
             config.limits.register = at_most(1);
@@ -53,6 +60,13 @@ async fn a_proxy_on_a_unix_socket_is_believed_and_one_that_says_nothing_is_one_a
             forwarded.iter().fold(request, |request, value| request.header("x-forwarded-for", *value));
         request.send().await.unwrap().status()
     };
+    if !is_believed {
+        assert_eq!(register(Some("203.0.113.1")).await, StatusCode::CREATED);
+        for forwarded in [Some("203.0.113.2"), None] {
+            assert_eq!(register(forwarded).await, StatusCode::TOO_MANY_REQUESTS, "{forwarded:?}");
+        }
+        return;
+    }
     for forwarded in [Some("203.0.113.1"), Some("198.51.100.7, 203.0.113.2"), None] {
         assert_eq!(register(forwarded).await, StatusCode::CREATED, "{forwarded:?}");
     }

@@ -3,13 +3,15 @@
 //! HTTP/1.1 and HTTP/2 are spoken on every listener. Where TLS ends here, ALPN says which; where it ends in front of us,
 //! HTTP/2 is spoken with prior knowledge (h2c), because a proxy that carries many open streams to us does so best on few
 //! connections. So it is on by choice, and limited: so many streams on a connection, so long headers, and a peer that no
-//! longer answers loses its connection. Whoever is slow in agreeing upon TLS or in sending the head of a request, or sends
-//! none, loses theirs too, and there are only so many connections at once (`connections::Limits`).
+//! longer answers loses its connection. Whoever is slow in agreeing upon TLS or in sending the head of a request, sends none, or
+//! does not read the answers, loses theirs too, and there are only so many connections at once (`connections::Limits`), and
+//! from one address (`room`).
 
 mod activity;
 mod connections;
 mod files;
 mod listeners;
+mod room;
 mod socket;
 pub mod tls;
 
@@ -93,7 +95,7 @@ pub async fn serve_router(app: Arc<App>, listeners: impl Into<Listeners>, router
         tokio::time::sleep(DRAIN_WITHIN).await;
     };
     tokio::select! {
-        () = connections::serve(listeners.into(), router, limits, &app.stopping) => {}
+        () = connections::serve(listeners.into(), router, limits, &app.config.trusted_proxies, &app.stopping) => {}
         () = late => tracing::warn!("some requests did not finish in time"),
     }
     app.tasks.close();

@@ -13,6 +13,7 @@ mod listen;
 mod own;
 mod parse;
 pub mod providers;
+mod proxies;
 mod public_url;
 mod raw;
 pub mod reference;
@@ -27,7 +28,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use url::Url;
 
 use crate::ephemeral::Rate;
@@ -39,8 +39,9 @@ pub use audience::{Audience, Audiences};
 use issuers::Issuers;
 pub use listen::{Listen, Listens};
 pub use own::Own;
-use parse::{address, database, duration, networks, one_of, per, redis, schemes, with_burst};
+use parse::{address, database, duration, one_of, per, redis, schemes, with_burst};
 use providers::{Provider, SignIn};
+pub use proxies::TrustedProxy;
 pub use public_url::PublicUrl;
 use raw::Raw;
 pub use resources::{OtherResource, OtherResources};
@@ -87,7 +88,7 @@ pub struct Config {
     /// What is sent to a telemetry back end.
     pub export: Export,
     /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// How long a server that is asked to stop goes on answering while `/ready` says no, so that whoever sends
     /// requests here learns of it first.
     pub drain_delay: Duration,
@@ -276,7 +277,7 @@ impl Config {
                 filter: raw.log,
                 json: one_of("log_format", &raw.log_format, &[("text", false), ("json", true)])?,
             },
-            trusted_proxies: networks("trusted_proxies", &raw.trusted_proxies)?,
+            trusted_proxies: proxies::parse(&raw.trusted_proxies)?,
             tokens: tokens::parse(&raw.tokens)?,
             clients: Clients {
                 metadata_documents: raw.clients.metadata_documents,

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use super::ConfigError;
@@ -116,16 +115,6 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
             text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
         }
     })
-}
-
-pub(super) fn networks(key: &str, texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
-    let parse = |text: &String| {
-        let host = || text.parse::<std::net::IpAddr>().map(IpNet::from);
-        text.parse()
-            .or_else(|_| host())
-            .map_err(|_| ConfigError::new(key, format!("{text:?} is no network; write it like 10.0.0.0/8")))
-    };
-    texts.iter().map(parse).collect()
 }
 
 /// Schemes that run in a browser or belong to the web can never be a way back to an app.

@@ -37,7 +37,7 @@ pub(super) struct Raw {
     #[schemars(with = "Places")]
     pub(super) listen: Vec<String>,
     /// Who may connect to the Unix sockets among them: permissions in octal. The server's user and group by default:
-    /// whoever can connect is believed about the addresses of clients.
+    /// with `unix` in `trusted_proxies`, whoever can connect is believed about the addresses of clients.
     #[schemars(extend("enum" = ["0600", "0660", "0666"]))]
     pub(super) listen_mode: String,
     pub(super) tls: RawTls,
@@ -77,7 +77,8 @@ pub(super) struct Raw {
     #[schemars(with = "Option<Address>")]
     pub(super) metrics_listen: Option<String>,
     /// The proxies before this server, as networks such as `10.0.0.0/8` or single addresses: of them `X-Forwarded-For` is
-    /// believed. Name no others, or callers choose the address that limits count.
+    /// believed. `unix` stands for whoever connects to a Unix socket; without it all of them are one address. Name no others,
+    /// and only proxies that set the header themselves, or callers choose the address that limits count.
     pub(super) trusted_proxies: Vec<String>,
     /// How long after SIGTERM requests are still taken while `/ready` says no: longer than the balancer takes to see
     /// that.

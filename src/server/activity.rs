@@ -1,4 +1,5 @@
-//! What is going on on a connection: how many requests are being answered, and whether anything happened lately.
+//! What is going on on a connection: how many requests are being answered, who of both ends is to do the next step, and
+//! whether anything happened lately.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 pub(super) struct Activity {
     /// Requests whose answer is not sent yet.
     open: AtomicUsize,
-    /// How often a request began or an answer ended.
+    /// Those among them for which we have nothing to send yet.
+    ours: AtomicUsize,
+    /// How often a request began, a part of an answer was sent, or an answer ended.
     changes: AtomicU64,
 }
 
@@ -21,12 +24,24 @@ pub(super) struct Activity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen(u64);
 
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Something happened since the last look, or we are at work on an answer.
+    Busy,
+    /// Nothing is being answered.
+    Idle,
+    /// Every answer waits until the other end reads what is there of it, and it read nothing since the last look.
+    Stuck,
+}
+
 impl Activity {
     /// A request is being answered for as long as the result lives.
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         self.open.fetch_add(1, Ordering::SeqCst);
+        self.ours.fetch_add(1, Ordering::SeqCst);
         self.changes.fetch_add(1, Ordering::SeqCst);
-        UnderWay(self.clone())
+        UnderWay { activity: self.clone(), turn: Turn::Ours }
     }
 
     /// Whether a request ever came.
@@ -34,36 +49,65 @@ impl Activity {
         self.changes.load(Ordering::SeqCst) > 0
     }
 
-    /// Whether nothing is being answered and nothing was since then. Sets the moment to now.
-    pub(super) fn was_idle_since(&self, seen: &mut Seen) -> bool {
+    /// What it does, and did since then. Sets the moment to now.
+    pub(super) fn look(&self, seen: &mut Seen) -> State {
         let now = Seen(self.changes.load(Ordering::SeqCst));
         let before = std::mem::replace(seen, now);
-        self.open.load(Ordering::SeqCst) == 0 && before == now
+        match (self.open.load(Ordering::SeqCst), self.ours.load(Ordering::SeqCst)) {
+            _ if before != now => State::Busy,
+            (0, _) => State::Idle,
+            (_, 0) => State::Stuck,
+            _ => State::Busy,
+        }
     }
+}
+
+/// Whose turn it is with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// We have nothing to send yet: the answer is being made, or its stream is quiet.
+    Ours,
+    /// They are to read what there is; nothing more is asked of us before.
+    Theirs,
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Activity>);
+pub(super) struct UnderWay {
+    activity: Arc<Activity>,
+    turn: Turn,
+}
 
 impl UnderWay {
     /// The body with which the answer ends.
-    pub(super) fn until_the_end_of(self, body: Body) -> Body {
-        Body::new(Answer { body, _under_way: self })
+    pub(super) fn until_the_end_of(mut self, body: Body) -> Body {
+        // Until it is asked for its first part: behind an answer that nobody reads it never is.
+        self.give(Turn::Theirs);
+        Body::new(Answer { body, under_way: self })
+    }
+
+    fn give(&mut self, turn: Turn) {
+        match (self.turn, turn) {
+            (Turn::Theirs, Turn::Ours) => self.activity.ours.fetch_add(1, Ordering::SeqCst),
+            (Turn::Ours, Turn::Theirs) => self.activity.ours.fetch_sub(1, Ordering::SeqCst),
+            _ => return,
+        };
+        self.turn = turn;
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.changes.fetch_add(1, Ordering::SeqCst);
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.activity.changes.fetch_add(1, Ordering::SeqCst);
+        self.activity.open.fetch_sub(1, Ordering::SeqCst);
+        self.give(Turn::Theirs);
     }
 }
 
 /// A body as it is; it is gone when all of it is sent, or nobody waits for it.
 struct Answer {
     body: Body,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 impl HttpBody for Answer {
@@ -74,7 +118,14 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_pending() {
+            self.under_way.give(Turn::Ours);
+        } else {
+            self.under_way.give(Turn::Theirs);
+            self.under_way.activity.changes.fetch_add(1, Ordering::SeqCst);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -89,20 +140,50 @@ impl HttpBody for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::{StreamExt as _, poll};
+    use std::convert::Infallible;
 
     #[test]
     fn a_connection_is_idle_when_nothing_is_answered_and_nothing_was_between_two_looks() {
         let activity = Arc::<Activity>::default();
         let mut seen = Seen::default();
-        assert!(activity.was_idle_since(&mut seen) && !activity.has_begun());
+        assert_eq!(activity.look(&mut seen), State::Idle);
+        assert!(!activity.has_begun());
         let answer = activity.begin().until_the_end_of(Body::from("text"));
         assert_eq!(answer.size_hint().exact(), Some(4));
         assert!(activity.has_begun());
-        for _ in 0..2 {
-            assert!(!activity.was_idle_since(&mut seen), "it is not sent yet");
+        assert_eq!(activity.look(&mut seen), State::Busy, "it has just begun");
+        drop(answer);
+        assert_eq!(activity.look(&mut seen), State::Busy, "it was sent since the last look");
+        assert_eq!(activity.look(&mut seen), State::Idle);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_stuck_when_all_that_there_is_waits_to_be_read() {
+        let activity = Arc::<Activity>::default();
+        let mut seen = Seen::default();
+        let under_way = activity.begin();
+        for _ in 0..3 {
+            assert_eq!(activity.look(&mut seen), State::Busy, "the answer is being made");
+        }
+        let first = futures::stream::iter([Ok::<_, Infallible>("first")]);
+        let body = Body::from_stream(first.chain(futures::stream::pending()));
+        let mut answer = under_way.until_the_end_of(body).into_data_stream();
+        assert_eq!(activity.look(&mut seen), State::Stuck, "nobody asks for it");
+        assert!(poll!(answer.next()).is_ready());
+        assert_eq!(activity.look(&mut seen), State::Busy, "a part of it was taken");
+        assert_eq!(activity.look(&mut seen), State::Stuck, "the part is not sent");
+        assert!(poll!(answer.next()).is_pending());
+        let other = activity.begin().until_the_end_of(Body::from("text"));
+        assert_eq!(activity.look(&mut seen), State::Busy, "another request began");
+        for _ in 0..3 {
+            assert_eq!(activity.look(&mut seen), State::Busy, "there is a quiet stream beside the stuck one");
         }
         drop(answer);
-        assert!(!activity.was_idle_since(&mut seen), "it was sent since the last look");
-        assert!(activity.was_idle_since(&mut seen));
+        assert_eq!(activity.look(&mut seen), State::Busy);
+        assert_eq!(activity.look(&mut seen), State::Stuck);
+        drop(other);
+        assert_eq!(activity.look(&mut seen), State::Busy);
+        assert_eq!(activity.look(&mut seen), State::Idle);
     }
 }

@@ -11,15 +11,26 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::activity::{Activity, Seen};
+use super::activity::{Activity, Seen, State};
 use super::listeners::{Accepted, Listeners};
+use super::room::Room;
 use super::tls::{Protocol, Tls};
+use crate::config::TrustedProxy;
 use crate::web::address::Peer;
+
+/// How many looks in a row may find every answer of a connection unread until it ends. A look comes as often as a head may
+/// take, so this is five minutes at most: whoever reads anything within four stays.
+///
+/// How long we are silent does not matter: a call that is not answered yet and a stream between two keep-alives (one every
+/// 15 seconds, of either era) wait for us, and such a connection is never stuck. So a person may think about a question for
+/// as long as the call that asked lets them, and tools of an extension may take their time. But an answer whose part was
+/// taken and is not sent waits for the other end: it opened no window in HTTP/2, or does not read in HTTP/1, and pings
+/// that it answers say nothing of it.
+const UNREAD_LOOKS: u8 = 3;
 
 /// What connections may do.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +48,9 @@ pub(super) struct Limits {
     pub(super) streams: u32,
     /// How long the headers of a request of HTTP/2 may be, in bytes.
     pub(super) headers: u32,
+    /// How long the head of a request of HTTP/1 may be, in bytes; a longer one is answered with 431 (RFC 6585 §5). It is
+    /// also what a connection keeps of a head that is not whole yet, and of an answer that is not sent yet.
+    pub(super) head: usize,
     /// How often the other end of a connection of HTTP/2 is asked whether it is there, and how long it has to say so.
     pub(super) ping_every: Duration,
     /// How long it may take until TLS is agreed upon, counted from the connection's beginning.
@@ -52,6 +66,7 @@ impl Default for Limits {
             head_within,
             streams: 256,
             headers: 32 * 1024,
+            head: 64 * 1024,
             ping_every,
             handshake_within,
         }
@@ -63,17 +78,14 @@ pub(super) async fn serve(
     mut listeners: Listeners,
     router: Router,
     limits: Limits,
+    trusted: &[TrustedProxy],
     stopping: &CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let mut room = Room::new(limits.connections);
+    let mut room = Room::new(limits.connections, trusted);
     loop {
-        let next = async {
-            let place = room.take().await?;
-            Some((listeners.accept().await, place))
-        };
         let taken = tokio::select! {
-            taken = next => taken,
+            taken = room.next(&mut listeners) => taken,
             () = stopping.cancelled() => break,
         };
         let Some((accepted, place)) = taken else { break };
@@ -86,33 +98,6 @@ pub(super) async fn serve(
     drop(listeners);
     connections.close();
     connections.wait().await;
-}
-
-/// The places for connections.
-struct Room {
-    all: usize,
-    free: Arc<Semaphore>,
-    told: bool,
-}
-
-impl Room {
-    fn new(all: usize) -> Self {
-        Self { all, free: Arc::new(Semaphore::new(all)), told: false }
-    }
-
-    /// The next free place. That there is none is told once, until there is plenty of room again.
-    async fn take(&mut self) -> Option<OwnedSemaphorePermit> {
-        let free = self.free.available_permits();
-        if free == 0 && !self.told {
-            tracing::warn!(
-                "{} connections are open: others wait until one ends (limits.connections)",
-                self.all
-            );
-        }
-        self.told = free == 0 || (self.told && free <= self.all / 10);
-        // Never closed.
-        self.free.clone().acquire_owned().await.ok()
-    }
 }
 
 /// Our end of a connection.
@@ -165,6 +150,7 @@ impl End {
         let mut serving = pin!(builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
         let mut look = pin!(tokio::time::sleep(limits.head_within));
         let (mut seen, mut is_stopping, mut is_sent_away) = (Seen::default(), false, false);
+        let mut unread = 0;
         loop {
             tokio::select! {
                 // Whoever breaks off knows about it.
@@ -175,13 +161,20 @@ impl End {
                 }
                 // Until it is known which HTTP is spoken, and on connections of HTTP/2, nobody else looks at the time.
                 () = look.as_mut() => {
-                    if activity.was_idle_since(&mut seen) {
+                    let state = activity.look(&mut seen);
+                    unread = if state == State::Stuck { unread + 1 } else { 0 };
+                    match state {
                         // Who never asked for anything, or was told to go and has not, is not asked.
-                        if is_sent_away || !activity.has_begun() {
+                        State::Idle if is_sent_away || !activity.has_begun() => return,
+                        State::Idle => {
+                            is_sent_away = true;
+                            serving.as_mut().graceful_shutdown();
+                        }
+                        State::Stuck if unread >= UNREAD_LOOKS => {
+                            tracing::debug!(?peer, "a connection whose answers nobody read was ended");
                             return;
                         }
-                        is_sent_away = true;
-                        serving.as_mut().graceful_shutdown();
+                        State::Busy | State::Stuck => {}
                     }
                     look.set(tokio::time::sleep(limits.head_within));
                 }
@@ -192,7 +185,11 @@ impl End {
 
 fn builder(limits: Limits, protocol: Protocol) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_within);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_within)
+        .max_buf_size(limits.head);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -224,7 +221,7 @@ mod tests {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const NO_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-    /// A server that says `here` at `/`, counts to ten at `/count`, and lists who is known at `/known`.
+    /// A server that says `here` at `/`, and late at `/late`, counts to ten at `/count`, and lists who is known at `/known`.
     async fn listen(limits: Limits) -> (SocketAddr, CancellationToken) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -239,10 +236,12 @@ mod tests {
         let router = Router::new()
             .route("/", get(async || "here"))
             .route("/known", get(who))
+            .route("/late", get(late))
+            .route("/much", get(async || Body::from_stream(much())))
             .route("/count", get(async || Body::from_stream(count())));
         let stop = stopping.clone();
         #[expect(clippy::disallowed_methods, reason = "it lives as long as the test's runtime")]
-        tokio::spawn(async move { serve(listener.into(), router, limits, &stop).await });
+        tokio::spawn(async move { serve(listener.into(), router, limits, &[], &stop).await });
         (address, stopping)
     }
 
@@ -252,6 +251,17 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Ok(number.to_string())
         })
+    }
+
+    /// Says something after many looks.
+    async fn late() -> &'static str {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        "here"
+    }
+
+    /// More than systems keep of what nobody reads, and in parts.
+    fn much() -> impl Stream<Item = Result<Vec<u8>, Infallible>> + Send {
+        futures::stream::repeat_with(|| Ok(vec![b'x'; 16 * 1024]))
     }
 
     /// A GET of `path` as the first request of a connection of HTTP/2, its headers in one frame (RFC 7541 §6).
@@ -287,6 +297,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_head_of_http_1_may_be_long_and_not_endless() {
+        let (address, _stopping) = listen(Limits::default()).await;
+        let said =
+            |length: usize, end: &str| format!("GET / HTTP/1.1\r\nx-long: {}{end}", "x".repeat(length));
+        // As long as HTTP/2 lets headers be.
+        let whole = said(32 * 1024, "\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let answer = sent_before_the_end(address, whole.as_bytes()).await;
+        assert!(answer.ends_with("here"), "{answer}");
+        // Not a byte more than is read, since what is left unread would take the answer along (RFC 9293 §3.6.1).
+        let start = said(0, "").len();
+        let unfinished = said(Limits::default().head - start, "");
+        let answer = sent_before_the_end(address, unfinished.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+
+    #[tokio::test]
     async fn a_connection_of_http_2_is_told_its_limits() {
         let (address, _stopping) = listen(Limits::default()).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -318,11 +344,29 @@ mod tests {
     async fn a_connection_of_http_2_without_an_open_stream_ends_and_one_with_a_stream_does_not() {
         let limits = Limits { head_within: Duration::from_millis(50), ..Limits::default() };
         let (address, _stopping) = listen(limits).await;
-        for (path, body) in [("/", "here"), ("/count", "9")] {
+        for (path, body) in [("/", "here"), ("/late", "here"), ("/count", "9")] {
             let heard = sent_before_the_end(address, &get_by_http_2(path)).await;
             assert!(heard.contains(body), "{path}: {heard}");
             // GOAWAY (RFC 9113 §6.8) on stream 0: it is told before it ends.
             assert!(heard.contains("\u{7}\0\0\0\0\0"), "{path}: {heard}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_an_answer_keeps_no_connection() {
+        let limits = Limits { head_within: Duration::from_millis(50), ..Limits::default() };
+        let (address, _stopping) = listen(limits).await;
+        // SETTINGS_INITIAL_WINDOW_SIZE is 0 (RFC 9113 §6.5.2): the head of the answer may come, and nothing of its body.
+        let no_window: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+        let asked = get_by_http_2("/");
+        let (_, request) = asked.split_at(PREFACE.len() + NO_SETTINGS.len());
+        let heard = sent_before_the_end(address, &[PREFACE, no_window, request].concat()).await;
+        assert!(!heard.contains("here"), "{heard}");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /much HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        // Nothing is read, so the end shows in writing: a connection that is gone is reset.
+        while stream.write_all(b"\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -1,13 +1,14 @@
 //! What is listened on: addresses, with TLS or without, and Unix sockets. All of them at once.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::room::is_near;
 use super::socket::{self, SocketFile};
 use super::tls::Tls;
 use crate::config::{Config, ConfigError, Listen};
@@ -42,6 +43,25 @@ pub(super) enum Accepted {
     Unix(UnixStream),
 }
 
+impl Accepted {
+    /// The address that it is from; a Unix socket has none.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, address, _) => Some(address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// From which listeners a connection is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// From all of them.
+    All,
+    /// From those that only programs of this machine reach: Unix sockets and loopback addresses.
+    Near,
+}
+
 impl Listeners {
     /// Listens wherever the configuration says. TLS is spoken at addresses, and not over Unix sockets: what passes there
     /// does not leave the machine.
@@ -67,10 +87,10 @@ impl Listeners {
         Self { sources: vec![Source::Tcp(listener, Some(tls))], turn: 0 }
     }
 
-    /// The next connection.
-    pub(super) async fn accept(&mut self) -> Accepted {
+    /// The next connection of some listeners.
+    pub(super) async fn accept(&mut self, which: Which) -> Accepted {
         loop {
-            match std::future::poll_fn(|context| self.poll_accept(context)).await {
+            match std::future::poll_fn(|context| self.poll_accept(which, context)).await {
                 Ok(accepted) => return accepted,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -81,9 +101,12 @@ impl Listeners {
         }
     }
 
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+    fn poll_accept(&mut self, which: Which, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let (before, after) = self.sources.split_at(self.turn.min(self.sources.len()));
         for (steps, source) in after.iter().chain(before).enumerate() {
+            if which == Which::Near && !source.is_near() {
+                continue;
+            }
             if let Poll::Ready(accepted) = source.poll_accept(context) {
                 self.turn = (self.turn + steps + 1) % self.sources.len();
                 return Poll::Ready(accepted);
@@ -100,6 +123,13 @@ impl From<TcpListener> for Listeners {
 }
 
 impl Source {
+    fn is_near(&self) -> bool {
+        match self {
+            Self::Tcp(listener, _) => listener.local_addr().is_ok_and(|address| is_near(address.ip())),
+            Self::Unix { .. } => true,
+        }
+    }
+
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         Poll::Ready(match self {
             Self::Tcp(listener, tls) => {

@@ -1,9 +1,13 @@
 //! The file of a Unix socket: it is made with its permissions, taken over from a process that is gone, and removed at the
 //! end.
+//!
+//! Between the look whether somebody listens there and the taking over, another server may have taken it over as well. So who
+//! listens holds a lock on a file beside it, from before the look. The kernel ends the lock with the process.
 
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
@@ -13,12 +17,8 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 pub(super) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
-    }
+    // After the file is gone, which is when it is dropped.
+    _lock: Option<File>,
 }
 
 impl Drop for SocketFile {
@@ -36,17 +36,49 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Listens at `path`. What is wrong is told in half a sentence with the cure.
 pub(super) async fn bind(path: &Path, mode: u32, backlog: u32) -> Result<(SocketFile, UnixListener), String> {
+    let lock = lock(path)?;
     make_way(path).await?;
-    listen(path, mode, backlog).map_err(|error| {
-        let cure = match error.kind() {
-            ErrorKind::NotFound => "make its folder first, one that this server's user may write to",
-            ErrorKind::PermissionDenied => "choose a folder that this server's user may write to",
-            ErrorKind::InvalidInput => "choose a shorter path: one of a socket has at most 100 bytes",
-            ErrorKind::AddrInUse => "another server has just started to listen there; choose another path",
-            _ => "choose another path",
-        };
-        format!("{error}; {cure}")
-    })
+    listen(path, mode, backlog, lock).map_err(|error| told(&error))
+}
+
+fn told(error: &io::Error) -> String {
+    let cure = match error.kind() {
+        ErrorKind::NotFound => "make its folder first, one that this server's user may write to",
+        ErrorKind::PermissionDenied => "choose a folder that this server's user may write to",
+        ErrorKind::InvalidInput => "choose a shorter path: one of a socket has at most 100 bytes",
+        ErrorKind::AddrInUse => "another server has just started to listen there; choose another path",
+        _ => "choose another path",
+    };
+    format!("{error}; {cure}")
+}
+
+/// Keeps other servers from listening there. Nothing where files cannot be locked: no reason not to serve. The file
+/// stays: one that was removed could be locked by two.
+fn lock(path: &Path) -> Result<Option<File>, String> {
+    let mut name = OsString::from(path.file_name().unwrap_or_default());
+    name.push(".lock");
+    let beside = path.with_file_name(name);
+    let opened =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&beside);
+    let file = opened.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied if beside.exists() => {
+            format!(
+                "{} belongs to another user ({error}); remove it or choose another path",
+                beside.display()
+            )
+        }
+        _ => told(&error),
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err("another server listens there; stop it or choose another path".to_owned())
+        }
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(detail = %error, "files cannot be locked beside the socket: two servers could take it at once");
+            Ok(None)
+        }
+    }
 }
 
 /// Removes the socket of a process that is gone.
@@ -67,10 +99,15 @@ async fn make_way(path: &Path) -> Result<(), String> {
     }
 }
 
-fn listen(path: &Path, mode: u32, backlog: u32) -> io::Result<(SocketFile, UnixListener)> {
+fn listen(
+    path: &Path,
+    mode: u32,
+    backlog: u32,
+    lock: Option<File>,
+) -> io::Result<(SocketFile, UnixListener)> {
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
-    let file = SocketFile::of(path)?;
+    let file = SocketFile { path: path.to_owned(), identity: identity(path)?, _lock: lock };
     // Before anybody can connect, which is when it listens.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     Ok((file, socket.listen(backlog)?))
@@ -104,10 +141,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_is_about_to_listen_there_has_the_path_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let theirs = lock(&path).unwrap();
+        assert!(theirs.is_some());
+        assert!(bind(&path, 0o660, 8).await.unwrap_err().contains("another server listens there"));
+        drop(theirs);
+        let ours = bind(&path, 0o660, 8).await.unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(bind(&path, 0o660, 8).await.is_err(), "for as long as it listens");
+        drop(ours);
+        assert!(bind(&path, 0o660, 8).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn who_has_no_time_to_answer_is_alive() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.sock");
-        let _busy = listen(&path, 0o660, 1).unwrap();
+        let _busy = listen(&path, 0o660, 1, None).unwrap();
         let mut waiting = Vec::new();
         while let Ok(stream) = UnixStream::connect(&path).await {
             waiting.push(stream);

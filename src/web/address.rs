@@ -6,20 +6,23 @@ use std::sync::{Arc, Once};
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::request::Parts;
-use ipnet::IpNet;
 
 use crate::app::App;
+use crate::config::TrustedProxy;
 
 /// Said once: it would be said with every request.
 static UNTRUSTED: Once = Once::new();
+/// All that comes over Unix sockets and from nobody in particular.
+const LOCAL: &str = "local";
 
 /// Who is at the other end of a connection. Every request that came over one has it as an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Somebody at an address.
     Host(SocketAddr),
-    /// A program of this machine, over a Unix socket. It is a proxy, and is believed about whom it speaks for as one of
-    /// `trusted_proxies` is: it was let in by the permissions of the socket's file, which the operator gave it.
+    /// A program of this machine, over a Unix socket. It is believed about whom it speaks for when `trusted_proxies` has
+    /// `unix`. That it was let in by the permissions of the socket's file says that it is a proxy, and not that it sets the
+    /// header: nginx by itself passes on what its client wrote.
     Local,
 }
 
@@ -28,24 +31,25 @@ pub enum Peer {
 pub struct ClientAddress(pub String);
 
 impl ClientAddress {
-    /// Whom a request comes from. All that comes over Unix sockets without an `X-Forwarded-For` comes from `local`: a proxy
-    /// that does not say for whom it speaks shares the limits of one address among all, which is noticed, and lets nobody
-    /// have more than their share.
+    /// Whom a request comes from. All that comes over Unix sockets comes from `local`, unless a proxy that is believed there
+    /// says for whom it speaks: then all share the limits of one address, which is noticed, and nobody has more than their
+    /// share.
     pub fn of(parts: &Parts, app: &App) -> Self {
         let trusted = &app.config.trusted_proxies;
         let address = match parts.extensions.get() {
             Some(Peer::Host(peer)) => {
                 if parts.headers.contains_key("x-forwarded-for") && !trusts(trusted, peer.ip()) {
-                    UNTRUSTED.call_once(|| {
-                        tracing::warn!(peer = %peer.ip(), "a proxy that trusted_proxies does not list sends \
-                            X-Forwarded-For: every request through it counts as one address");
-                    });
+                    warn_of(&peer.ip().to_string());
                 }
                 bucket(resolve(peer.ip(), &parts.headers, trusted))
             }
-            Some(Peer::Local) => {
-                forwarded(&parts.headers, trusted).map_or_else(|| "local".to_owned(), bucket)
+            Some(Peer::Local) if !trusted.contains(&TrustedProxy::Unix) => {
+                if parts.headers.contains_key("x-forwarded-for") {
+                    warn_of("unix");
+                }
+                LOCAL.to_owned()
             }
+            Some(Peer::Local) => forwarded(&parts.headers, trusted).map_or_else(|| LOCAL.to_owned(), bucket),
             None => "unknown".to_owned(),
         };
         Self(address)
@@ -60,17 +64,27 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
     }
 }
 
-fn trusts(trusted: &[IpNet], address: IpAddr) -> bool {
-    trusted.iter().any(|network| network.contains(&address))
+fn warn_of(peer: &str) {
+    UNTRUSTED.call_once(|| {
+        tracing::warn!(
+            peer,
+            "a proxy that trusted_proxies does not list sends X-Forwarded-For: every request through it counts as one address"
+        );
+    });
+}
+
+/// Whether a proxy at this address is believed.
+pub fn trusts(trusted: &[TrustedProxy], address: IpAddr) -> bool {
+    trusted.iter().any(|proxy| proxy.is_at(address))
 }
 
 /// The address behind `peer`, if that is a proxy that is trusted. A header from anybody else is not looked at.
-fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[TrustedProxy]) -> IpAddr {
     if trusts(trusted, peer) { forwarded(headers, trusted).unwrap_or(peer) } else { peer }
 }
 
 /// Walks `X-Forwarded-For` from the right past the proxies that are trusted; the first other address is the client.
-fn forwarded(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+fn forwarded(headers: &HeaderMap, trusted: &[TrustedProxy]) -> Option<IpAddr> {
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let listed: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     let mut nearest = None;
@@ -92,7 +106,8 @@ fn parse(text: &str) -> Option<IpAddr> {
         .or_else(|| bare(text.strip_prefix('[')?.strip_suffix(']')?))
 }
 
-fn bucket(address: IpAddr) -> String {
+/// What an address counts as: itself, or its network of IPv6.
+pub fn bucket(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
@@ -126,6 +141,9 @@ mod tests {
             ("10.0.0.1", vec!["203.0.113.9:4711"], "203.0.113.9"),
             ("10.0.0.1", vec!["[2001:db8:1:2::9]:4711"], "2001:db8:1:2::/64"),
             ("10.0.0.1", vec![], "10.0.0.1"),
+            ("::ffff:10.0.0.1", vec!["203.0.113.9"], "203.0.113.9"),
+            ("::ffff:10.0.0.1", vec!["203.0.113.9, ::ffff:10.0.0.2"], "203.0.113.9"),
+            ("::ffff:192.0.2.1", vec!["203.0.113.9"], "192.0.2.1"),
         ] {
             assert_eq!(resolved(peer, &forwarded), client, "{peer} {forwarded:?}");
         }

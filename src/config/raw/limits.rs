@@ -28,6 +28,8 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) requests_at_once: usize,
     /// How many connections may be open at once, on all listeners together; further ones wait until one ends. Never more
     /// than the process may open files. Many thousands by default: an open stream is a connection, and costs little.
+    /// One address may have a quarter of them, unless it is in `trusted_proxies`; a hundredth, 64 at most, is kept for
+    /// listeners on Unix sockets and loopback.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) connections: usize,
 }

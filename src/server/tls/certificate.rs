@@ -1,6 +1,6 @@
-//! The two facts of a certificate that people look for: its number, and when it ends (RFC 5280 §4.1).
+//! The facts of a certificate that people look for: its number, and from when to when it is valid (RFC 5280 §4.1).
 //!
-//! rustls judges certificates and tells neither. Whatever comes here has passed it, so only the way to these two fields is
+//! rustls judges certificates and tells neither. Whatever comes here has passed it, so only the way to these fields is
 //! walked; what lies beside it is stepped over.
 
 use chrono::NaiveDate;
@@ -19,6 +19,8 @@ const VERSION: u8 = 0xa0;
 pub(super) struct Certificate {
     /// The serial number, in hexadecimal.
     pub(super) serial: String,
+    /// When it begins.
+    pub(super) not_before: Timestamp,
     /// When it ends.
     pub(super) not_after: Timestamp,
 }
@@ -35,8 +37,8 @@ impl Certificate {
         let serial = (field.tag == INTEGER).then(|| hexadecimal(field.body))?;
         let (_signature, _issuer) = (take(&mut fields)?, take(&mut fields)?);
         let (mut validity, _) = expect(SEQUENCE, fields)?;
-        let (_not_before, not_after) = (take(&mut validity)?, take(&mut validity)?);
-        Some(Self { serial, not_after: moment(&not_after)? })
+        let (not_before, not_after) = (take(&mut validity)?, take(&mut validity)?);
+        Some(Self { serial, not_before: moment(&not_before)?, not_after: moment(&not_after)? })
     }
 }
 
@@ -101,7 +103,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, SerialNumber, date_time_ymd};
 
     #[test]
-    fn its_number_and_end_are_read_in_both_ways_to_write_a_time() {
+    fn its_number_beginning_and_end_are_read_in_both_ways_to_write_a_time() {
         for (year, serial, written, ends) in [
             (2031, vec![0x0a, 0x1b], "0A1B", "2031-02-03T00:00:00Z"),
             (2049, vec![0xff, 0x00, 0x01], "FF0001", "2049-02-03T00:00:00Z"),
@@ -115,6 +117,7 @@ mod tests {
             let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
             let read = Certificate::read(made.der()).unwrap();
             assert_eq!((read.serial.as_str(), read.not_after.rfc3339().as_str()), (written, ends));
+            assert_eq!(read.not_before.rfc3339(), "1990-01-01T00:00:00Z");
             for cut in 0..150 {
                 assert_eq!(Certificate::read(&made.der()[..cut]), None, "{cut}");
             }

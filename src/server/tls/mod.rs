@@ -3,6 +3,11 @@
 //! The certificate and its key are files that others replace while the server runs: they are read again when they change,
 //! and a pair that cannot be used never takes the place of one that can. What a pair is good for is in `pair.rs`, when it
 //! is looked at in `watch.rs`.
+//!
+//! How many handshakes are under way at once has no limit of its own. What one makes us compute is computed in one go, so
+//! there are never more at work than there are threads; what it keeps until the client goes on is less than what a
+//! connection keeps that speaks. Places for handshakes would be held by whoever begins and says no more, and keep
+//! everybody else out. The limits of connections, in all and from one address, and the time for a handshake do not.
 
 mod certificate;
 pub mod own;
@@ -17,7 +22,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
@@ -28,9 +32,6 @@ use certificate::Certificate;
 use pair::{Fingerprint, Pair};
 pub use watch::watch;
 
-/// How many handshakes are under way at once. They are what a stranger can make us compute without asking for anything; whoever
-/// has said nothing yet does not count, so that the silent do not keep out those who speak.
-const HANDSHAKES: usize = 256;
 /// With what a TLS connection begins: a record of a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 
@@ -49,7 +50,6 @@ pub(super) enum Protocol {
 pub struct Tls {
     files: TlsFiles,
     current: RwLock<Current>,
-    handshakes: Semaphore,
 }
 
 impl fmt::Debug for Tls {
@@ -62,6 +62,8 @@ struct Current {
     pair: Pair,
     /// Of the files as they were when they were last judged, for better or worse.
     judged: Fingerprint,
+    /// When they are judged again though they are the same: their certificate is valid from then on.
+    again: Option<Timestamp>,
 }
 
 /// What came of another look at the files.
@@ -76,20 +78,27 @@ pub enum Renewal {
 }
 
 impl Tls {
-    /// Reads the files. A certificate that has expired is used and warned of: a server that does not start helps
-    /// nobody to renew it.
+    /// Reads the files. A certificate that has expired, or is not valid yet, is used and warned of: a server that does not
+    /// start helps nobody to renew it.
     pub async fn open(files: TlsFiles, now: Timestamp) -> Result<Arc<Self>, ConfigError> {
         let contents = pair::read(&files).await?;
         let (pair, judged) = (Pair::new(&files, &contents)?, contents.fingerprint());
-        let Certificate { serial, not_after } = &pair.certificate;
+        let Certificate { serial, not_before, not_after } = &pair.certificate;
         let ends = not_after.rfc3339();
         if *not_after <= now {
             tracing::warn!(serial, ends, "the TLS certificate has expired: clients refuse it; renew it");
+        } else if *not_before > now {
+            let begins = not_before.rfc3339();
+            tracing::warn!(
+                serial,
+                begins,
+                "the TLS certificate is not valid yet: clients refuse it until it is"
+            );
         } else {
             tracing::info!(serial, ends, "TLS is spoken with this certificate");
         }
-        let current = RwLock::new(Current { pair, judged });
-        Ok(Arc::new(Self { files, current, handshakes: Semaphore::new(HANDSHAKES) }))
+        let current = RwLock::new(Current { pair, judged, again: None });
+        Ok(Arc::new(Self { files, current }))
     }
 
     /// When the certificate in use ends.
@@ -115,15 +124,20 @@ impl Tls {
     async fn judge(&self, now: Timestamp, anyway: bool) -> Renewal {
         let contents = pair::read(&self.files).await;
         let print = contents.as_ref().map(pair::Contents::fingerprint).unwrap_or_default();
-        if !anyway && self.with_current(|current| current.judged == print) {
+        let is_known =
+            |current: &Current| current.judged == print && current.again.is_none_or(|again| now < again);
+        if !anyway && self.with_current(is_known) {
             return Renewal::Same;
         }
-        let judged = contents.and_then(|contents| Pair::renewed(&self.files, &contents, now));
+        let pair = contents.and_then(|contents| Pair::new(&self.files, &contents));
+        let begins = pair.as_ref().ok().map(|pair| pair.certificate.not_before);
+        let judged = pair.and_then(|pair| pair.valid(&self.files, now));
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         current.judged = print;
+        current.again = begins.filter(|begins| *begins > now);
         match judged {
             Ok(pair) if pair.is(&current.pair) => {
-                let Certificate { serial, not_after } = &pair.certificate;
+                let Certificate { serial, not_after, .. } = &pair.certificate;
                 tracing::info!(
                     serial,
                     ends = not_after.rfc3339(),
@@ -132,7 +146,7 @@ impl Tls {
                 Renewal::Same
             }
             Ok(pair) => {
-                let Certificate { serial, not_after } = &pair.certificate;
+                let Certificate { serial, not_after, .. } = &pair.certificate;
                 tracing::info!(
                     serial,
                     ends = not_after.rfc3339(),
@@ -176,7 +190,6 @@ impl Tls {
             (_, [HANDSHAKE]) => {}
             _ => return plain::refuse(stream).await.map(|()| None),
         }
-        let _place = self.handshakes.acquire().await.map_err(io::Error::other)?;
         let stream = TlsAcceptor::from(self.server_config()).accept(stream).await?;
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(pair::H2) => Protocol::Http2,
@@ -199,7 +212,7 @@ impl Tls {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use rcgen::{CertificateParams, KeyPair, SerialNumber};
+    use rcgen::{CertificateParams, KeyPair, SerialNumber, date_time_ymd};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio_util::sync::CancellationToken;
@@ -207,8 +220,13 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_795_392_000_000);
 
     fn renew(files: &TlsFiles, serial: u8) {
+        renew_from(files, serial, 2020);
+    }
+
+    fn renew_from(files: &TlsFiles, serial: u8, year: i32) {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         params.serial_number = Some(SerialNumber::from(vec![serial]));
+        params.not_before = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         std::fs::write(&files.certificate, params.self_signed(&key).unwrap().pem()).unwrap();
         std::fs::write(&files.key, key.serialize_pem()).unwrap();
@@ -235,20 +253,45 @@ mod tests {
             // Closed with a reset is closed, too.
             assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
         }
-        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES, "every place is free again");
     }
 
     #[tokio::test]
-    async fn the_silent_do_not_keep_out_those_who_speak() {
+    async fn many_who_begin_and_say_no_more_do_not_keep_out_who_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let tls = Tls::open(files(&folder), NOW).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut waiting = std::pin::pin!(tls.agree(stream));
-        let polled = futures::poll!(waiting.as_mut());
-        assert!(polled.is_pending());
-        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES);
+        let address = listener.local_addr().unwrap();
+        let connect = async |said: &[u8]| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(said).await.unwrap();
+            (client, listener.accept().await.unwrap().0)
+        };
+        let mut begun = Vec::new();
+        for _ in 0..300 {
+            let (client, stream) = connect(&[HANDSHAKE, 3, 1]).await;
+            stream.readable().await.unwrap();
+            let mut waiting = Box::pin(tls.agree(stream));
+            assert!(futures::poll!(waiting.as_mut()).is_pending());
+            begun.push((client, waiting));
+        }
+        // A handshake that is none: its end shows that somebody listened.
+        let (mut client, stream) = connect(&[HANDSHAKE, 3, 1, 0, 4, 99, 0, 0, 0]).await;
+        assert!(tls.agree(stream).await.is_err());
+        assert_ne!(client.read(&mut [0]).await.unwrap_or(0), 0, "an alert (RFC 8446 §6)");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_takes_the_place_of_another_when_it_is_valid() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(&folder);
+        let tls = Tls::open(files.clone(), NOW).await.unwrap();
+        renew_from(&files, 2, 2027);
+        let new_year = Timestamp(1_798_761_600_000);
+        assert_eq!(tls.look(NOW).await, Renewal::Kept);
+        assert_eq!(tls.look(Timestamp(new_year.0 - 1)).await, Renewal::Same, "nothing new to tell");
+        assert_eq!((tls.reload(NOW).await, tls.serial().as_str()), (Renewal::Kept, "01"));
+        assert_eq!((tls.look(new_year).await, tls.serial().as_str()), (Renewal::Taken, "02"));
+        assert_eq!(tls.look(new_year).await, Renewal::Same);
     }
 
     #[tokio::test]

@@ -110,19 +110,21 @@ impl Pair {
         Ok(Self { config: Arc::new(config), certificate, chain })
     }
 
-    /// Judges what is to take the place of a pair in use: it must not have expired.
-    pub(super) fn renewed(
-        files: &TlsFiles,
-        contents: &Contents,
-        now: Timestamp,
-    ) -> Result<Self, ConfigError> {
-        let pair = Self::new(files, contents)?;
-        if pair.certificate.not_after <= now {
-            let (named, ended) = (files.certificate.display(), pair.certificate.not_after.rfc3339());
-            let problem = format!("the certificate in {named} has expired at {ended}; renew it");
-            return Err(ConfigError::new(CERTIFICATE_FILE, problem));
-        }
-        Ok(pair)
+    /// Judges whether it may take the place of a pair in use: it must be valid at this moment.
+    pub(super) fn valid(self, files: &TlsFiles, now: Timestamp) -> Result<Self, ConfigError> {
+        let Certificate { not_before, not_after, .. } = &self.certificate;
+        let named = files.certificate.display();
+        let problem = if *not_after <= now {
+            format!("the certificate in {named} has expired at {}; renew it", not_after.rfc3339())
+        } else if *not_before > now {
+            let begins = not_before.rfc3339();
+            format!(
+                "the certificate in {named} is not valid before {begins}; it is taken then, if the clock is right"
+            )
+        } else {
+            return Ok(self);
+        };
+        Err(ConfigError::new(CERTIFICATE_FILE, problem))
     }
 
     /// The server's own certificate, in DER.

@@ -5,7 +5,7 @@ use super::{Finding, Level, findings};
 findings! {
     NO_TRUSTED_PROXIES Warning "no-trusted-proxies"
     "The public URL is https and no proxy is trusted: every caller counts under the proxy's one address, and shares its limits."
-    "Name the proxy's network in trusted_proxies."
+    "Name the proxy's network in trusted_proxies, or `unix` if it connects to a Unix socket, once it sets X-Forwarded-For."
 
     SQLITE_IN_PRODUCTION Note "sqlite-in-production"
     "The public URL is https and everything is kept in one SQLite file: one replica, and its disk is all there is."

@@ -4,7 +4,7 @@ use crate::cli::doctor::findings::{
     Finding, METRICS_EVERYWHERE, NO_TRUSTED_PROXIES, PRIVATE_HOSTS_ALLOWED, SQLITE_IN_PRODUCTION,
 };
 use crate::cli::doctor::report::Report;
-use crate::config::Config;
+use crate::config::{Config, Listen, TrustedProxy};
 use crate::storage::Database;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
@@ -20,9 +20,16 @@ pub(super) fn check(config: &Config, report: &mut Report) {
 fn doubts(config: &Config) -> Vec<(&'static Finding, String)> {
     let mut doubts = Vec::new();
     if config.public_url.is_https() {
-        // Who ends TLS here has no proxy, and on a Unix socket there is nobody else.
-        let behind_a_proxy = config.tls.is_none() && config.listen.ports().next().is_some();
-        if behind_a_proxy && config.trusted_proxies.is_empty() {
+        // Who ends TLS here has no proxy. Where there are several listeners, the proxy uses one of them.
+        let is_believed = |listen: &Listen| {
+            config.trusted_proxies.iter().any(|proxy| {
+                matches!(
+                    (listen, proxy),
+                    (Listen::Tcp(_), TrustedProxy::Network(_)) | (Listen::Unix(_), TrustedProxy::Unix)
+                )
+            })
+        };
+        if config.tls.is_none() && !config.listen.iter().any(is_believed) {
             doubts.push((&NO_TRUSTED_PROXIES, String::new()));
         }
         if let Database::Sqlite(path) = &config.database {
@@ -46,11 +53,16 @@ mod tests {
     fn what_is_doubtful_depends_on_who_relies_on_it() {
         let https = "public_url = 'https://t.example'\n";
         let good = format!("{https}trusted_proxies = ['10.0.0.0/8']\n");
+        let unix = format!("{https}trusted_proxies = ['unix']\n");
         for (text, expected) in [
             (String::new(), vec![]),
             (https.to_owned(), vec!["no-trusted-proxies", "sqlite-in-production"]),
             (good.clone(), vec!["sqlite-in-production"]),
-            (format!("{https}listen = 'unix:m.sock'"), vec!["sqlite-in-production"]),
+            (format!("{https}listen = 'unix:m.sock'"), vec!["no-trusted-proxies", "sqlite-in-production"]),
+            (format!("{good}listen = 'unix:m.sock'"), vec!["no-trusted-proxies", "sqlite-in-production"]),
+            (format!("{unix}listen = 'unix:m.sock'"), vec!["sqlite-in-production"]),
+            (format!("{unix}listen = ['unix:m.sock', '127.0.0.1:8080']"), vec!["sqlite-in-production"]),
+            (unix.clone(), vec!["no-trusted-proxies", "sqlite-in-production"]),
             (
                 format!("{https}[tls]\ncertificate_file = 'c.pem'\nkey_file = 'k.pem'"),
                 vec!["sqlite-in-production"],
