@@ -161,7 +161,7 @@ impl Arguments {
     pub(super) fn typed<T: DeserializeOwned>(mut self) -> Result<T, Problems> {
         let Some(tool) = self.tool else { return self.finish(None) };
         let root = tool.schemas.input();
-        let conform = Conform { root, patterns: tool.schemas.patterns() };
+        let conform = Conform::new(root, tool.schemas.patterns());
         let properties = root.get("properties").and_then(Value::as_object);
         let required = root.get("required").and_then(Value::as_array);
         let mut taken = JsonObject::new();

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::conform;
+use super::promised;
 
 /// The two schemas of a tool, made when they are needed first.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Schemas {
     fn made(&self) -> &Made {
         self.made.get_or_init(|| {
             let (input, output) = ((self.input)(), (self.output)());
-            Made { patterns: conform::patterns(&input), input, output }
+            Made { patterns: promised::patterns(&input), input, output }
         })
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::schemas::{input_of, input_with_key_of, output_of};
 use super::{
-    Answer, Arguments, Deed, Look, Outcome, Principal, Problems, Run, Scene, Schemas, Subject, Tool, conform,
+    Answer, Arguments, Deed, Look, Outcome, Principal, Problems, Run, Scene, Schemas, Subject, Tool, promised,
 };
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
@@ -165,7 +165,7 @@ impl Tool {
                 "idempotency_key is taken by every tool that writes, and is no field of its own".to_owned(),
             );
         }
-        conform::unkept(input).map(|problem| format!("the schema of its arguments {problem}"))
+        promised::unkept(input).map(|problem| format!("the schema of its arguments {problem}"))
     }
 }
 
