@@ -16,7 +16,7 @@ pub(super) const LONGEST_KEY: usize = 255;
 /// The name of the argument that makes a retried write harmless.
 pub(in crate::mcp) const KEY: &str = "idempotency_key";
 /// How many problems are named.
-const NAMED: usize = 20;
+pub(super) const NAMED: usize = 20;
 /// How much of an unknown argument's name is repeated.
 const REPEATED: usize = 40;
 
@@ -167,6 +167,8 @@ impl Arguments {
         let mut taken = JsonObject::new();
         for (name, schema) in properties.into_iter().flatten().filter(|(name, _)| *name != KEY) {
             match self.take(name) {
+                // What is to be shown is known: the rest is looked at when that is mended.
+                Some(_) if self.problems.len() >= NAMED => {}
                 Some(mut value) => {
                     for (path, rule) in conform.check(schema, &mut value, name) {
                         self.problem(&path, rule);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::arguments::NAMED;
 use super::promised::resolved;
 use super::rules::{choice, counted, has_type, list, number, of_a_number, one_of, shown, typed};
 
@@ -42,7 +43,7 @@ impl<'a> Conform<'a> {
         Self { root, patterns, left: Cell::new(MOST_JUDGED) }
     }
 
-    /// Names what is wrong with a value. A whole number that is written like `10.0` is made one.
+    /// Names what is wrong with a value, as much as is shown. A whole number that is written like `10.0` is made one.
     pub(super) fn check(&self, schema: &Value, value: &mut Value, path: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.judge(schema, value, path, 0, &mut problems);
@@ -66,7 +67,7 @@ impl<'a> Conform<'a> {
         depth: usize,
         problems: &mut Vec<Problem>,
     ) {
-        if !self.afford(1) {
+        if problems.len() >= NAMED || !self.afford(1) {
             return;
         }
         let mut wrong = |rule: String| problems.push((path.to_owned(), rule));
@@ -143,6 +144,9 @@ impl<'a> Conform<'a> {
         }
         if let Some(of_each) = schema.get("items") {
             for (index, item) in items.iter_mut().enumerate() {
+                if problems.len() >= NAMED {
+                    return;
+                }
                 self.judge(of_each, item, &format!("{path}[{index}]"), depth + 1, problems);
             }
         }
@@ -163,6 +167,9 @@ impl<'a> Conform<'a> {
         problems.extend(missing.map(|name| (format!("{path}.{name}"), "is required".to_owned())));
         let known = schema.get("properties").and_then(Value::as_object);
         for (name, member) in members {
+            if problems.len() >= NAMED {
+                return;
+            }
             let path = format!("{path}.{}", shown(name));
             match (known.and_then(|known| known.get(name)), schema.get("additionalProperties")) {
                 (Some(of_it), _) => self.judge(of_it, member, &path, depth + 1, problems),
@@ -361,6 +368,16 @@ mod tests {
         );
         let alike = tree(|_| json!({ "type": "string" }));
         assert_eq!(problems(&alike, deep(json!({ "kind": "a" }))), ["it: is too complex"]);
+    }
+
+    #[test]
+    fn no_more_problems_are_known_than_are_shown() {
+        let texts = json!({ "items": { "type": "string" }, "additionalProperties": false });
+        assert_eq!(problems(&texts, (0..50_000).collect()).len(), NAMED);
+        let many: Map<_, _> = (0..50_000).map(|n| (n.to_string(), json!(n))).collect();
+        assert_eq!(problems(&texts, Value::Object(many)).len(), NAMED);
+        let lists = json!({ "items": texts });
+        assert_eq!(problems(&lists, json!([vec![1; 15], vec![1; 15]])).len(), NAMED);
     }
 
     #[test]
