@@ -15,6 +15,23 @@ const DEEPEST: usize = 64;
 /// How many values of one call are held against a schema, each time counted: kinds within kinds multiply.
 const MOST_JUDGED: usize = 100_000;
 
+/// Where in a value the first text or name with a U+0000 is. PostgreSQL takes none: it would be a fault there.
+fn unstorable(value: &Value) -> Option<Problem> {
+    let rule = "must be without the character U+0000";
+    match value {
+        Value::String(text) => text.contains('\0').then(|| (String::new(), rule.to_owned())),
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+            unstorable(item).map(|(rest, rule)| (format!("[{index}]{rest}"), rule))
+        }),
+        Value::Object(members) => members.iter().find_map(|(name, member)| {
+            let of_name = name.contains('\0').then(|| (String::new(), format!("its name {rule}")));
+            let found = of_name.or_else(|| unstorable(member));
+            found.map(|(rest, rule)| (format!(".{}{rest}", shown(name)), rule))
+        }),
+        _ => None,
+    }
+}
+
 /// How many values there are in a value, itself included.
 fn size(value: &Value) -> usize {
     match value {
@@ -45,7 +62,8 @@ impl<'a> Conform<'a> {
 
     /// Names what is wrong with a value, as much as is shown. A whole number that is written like `10.0` is made one.
     pub(super) fn check(&self, schema: &Value, value: &mut Value, path: &str) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let unstorable = unstorable(value).map(|(place, rule)| (format!("{path}{place}"), rule));
+        let mut problems: Vec<_> = unstorable.into_iter().collect();
         self.judge(schema, value, path, 0, &mut problems);
         if self.left.get() == 0 {
             return vec![(path.to_owned(), "is too complex".to_owned())];
@@ -368,6 +386,21 @@ mod tests {
         );
         let alike = tree(|_| json!({ "type": "string" }));
         assert_eq!(problems(&alike, deep(json!({ "kind": "a" }))), ["it: is too complex"]);
+    }
+
+    #[test]
+    fn a_text_that_not_every_database_takes_is_refused_wherever_it_stands() {
+        let rule = "must be without the character U+0000";
+        for (value, expected) in [
+            (json!("a\0b"), format!("it: {rule}")),
+            (json!(["a", "\0"]), format!("it[1]: {rule}")),
+            (json!({ "a": { "b": "\0" } }), format!("it.a.b: {rule}")),
+            (json!([{ "a\0": 1 }]), format!("it[0].a: its name {rule}")),
+        ] {
+            // Also where the schema says nothing.
+            assert_eq!(problems(&json!(true), value), [expected]);
+        }
+        assert_eq!(problems(&json!(true), json!("\u{1}\\0")), [""; 0]);
     }
 
     #[test]
