@@ -237,10 +237,17 @@ mod tests {
 
     #[test]
     fn long_texts_are_recorded_by_their_beginning_and_length() {
-        let tool = crate::mcp::tools::TICKETS[0];
-        let recorded = reduced(tool, &json!({ "title": "short", "body": "ü".repeat(5000), "n": 1 }));
+        let tool = crate::mcp::tools::TICKETS[2];
+        let recorded = reduced(tool, &json!({ "title": "short", "body": "ü".repeat(5000), "priority": 1 }));
         assert!(recorded.len() < 250);
         assert!(recorded.contains("(5000 characters)") && recorded.contains("short"));
+    }
+
+    #[test]
+    fn what_a_tool_does_not_take_is_not_recorded() {
+        let tool = crate::mcp::tools::TICKETS[2];
+        let recorded = reduced(tool, &json!({ "title": "t", "other": "secret" }));
+        assert_eq!(recorded, r#"{"other":"(not recorded)","title":"t"}"#);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! What a derived schema demands is either checked ([`Conform`](super::conform::Conform)) or refused at the start, so that
 //! nothing is announced that is not kept (JSON Schema 2020-12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 use serde_json::{Map, Value};
+
+use super::rules::list;
 
 /// What only describes.
 const ANNOTATIONS: [&str; 11] = [
@@ -45,6 +47,9 @@ const CHECKED: [&str; 21] = [
     "exclusiveMaximum",
 ];
 
+/// How many references and kinds are followed until a schema is at its value.
+const DEEPEST: usize = 16;
+
 /// The patterns of a schema that can be matched, by their texts.
 pub(super) fn patterns(schema: &Value) -> BTreeMap<String, Regex> {
     let mut found = BTreeMap::new();
@@ -81,6 +86,46 @@ pub(super) fn unkept(root: &Value) -> Option<String> {
         }
     });
     problem
+}
+
+/// Whether a value is never written down, as its schema says with `writeOnly`: here, in what it refers to, or in one of
+/// its kinds.
+pub(super) fn is_secret(root: &Value, schema: &Value) -> bool {
+    let mut found = false;
+    meant(root, schema, DEEPEST, &mut |members| {
+        found |= members.get("writeOnly") == Some(&Value::Bool(true));
+    });
+    found
+}
+
+/// Visits the schemas that are about the very value that a schema is about.
+fn meant(root: &Value, schema: &Value, depth: usize, visit: &mut impl FnMut(&Map<String, Value>)) {
+    let (Value::Object(members), Some(depth)) = (schema, depth.checked_sub(1)) else { return };
+    visit(members);
+    let target = members.get("$ref").and_then(Value::as_str).and_then(|name| resolved(root, name));
+    let kinds = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|name| list(members, name));
+    target.into_iter().chain(kinds).for_each(|one| meant(root, one, depth, visit));
+}
+
+/// Whether a part of a value is secret, and not all of it.
+fn has_secret(root: &Value, schema: &Value, seen: &mut BTreeSet<String>) -> bool {
+    let (mut is_secret, mut targets) = (false, Vec::new());
+    each(schema, &mut |members| {
+        is_secret |= members.get("writeOnly") == Some(&Value::Bool(true));
+        targets.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+    });
+    is_secret
+        || targets.into_iter().any(|name| {
+            let target = resolved(root, &name);
+            seen.insert(name) && target.is_some_and(|target| has_secret(root, target, seen))
+        })
+}
+
+/// The arguments of which a part is secret.
+pub(super) fn half_hidden(root: &Value) -> Option<&str> {
+    let properties = root.get("properties").and_then(Value::as_object);
+    let mut shown = properties.into_iter().flatten().filter(|(_, schema)| !is_secret(root, schema));
+    shown.find(|(_, schema)| has_secret(root, schema, &mut BTreeSet::new())).map(|(name, _)| name.as_str())
 }
 
 /// Visits every schema within a schema.
@@ -122,6 +167,43 @@ mod tests {
                 (found, expected) => found.is_none() && expected.is_none(),
             };
             assert!(is_expected, "{schema}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_a_whole_argument() {
+        let secret = json!({ "type": "string", "writeOnly": true });
+        let schema = |of_it: Value| {
+            json!({ "type": "object", "properties": { "plain": {}, "it": of_it }, "$defs": {
+                "Secret": secret,
+                "Half": { "type": "object", "properties": { "a": secret } },
+                "List": { "items": { "$ref": "#/$defs/List" } },
+            } })
+        };
+        for whole in [
+            secret.clone(),
+            json!({ "$ref": "#/$defs/Secret" }),
+            json!({ "anyOf": [{ "$ref": "#/$defs/Secret" }, { "type": "null" }] }),
+            json!({ "type": "object", "properties": { "a": secret }, "writeOnly": true }),
+        ] {
+            let schema = schema(whole);
+            assert!(is_secret(&schema, &schema["properties"]["it"]), "{schema}");
+            assert_eq!(half_hidden(&schema), None, "{schema}");
+        }
+        for half in [
+            json!({ "properties": { "a": secret } }),
+            json!({ "items": { "$ref": "#/$defs/Secret" } }),
+            json!({ "additionalProperties": secret }),
+            json!({ "anyOf": [{ "$ref": "#/$defs/Half" }, { "type": "null" }] }),
+        ] {
+            let schema = schema(half);
+            assert!(!is_secret(&schema, &schema["properties"]["it"]), "{schema}");
+            assert_eq!(half_hidden(&schema), Some("it"), "{schema}");
+        }
+        for plain in [json!({ "writeOnly": false }), json!({ "$ref": "#/$defs/List" })] {
+            let schema = schema(plain);
+            assert!(!is_secret(&schema, &schema["properties"]["it"]), "{schema}");
+            assert_eq!(half_hidden(&schema), None, "{schema}");
         }
     }
 }

@@ -165,6 +165,12 @@ impl Tool {
                 "idempotency_key is taken by every tool that writes, and is no field of its own".to_owned(),
             );
         }
+        if let Some(name) = promised::half_hidden(input) {
+            return Some(format!(
+                "its argument {name} has a part that is writeOnly: say it of the whole argument, which is then \
+                 never written down, or make the part an argument of its own"
+            ));
+        }
         promised::unkept(input).map(|problem| format!("the schema of its arguments {problem}"))
     }
 }
