@@ -65,7 +65,11 @@ pub(super) fn patterns(schema: &Value) -> BTreeMap<String, Regex> {
 
 /// What of a schema cannot be kept, in a few words.
 pub(super) fn unkept(root: &Value) -> Option<String> {
-    let mut problem = None;
+    // Each argument is held against its own schema: what is said of all together would be kept by nobody.
+    let together = ["$ref", "allOf", "anyOf", "oneOf", "enum", "const"];
+    let mut problem = together.iter().find(|name| root.get(name).is_some()).map(|name| {
+        format!("says {name} of all arguments together, which is not checked: name each argument")
+    });
     each(root, &mut |members| {
         let known = |name: &&String| {
             name.as_str() == "format"
@@ -156,9 +160,11 @@ mod tests {
     fn what_is_not_checked_is_refused_at_the_start() {
         for (schema, expected) in [
             (json!({ "properties": { "a": { "multipleOf": 2 } } }), Some("says multipleOf")),
+            (json!({ "oneOf": [{ "required": ["a"] }] }), Some("says oneOf of all arguments together")),
+            (json!({ "$ref": "#/$defs/A", "$defs": { "A": {} } }), Some("says $ref of all")),
             (json!({ "$defs": { "A": { "not": {} } } }), Some("says not")),
             (json!({ "items": { "pattern": "(?=a)" } }), Some("has a pattern")),
-            (json!({ "anyOf": [{ "$ref": "#/$defs/B" }] }), Some("refers to #/$defs/B")),
+            (json!({ "items": { "anyOf": [{ "$ref": "#/$defs/B" }] } }), Some("refers to #/$defs/B")),
             (json!({ "properties": { "not": { "type": "string", "format": "uuid" } } }), None),
         ] {
             let found = unkept(&schema);
