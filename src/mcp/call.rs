@@ -223,7 +223,7 @@ async fn run(
             undo(tx).await?;
             let mut event = write.event(principal, permit, audit::Outcome::Refused);
             if let Outcome::Unable(why) = &outcome {
-                event.detail = Some(why.clone());
+                event.detail = Some(trail::sentence(why));
             }
             append(app, &event).await?;
             return Ok(Ok(outcome));

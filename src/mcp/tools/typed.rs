@@ -85,7 +85,8 @@ enum Why {
 }
 
 impl Failure {
-    /// It cannot be done. The sentence is for the model: what is the matter, and what to do instead.
+    /// It cannot be done. The sentence is for the model: what is the matter, and what to do instead. Of a tool that
+    /// writes, its first 200 characters stand in the audit log.
     pub fn unable(why: impl Into<String>) -> Self {
         Self(Why::Unable(why.into()))
     }
