@@ -1,6 +1,8 @@
 //! Runs one tool call. A write, the row that keeps it from being done twice and its audit event are one
 //! transaction.
 
+use std::time::Duration;
+
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, InputRequiredResult,
     MetaObject,
@@ -209,6 +211,14 @@ async fn append(app: &App, event: audit::Event, begun: Option<Tx>) -> Result<(),
     Ok(appended.map_err(|error| server_error("the server made an error").detail(error))??)
 }
 
+/// Ends a deed that keeps the writers waiting for longer than any of them would wait: also one that waits for something
+/// other than the database.
+async fn in_time<T>(within: Duration, deed: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late =
+        |_| server_error("the server made an error").detail("a tool took too long within its transaction");
+    tokio::time::timeout(within, deed).await.map_err(late)?
+}
+
 /// Does a deed, unless its row says that there is nothing to do.
 async fn run(
     app: &App,
@@ -226,7 +236,8 @@ async fn run(
         undo(tx).await?;
         return Ok(Err(known));
     }
-    let outcome = write.deed.run(&mut tx, &Scene { principal, now, random: &app.random }).await?;
+    let scene = Scene { principal, now, random: &app.random };
+    let outcome = in_time(app.store.patience(), write.deed.run(&mut tx, &scene)).await?;
     let answer = match &outcome {
         Outcome::Answer(answer) => answer,
         Outcome::Unable(_) | Outcome::Problems(_) => {
@@ -307,6 +318,14 @@ mod tests {
     use crate::random::Random;
     use crate::storage::Database;
     use crate::storage::audit::Filter;
+
+    #[tokio::test]
+    async fn a_deed_that_does_not_end_is_a_fault() {
+        let endless = std::future::pending::<Result<(), Error>>();
+        let late = in_time(Duration::ZERO, endless).await.unwrap_err();
+        assert_eq!(late.detail.as_deref(), Some("a tool took too long within its transaction"));
+        assert!(in_time(Duration::from_hours(1), async { Ok(()) }).await.is_ok());
+    }
 
     #[tokio::test]
     async fn a_refusal_is_recorded_although_the_caller_hung_up() {
