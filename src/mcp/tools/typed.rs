@@ -35,7 +35,8 @@ pub trait Reads: DeserializeOwned + JsonSchema + Send + 'static {
 /// The arguments of a tool that has an effect, done at most once for an idempotency key.
 ///
 /// Checked as those of [`Reads`]. The key itself is no part of the type: every such tool takes one by the name of
-/// `idempotency_key`. Two calls are the same when these arguments serialise to the same JSON.
+/// `idempotency_key`. Two calls are the same when these arguments serialise to the same JSON: take a `BTreeSet` for
+/// a set, because a `HashSet` has another order each time and a retry would be taken for another call.
 pub trait Writes: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {
     /// The structured result: a struct.
     type Output: Serialize + JsonSchema;
