@@ -227,7 +227,7 @@ impl<'a> Conform<'a> {
         match (good.as_mut_slice(), only_one) {
             ([one], _) | ([one, ..], false) => *value = std::mem::take(one),
             ([_, _, ..], true) => {
-                problems.push((path.to_owned(), "must be only one of its kinds".to_owned()))
+                problems.push((path.to_owned(), "must be only one of its kinds".to_owned()));
             }
             ([], _) => {
                 let words: Option<Vec<_>> = all.iter().map(|one| self.words(one)).collect();
