@@ -74,11 +74,12 @@ impl Admission {
         let reaches = needed.is_subset(&token.scopes);
         // What the token does not reach counts against no limit and claims nothing: scopes come before the quota.
         let wanted = if reaches { operation } else { Operation::Protocol };
+        let fault = |error| Refusal::Fault(message.id.clone(), error);
         let asked = match wanted {
-            Operation::Tool(tool) => Asked::of(tool, &message.params),
+            Operation::Tool(tool) => Asked::of(&self.app.keys.sealing, tool, &message.params)
+                .map_err(|error| fault(error.into()))?,
             _ => None,
         };
-        let fault = |error| Refusal::Fault(message.id.clone(), error);
         let asking = entrance::ask(&self.app, token, wanted, asked.clone());
         let mut entrance = asking.instrument(telemetry::step("gate")).await.map_err(fault)?;
         let moved = match (&entrance, &token.issuer) {

@@ -1,11 +1,14 @@
 //! Runs one tool call. A write, the row that keeps it from being done twice and its audit event are one
 //! transaction.
 
+use std::time::Duration;
+
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, InputRequiredResult,
     MetaObject,
 };
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::confirm::{self, Asking, Confirmation};
 use super::context::Context;
@@ -21,7 +24,7 @@ use crate::config::Unconfirmed;
 use crate::ephemeral::bus::Notice;
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
-use crate::storage::{self, StorageError, commit, undo};
+use crate::storage::{self, Tx, commit, undo};
 use crate::tickets::search::Progress;
 
 /// Marks a result that was remembered rather than made now.
@@ -185,17 +188,35 @@ async fn refuse(
     principal: &Principal,
     write: &Write,
     why: &'static str,
-) -> Result<CallToolResult, StorageError> {
+) -> Result<CallToolResult, Error> {
     let mut event = write.event(principal, permit, audit::Outcome::Refused);
     event.detail = Some(why.to_owned());
-    append(app, &event).await?;
+    append(app, event, None).await?;
     Ok(result(permit, Outcome::Unable(why.to_owned()), write.tool))
 }
 
-async fn append(app: &App, event: &audit::Event) -> Result<(), StorageError> {
-    let mut tx = app.store.write().await?;
-    storage::audit::record(&mut tx, app.now(), event);
-    commit(tx).await
+/// Writes a refusal down, after what was begun is undone. It goes on when nobody waits for the answer any more: whoever
+/// hangs up is recorded, too.
+async fn append(app: &App, event: audit::Event, begun: Option<Tx>) -> Result<(), Error> {
+    let (store, now) = (app.store.clone(), app.now());
+    let appending = async move {
+        if let Some(tx) = begun {
+            undo(tx).await?;
+        }
+        let mut tx = store.write().await?;
+        storage::audit::record(&mut tx, now, &event);
+        commit(tx).await
+    };
+    let appended = app.tasks.spawn(appending.in_current_span()).await;
+    Ok(appended.map_err(|error| server_error("the server made an error").detail(error))??)
+}
+
+/// Ends a deed that keeps the writers waiting for longer than any of them would wait: also one that waits for something
+/// other than the database.
+async fn in_time<T>(within: Duration, deed: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late =
+        |_| server_error("the server made an error").detail("a tool took too long within its transaction");
+    tokio::time::timeout(within, deed).await.map_err(late)?
 }
 
 /// Does a deed, unless its row says that there is nothing to do.
@@ -215,17 +236,17 @@ async fn run(
         undo(tx).await?;
         return Ok(Err(known));
     }
-    let outcome = write.deed.run(&mut tx, &Scene { principal, now, random: &app.random }).await?;
+    let scene = Scene { principal, now, random: &app.random };
+    let outcome = in_time(app.store.patience(), write.deed.run(&mut tx, &scene)).await?;
     let answer = match &outcome {
         Outcome::Answer(answer) => answer,
         Outcome::Unable(_) | Outcome::Problems(_) => {
-            // Whatever was done before it turned out so, the claim of the key included.
-            undo(tx).await?;
+            // Undone is whatever was done before it turned out so, the claim of the key included.
             let mut event = write.event(principal, permit, audit::Outcome::Refused);
             if let Outcome::Unable(why) = &outcome {
-                event.detail = Some(why.clone());
+                event.detail = Some(trail::sentence(why));
             }
-            append(app, &event).await?;
+            append(app, event, Some(tx)).await?;
             return Ok(Ok(outcome));
         }
     };
@@ -283,4 +304,44 @@ fn replayed(answer: Answer) -> CallToolResult {
     meta.0.insert(REPLAYED.to_owned(), Value::Bool(true));
     result.meta = Some(meta);
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::random::Random;
+    use crate::storage::Database;
+    use crate::storage::audit::Filter;
+
+    #[tokio::test]
+    async fn a_deed_that_does_not_end_is_a_fault() {
+        let endless = std::future::pending::<Result<(), Error>>();
+        let late = in_time(Duration::ZERO, endless).await.unwrap_err();
+        assert_eq!(late.detail.as_deref(), Some("a tool took too long within its transaction"));
+        assert!(in_time(Duration::from_hours(1), async { Ok(()) }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_recorded_although_the_caller_hung_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::defaults().unwrap();
+        config.database = Database::Sqlite(folder.path().join("mandate.db"));
+        config.secret_key_file = folder.path().join("mandate.key");
+        let app = App::open(config, Arc::new(SystemClock), Random::system()).await.unwrap();
+        let begun = app.store.write().await.unwrap();
+        let event =
+            audit::Event::new(audit::Kind::ToolCall, audit::Outcome::Refused).detail("not to be done");
+        assert!(append(&app, event, Some(begun)).now_or_never().is_none());
+        app.tasks.close();
+        app.tasks.wait().await;
+        let all = app.store.find_records(&Filter::default(), None, 10).await.unwrap();
+        let details: Vec<_> = all.iter().filter_map(|record| record.row.detail.as_deref()).collect();
+        assert!(details.contains(&"not to be done"), "{details:?}");
+    }
 }

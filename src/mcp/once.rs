@@ -16,11 +16,14 @@ use super::tools::{Answer, Arguments, Deed, Run, Tool};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::ephemeral::admission::{Claim, ClaimKey, RESULT_REMEMBERED, Settled};
+use crate::keys::{SealError, SealingKey};
 use crate::oauth::secret::SecretHash;
 use crate::oauth::{ClientId, Error, UserId};
 use crate::storage::effects::{self, EffectKey};
 use crate::storage::{StorageError, Tx};
 
+/// What the key of stored digests is derived for.
+const EFFECTS: &str = "effects";
 /// How long a call waits for another attempt that is at the same deed.
 const WAITS_FOR: Duration = Duration::from_millis(1500);
 /// How often it looks.
@@ -31,19 +34,25 @@ const LOOKS_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Asked {
     key: String,
     tool: &'static str,
-    /// Of the tool and its arguments, defaults filled in.
+    /// Of the tool and its arguments, defaults filled in, under a key of the server's own: arguments may be secret, and
+    /// who reads the database could guess them.
     digest: String,
+    /// The same without that key, as it was stored up to version 0.1. What is stored lives for 24 hours: one version
+    /// later nothing is compared with this any more.
+    former: String,
 }
 
 impl Asked {
     /// The key of a call, if there is one and the arguments are good. Whatever is wrong with them is said when
     /// the tool is run.
-    pub(super) fn of(tool: &'static Tool, params: &Map<String, Value>) -> Option<Self> {
-        let Run::Write { parse, .. } = &tool.run else { return None };
-        let mut arguments = Arguments::of_tool(tool, params.get("arguments")?.as_object().cloned());
-        let key = arguments.idempotency_key()?;
-        let deed = parse(arguments).ok()?;
-        Some(Self { key, tool: tool.name, digest: digest(tool, deed.as_ref()) })
+    pub(super) fn of(
+        sealing: &SealingKey,
+        tool: &'static Tool,
+        params: &Map<String, Value>,
+    ) -> Result<Option<Self>, SealError> {
+        let Some((key, former)) = read(tool, params) else { return Ok(None) };
+        let digest = sealing.tag(EFFECTS, &former)?;
+        Ok(Some(Self { key, tool: tool.name, digest, former }))
     }
 
     /// How the ephemeral store names it. The same key of another user or another client is another key.
@@ -56,6 +65,14 @@ impl Asked {
             attempt,
         }
     }
+}
+
+fn read(tool: &'static Tool, params: &Map<String, Value>) -> Option<(String, String)> {
+    let Run::Write { parse, .. } = &tool.run else { return None };
+    let mut arguments = Arguments::of_tool(tool, params.get("arguments")?.as_object().cloned());
+    let key = arguments.idempotency_key()?;
+    let deed = parse(arguments).ok()?;
+    Some((key, digest(tool, deed.as_ref())))
 }
 
 /// What to do about a deed.
@@ -100,7 +117,7 @@ impl Claimed {
 
     /// Whether this is what the gate read: the same key for the same deed.
     pub(super) fn is_for(&self, key: &str, tool: &Tool, deed: &dyn Deed) -> bool {
-        self.asked.key == key && self.asked.digest == digest(tool, deed)
+        self.asked.key == key && self.asked.former == digest(tool, deed)
     }
 
     /// What to do, as far as the ephemeral store knows; waits a little for another attempt.
@@ -111,6 +128,11 @@ impl Claimed {
             tokio::time::sleep(LOOKS_EVERY).await;
             waited += LOOKS_EVERY;
             found = self.app.ephemeral.claim(self.claim_key()).await?;
+            self.has_key.store(found == Claim::Run, Ordering::Relaxed);
+        }
+        if found == Claim::Mismatch {
+            let former = ClaimKey { digest: &self.asked.former, ..self.claim_key() };
+            found = self.app.ephemeral.claim(former).await?;
             self.has_key.store(found == Claim::Run, Ordering::Relaxed);
         }
         match found {
@@ -130,7 +152,8 @@ impl Claimed {
         }
         let gone = || StorageError::corrupt("effects", "a claimed key is not there");
         let effect = effects::find(tx, self.effect_key()).await?.ok_or_else(gone)?;
-        if effect.tool == self.asked.tool && effect.arguments_digest == self.asked.digest {
+        let same = [&self.asked.digest, &self.asked.former].contains(&&effect.arguments_digest);
+        if effect.tool == self.asked.tool && same {
             return Ok(Once::Not(Known::Done(parse(&effect.result)?)));
         }
         Ok(Once::Not(Known::Mismatch))
@@ -187,7 +210,7 @@ impl Drop for Claimed {
     }
 }
 
-/// What tells one deed from another: the tool and its arguments, without the idempotency key.
+/// What tells one deed from another: the tool and its arguments, without the idempotency key. Not to be stored.
 pub(super) fn digest(tool: &Tool, deed: &dyn Deed) -> String {
     SecretHash::of(&format!("{}\n{}", tool.name, deed.arguments())).as_str().to_owned()
 }
@@ -202,4 +225,70 @@ fn parse(result: &str) -> Result<Answer, StorageError> {
     let text = stored.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
     let structured = stored.get_mut("structured").map(Value::take).unwrap_or_default();
     Ok(Answer { structured, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::random::Random;
+    use crate::storage::{Database, commit, undo};
+
+    const NOW: Timestamp = Timestamp(1_795_392_000_000);
+
+    fn asked(sealing: &SealingKey, title: &str) -> Asked {
+        let tool = crate::mcp::tools::TICKETS[2];
+        let params = json!({ "arguments": { "title": title, "body": "b", "idempotency_key": "k" } });
+        Asked::of(sealing, tool, params.as_object().unwrap()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn who_does_not_have_the_key_cannot_guess_arguments_by_their_digest() {
+        let key = SealingKey::new([7; 32]);
+        let one = asked(&key, "t");
+        assert_eq!(one.digest, asked(&key, "t").digest);
+        assert_ne!(one.digest, asked(&key, "u").digest);
+        assert_ne!(one.digest, asked(&SealingKey::new([8; 32]), "t").digest);
+        assert_ne!(one.digest, one.former);
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_without_a_key_is_the_same_deed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::defaults().unwrap();
+        config.database = Database::Sqlite(folder.path().join("mandate.db"));
+        config.secret_key_file = folder.path().join("mandate.key");
+        let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await.unwrap());
+        let claimed = |title| Claimed {
+            app: app.clone(),
+            user_id: UserId::new("user_1"),
+            client_id: ClientId::new("client_1"),
+            asked: asked(&app.keys.sealing, title),
+            attempt: "one".to_owned(),
+            found: Claim::Run,
+            has_key: AtomicBool::new(false),
+        };
+        let (same, another) = (claimed("t"), claimed("u"));
+        let answer = Answer { structured: json!({ "id": "T-1" }), text: "Opened.".to_owned() };
+        let mut tx = app.store.write().await.unwrap();
+        let former = effects::Claimed { tool: same.asked.tool, arguments_digest: &same.asked.former };
+        assert!(effects::claim(&mut tx, same.effect_key(), former, NOW, NOW).await.unwrap());
+        same.record(&mut tx, &answer).await.unwrap();
+        commit(tx).await.unwrap();
+        let mut tx = app.store.write().await.unwrap();
+        assert_eq!(same.claim(&mut tx, NOW).await.unwrap(), Once::Not(Known::Done(answer.clone())));
+        assert_eq!(another.claim(&mut tx, NOW).await.unwrap(), Once::Not(Known::Mismatch));
+        undo(tx).await.unwrap();
+        let former = ClaimKey { digest: &same.asked.former, attempt: "other", ..same.claim_key() };
+        assert_eq!(app.ephemeral.claim(former).await.unwrap(), Claim::Run);
+        app.ephemeral.settle(former, Settled::Done(written(&answer))).await.unwrap();
+        let judged = async |mut claimed: Claimed| {
+            claimed.found = app.ephemeral.claim(claimed.claim_key()).await.unwrap();
+            assert_eq!(claimed.found, Claim::Mismatch);
+            claimed.judge().await.unwrap()
+        };
+        assert_eq!(judged(same).await, Once::Not(Known::Done(answer)));
+        assert_eq!(judged(another).await, Once::Not(Known::Mismatch));
+    }
 }

@@ -33,6 +33,8 @@ const USE_PRECISION: Duration = Duration::from_mins(1);
 const REMEMBERED_GRANTS: u64 = 20_000;
 /// How much of a text among a tool's arguments is kept, in characters.
 const KEPT: usize = 80;
+/// How much of a tool's word on why it did not do what it was asked, in characters.
+const REASON: usize = 200;
 /// How many items of a list among them, and members of an object.
 const LISTED: usize = 10;
 /// How deep.
@@ -208,14 +210,7 @@ pub(super) fn reduced(tool: &Tool, arguments: &Value) -> String {
 
 fn shortened(value: &Value, depth: usize) -> Value {
     match value {
-        Value::String(text) => {
-            let length = text.chars().count();
-            if length <= KEPT {
-                return value.clone();
-            }
-            let kept: String = text.chars().take(KEPT).collect();
-            Value::String(format!("{kept}… ({length} characters)"))
-        }
+        Value::String(text) => Value::String(cut(text)),
         Value::Array(items) if depth < DEEPEST => {
             let more = items.len().saturating_sub(LISTED);
             let more = (more > 0).then(|| Value::String(format!("… ({more} more)")));
@@ -223,11 +218,26 @@ fn shortened(value: &Value, depth: usize) -> Value {
         }
         Value::Object(members) if depth < DEEPEST => {
             let kept = members.iter().take(LISTED);
-            Value::Object(kept.map(|(name, member)| (name.clone(), shortened(member, depth + 1))).collect())
+            Value::Object(kept.map(|(name, member)| (cut(name), shortened(member, depth + 1))).collect())
         }
         Value::Array(_) | Value::Object(_) => Value::from("…"),
         other => other.clone(),
     }
+}
+
+/// The beginning of a text, and its length where that is not all of it.
+fn cut(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= KEPT {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(KEPT).collect();
+    format!("{kept}… ({length} characters)")
+}
+
+/// Why a deed was not done, as it is recorded.
+pub(super) fn sentence(why: &str) -> String {
+    why.chars().take(REASON).collect()
 }
 
 #[cfg(test)]
@@ -237,10 +247,27 @@ mod tests {
 
     #[test]
     fn long_texts_are_recorded_by_their_beginning_and_length() {
-        let tool = crate::mcp::tools::TICKETS[0];
-        let recorded = reduced(tool, &json!({ "title": "short", "body": "ü".repeat(5000), "n": 1 }));
+        let tool = crate::mcp::tools::TICKETS[2];
+        let recorded = reduced(tool, &json!({ "title": "short", "body": "ü".repeat(5000), "priority": 1 }));
         assert!(recorded.len() < 250);
         assert!(recorded.contains("(5000 characters)") && recorded.contains("short"));
+    }
+
+    #[test]
+    fn long_names_and_reasons_are_recorded_by_their_beginning() {
+        let recorded = shortened(&json!({ "n".repeat(5000): { "m".repeat(81): "v" }, "n": 1 }), 0);
+        let names = format!("{}… (5000 characters)", "n".repeat(80));
+        let inner = format!("{}… (81 characters)", "m".repeat(80));
+        assert_eq!(recorded, json!({ names: { inner: "v" }, "n": 1 }));
+        assert_eq!(sentence(&"ü".repeat(5000)), "ü".repeat(200));
+        assert_eq!(sentence("short"), "short");
+    }
+
+    #[test]
+    fn what_a_tool_does_not_take_is_not_recorded() {
+        let tool = crate::mcp::tools::TICKETS[2];
+        let recorded = reduced(tool, &json!({ "title": "t", "other": "secret" }));
+        assert_eq!(recorded, r#"{"other":"(not recorded)","title":"t"}"#);
     }
 
     #[test]

@@ -192,6 +192,11 @@ impl Store {
         Ok(Tx::new(connection, self.kind, self.chain_key.clone()))
     }
 
+    /// How long a transaction that a request waits for may take in all.
+    pub(crate) fn patience(&self) -> Duration {
+        self.kind.writing().1.request
+    }
+
     /// Opens a write transaction for work that takes its time and waits for others: a command, a start.
     pub async fn write_patiently(&self) -> Result<Tx> {
         let (begin, patience) = self.kind.writing();

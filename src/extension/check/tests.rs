@@ -27,6 +27,17 @@ struct Even {
     number: u32,
 }
 
+#[derive(Deserialize, Serialize, JsonSchema)]
+struct Login {
+    credentials: Credentials,
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+struct Credentials {
+    #[schemars(extend("writeOnly" = true))]
+    password: String,
+}
+
 macro_rules! tools {
     ($($name:ident),*) => {$(
         impl Reads for $name {
@@ -43,7 +54,7 @@ macro_rules! tools {
         }
     )*};
 }
-tools!(Plain, List, Keyed, Even);
+tools!(Plain, List, Keyed, Even, Login);
 
 const READ: Scope = Scope::read("a:read", "See", "It sees.");
 const WRITE: Scope = Scope::write("a:write", "Change", "It changes.");
@@ -184,6 +195,9 @@ fn a_tool_has_words_and_schemas_that_are_kept() {
     {
         assert!(with(tool).starts_with("the tool look cannot be served: idempotency_key is taken"));
     }
+    let login = with(Tool::reads::<Login>("look", "Look", "Looks."));
+    let half = "the tool look cannot be served: its argument credentials has a part that is writeOnly: ";
+    assert!(login.starts_with(half), "{login}");
     let even = with(Tool::reads::<Even>("look", "Look", "Looks."));
     assert!(even.ends_with("the schema of its arguments says multipleOf, which is not checked"), "{even}");
 }

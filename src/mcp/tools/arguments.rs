@@ -16,7 +16,7 @@ pub(super) const LONGEST_KEY: usize = 255;
 /// The name of the argument that makes a retried write harmless.
 pub(in crate::mcp) const KEY: &str = "idempotency_key";
 /// How many problems are named.
-const NAMED: usize = 20;
+pub(super) const NAMED: usize = 20;
 /// How much of an unknown argument's name is repeated.
 const REPEATED: usize = 40;
 
@@ -161,12 +161,14 @@ impl Arguments {
     pub(super) fn typed<T: DeserializeOwned>(mut self) -> Result<T, Problems> {
         let Some(tool) = self.tool else { return self.finish(None) };
         let root = tool.schemas.input();
-        let conform = Conform { root, patterns: tool.schemas.patterns() };
+        let conform = Conform::new(root, tool.schemas.patterns());
         let properties = root.get("properties").and_then(Value::as_object);
         let required = root.get("required").and_then(Value::as_array);
         let mut taken = JsonObject::new();
         for (name, schema) in properties.into_iter().flatten().filter(|(name, _)| *name != KEY) {
             match self.take(name) {
+                // What is to be shown is known: the rest is looked at when that is mended.
+                Some(_) if self.problems.len() >= NAMED => {}
                 Some(mut value) => {
                     for (path, rule) in conform.check(schema, &mut value, name) {
                         self.problem(&path, rule);

@@ -9,6 +9,7 @@ mod conform;
 mod create_ticket;
 mod get_ticket;
 pub(super) mod page;
+mod promised;
 mod rules;
 mod schemas;
 mod search_tickets;

@@ -32,6 +32,16 @@ pub(super) fn typed(expected: &Value, value: &mut Value) -> Result<(), String> {
     Err(format!("must be {}", said.collect::<Vec<_>>().join(" or ")))
 }
 
+/// Whether a value is of a type, or becomes it as [`typed`] leaves it.
+pub(super) fn has_type(expected: &Value, value: &Value) -> bool {
+    match value {
+        Value::Array(_) => typed(expected, &mut Value::Array(Vec::new())).is_ok(),
+        Value::Object(_) => typed(expected, &mut Value::Object(Map::new())).is_ok(),
+        Value::String(_) => typed(expected, &mut Value::String(String::new())).is_ok(),
+        plain => typed(expected, &mut plain.clone()).is_ok(),
+    }
+}
+
 fn is(name: &str, value: &mut Value) -> bool {
     if name == "integer"
         && let Some(whole) = whole(value)

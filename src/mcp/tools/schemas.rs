@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::conform;
+use super::promised;
 
 /// The two schemas of a tool, made when they are needed first.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Schemas {
     fn made(&self) -> &Made {
         self.made.get_or_init(|| {
             let (input, output) = ((self.input)(), (self.output)());
-            Made { patterns: conform::patterns(&input), input, output }
+            Made { patterns: promised::patterns(&input), input, output }
         })
     }
 
@@ -54,10 +54,11 @@ impl Schemas {
         &self.made().patterns
     }
 
-    /// Whether an argument is never written down: its schema says `writeOnly`, as that of a password does.
+    /// Whether an argument is never written down: its schema says `writeOnly`, as that of a password does, or the tool
+    /// takes none of this name.
     pub(in crate::mcp) fn hides(&self, argument: &str) -> bool {
         let of = self.input().get("properties").and_then(|properties| properties.get(argument));
-        of.and_then(|of| of.get("writeOnly")) == Some(&Value::Bool(true))
+        of.is_none_or(|of| promised::is_secret(self.input(), of))
     }
 }
 

@@ -392,3 +392,15 @@ async fn a_log_is_read_newest_first_by_filter_and_oldest_first_in_pages() {
         assert_eq!(links[0].row, link.row);
     }
 }
+
+#[tokio::test]
+async fn a_detail_that_not_every_database_takes_is_written_without_what_it_does_not_take() {
+    for Opened { store, _folder, .. } in everywhere::open().await {
+        let mut tx = store.write().await.unwrap();
+        record(&mut tx, Timestamp(1), &event("g", 1).detail("a\0b"));
+        commit(tx).await.unwrap();
+        let all = store.find_records(&super::Filter::default(), None, 100).await.unwrap();
+        assert_eq!(all[0].row.detail.as_deref(), Some("ab"));
+        assert!(found(&store).await.is_empty());
+    }
+}

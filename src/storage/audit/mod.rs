@@ -57,7 +57,8 @@ async fn append_one(tx: &mut Tx, chain: i64, at: Timestamp, event: Event) -> Res
         reference: event.reference,
         // Whoever works for a caller that named its own trace says so; for all others it is that of the request.
         trace_id: event.trace_id.or_else(telemetry::trace_id),
-        detail: event.detail,
+        // It may hold what others wrote, and PostgreSQL takes no U+0000.
+        detail: event.detail.map(|detail| detail.replace('\0', "")),
     };
     let unsealable = |error: serde_json::Error| StorageError::corrupt("audit event", error);
     let seal = tx.chain_key.seal(&end.last_seal, &row).map_err(unsealable)?;
