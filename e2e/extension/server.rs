@@ -169,6 +169,8 @@ async fn every_write_and_every_refusal_is_in_the_audit_log() {
     let client = Mcp::modern(&server, &token(&server, "alice", &BOTH).await);
     let long = "x".repeat(1500);
     client.call("add_note", json!({ "text": long, "idempotency_key": "k" })).await.structured();
+    // Events of one moment have no order.
+    server.advance(std::time::Duration::from_secs(1));
     let reader = Mcp::modern(&server, &token(&server, "alice", &["notes:read"]).await);
     reader.call("add_note", json!({ "text": "no" })).await;
     let events = tool_calls(&server).await;

@@ -37,7 +37,7 @@ pub(super) struct Asked {
     /// Of the tool and its arguments, defaults filled in, under a key of the server's own: arguments may be secret, and
     /// who reads the database could guess them.
     digest: String,
-    /// The same without that key, as it was stored up to version 0.1. What is stored lives for 24 hours: one version
+    /// The same without that key, as it was stored before version 0.1. What is stored lives for 24 hours: one version
     /// later nothing is compared with this any more.
     former: String,
 }
