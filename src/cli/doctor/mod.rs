@@ -4,9 +4,8 @@
 //! - `outside/`: what clients see, of any MCP server;
 //! - `inside/`: what only the operator sees: configuration, files, database, Redis;
 //! - `findings`: everything that can be found; `report`: how it is said; `probe`: how servers are asked;
-//! - `reach`: who may be asked, and on which way; `certificate`: how long a certificate is good for.
+//! - `reach`: who may be asked, and on which way.
 
-mod certificate;
 mod findings;
 mod inside;
 mod outside;

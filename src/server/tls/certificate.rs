@@ -1,7 +1,7 @@
 //! The facts of a certificate that people look for: its number, and from when to when it is valid (RFC 5280 §4.1).
 //!
-//! rustls judges certificates and tells neither. Whatever comes here has passed it, so only the way to these fields is
-//! walked; what lies beside it is stepped over.
+//! rustls judges certificates and tells none of them. Only the way to these fields is walked; what lies beside it is
+//! stepped over.
 
 use chrono::NaiveDate;
 
@@ -16,18 +16,18 @@ const VERSION: u8 = 0xa0;
 
 /// What is told of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     /// The serial number, in hexadecimal.
-    pub(super) serial: String,
+    pub(crate) serial: String,
     /// When it begins.
-    pub(super) not_before: Timestamp,
+    pub(crate) not_before: Timestamp,
     /// When it ends.
-    pub(super) not_after: Timestamp,
+    pub(crate) not_after: Timestamp,
 }
 
 impl Certificate {
     /// Reads it from DER.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let (mut certificate, _) = expect(SEQUENCE, der)?;
         let (mut fields, _) = expect(SEQUENCE, take(&mut certificate)?.whole)?;
         let mut field = take(&mut fields)?;

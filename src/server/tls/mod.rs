@@ -9,7 +9,7 @@
 //! connection keeps that speaks. Places for handshakes would be held by whoever begins and says no more, and keep
 //! everybody else out. The limits of connections, in all and from one address, and the time for a handshake do not.
 
-mod certificate;
+pub(crate) mod certificate;
 pub mod own;
 mod pair;
 mod plain;

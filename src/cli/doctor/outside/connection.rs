@@ -7,7 +7,6 @@ use http::{StatusCode, Version};
 use url::Url;
 
 use super::{Visit, mcp};
-use crate::cli::doctor::certificate;
 use crate::cli::doctor::findings::{
     CLOCK_DIFFERS, Finding, HTTP_1_ONLY, HTTP_ANSWERS, HTTP_LOSES_POST, PLAIN_HTTP, THIS_MACHINE_ONLY,
     TLS_EXPIRED, TLS_EXPIRES_SOON, TLS_NAME, TLS_UNTRUSTED, UNREACHABLE,
@@ -15,6 +14,7 @@ use crate::cli::doctor::findings::{
 use crate::cli::doctor::probe::{Answer, Trouble};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::connect::{HttpError, is_loopback};
+use crate::server::tls::certificate::Certificate;
 
 /// How far apart two clocks may be.
 const APART: Duration = Duration::from_secs(60);
@@ -67,13 +67,13 @@ fn reason(trouble: &Trouble) -> &'static Finding {
 
 fn tls(visit: &mut Visit<'_>, answer: &Answer) {
     let now = SystemClock.now();
-    let times = answer.certificate.as_deref().and_then(certificate::validity);
-    match times {
-        Some((begins, ends)) if ends_soon(begins, ends, now) => {
-            visit.report.found(&TLS_EXPIRES_SOON, format!("({})", ends.rfc3339()));
+    match answer.certificate.as_deref().and_then(Certificate::read) {
+        Some(read) if ends_soon(read.not_before, read.not_after, now) => {
+            visit.report.found(&TLS_EXPIRES_SOON, format!("({})", read.not_after.rfc3339()));
         }
-        Some((_, ends)) => {
-            visit.report.ok(format!("the certificate is trusted and good until {}", ends.rfc3339()));
+        Some(read) => {
+            let ends = read.not_after.rfc3339();
+            visit.report.ok(format!("the certificate is trusted and good until {ends}"));
         }
         None => visit.report.ok("the certificate is trusted"),
     }
