@@ -4,7 +4,7 @@
 #
 #   e2e/upgrade/previous.sh TARGET
 #
-# That version is the one before the newest migration, or the commit in MANDATE_PREVIOUS.
+# That version is the one before the newest migration was added, or the commit in MANDATE_PREVIOUS.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=$1
@@ -20,7 +20,7 @@ git rev-parse --git-dir >/dev/null 2>&1 || skip 'this is no clone'
 if [[ -n ${MANDATE_PREVIOUS:-} ]]; then
     commit=$(commit_of "$MANDATE_PREVIOUS") || skip "there is no commit $MANDATE_PREVIOUS"
 else
-    newest=$(git log -1 --format=%H -- 'migrations/*.sql')
+    newest=$(git log -1 --diff-filter=A --format=%H -- 'migrations/*.sql')
     commit=$(commit_of "${newest:-HEAD}^") || skip 'the history ends at the newest migration (a shallow clone?)'
 fi
 

@@ -34,12 +34,10 @@ const LOOKS_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Asked {
     key: String,
     tool: &'static str,
-    /// Of the tool and its arguments, defaults filled in, under a key of the server's own: arguments may be secret, and
-    /// who reads the database could guess them.
+    /// The digest as it is stored, see [`stored`].
     digest: String,
-    /// The same without that key, as it was stored before version 0.1. What is stored lives for 24 hours: one version
-    /// later nothing is compared with this any more.
-    former: String,
+    /// The same as it is computed.
+    unsealed: String,
 }
 
 impl Asked {
@@ -50,9 +48,9 @@ impl Asked {
         tool: &'static Tool,
         params: &Map<String, Value>,
     ) -> Result<Option<Self>, SealError> {
-        let Some((key, former)) = read(tool, params) else { return Ok(None) };
-        let digest = sealing.tag(EFFECTS, &former)?;
-        Ok(Some(Self { key, tool: tool.name, digest, former }))
+        let Some((key, unsealed)) = read(tool, params) else { return Ok(None) };
+        let digest = stored(sealing, tool.schemas.hides_any(), &unsealed)?;
+        Ok(Some(Self { key, tool: tool.name, digest, unsealed }))
     }
 
     /// How the ephemeral store names it. The same key of another user or another client is another key.
@@ -117,7 +115,7 @@ impl Claimed {
 
     /// Whether this is what the gate read: the same key for the same deed.
     pub(super) fn is_for(&self, key: &str, tool: &Tool, deed: &dyn Deed) -> bool {
-        self.asked.key == key && self.asked.former == digest(tool, deed)
+        self.asked.key == key && self.asked.unsealed == digest(tool, deed)
     }
 
     /// What to do, as far as the ephemeral store knows; waits a little for another attempt.
@@ -128,11 +126,6 @@ impl Claimed {
             tokio::time::sleep(LOOKS_EVERY).await;
             waited += LOOKS_EVERY;
             found = self.app.ephemeral.claim(self.claim_key()).await?;
-            self.has_key.store(found == Claim::Run, Ordering::Relaxed);
-        }
-        if found == Claim::Mismatch {
-            let former = ClaimKey { digest: &self.asked.former, ..self.claim_key() };
-            found = self.app.ephemeral.claim(former).await?;
             self.has_key.store(found == Claim::Run, Ordering::Relaxed);
         }
         match found {
@@ -152,8 +145,7 @@ impl Claimed {
         }
         let gone = || StorageError::corrupt("effects", "a claimed key is not there");
         let effect = effects::find(tx, self.effect_key()).await?.ok_or_else(gone)?;
-        let same = [&self.asked.digest, &self.asked.former].contains(&&effect.arguments_digest);
-        if effect.tool == self.asked.tool && same {
+        if effect.tool == self.asked.tool && effect.arguments_digest == self.asked.digest {
             return Ok(Once::Not(Known::Done(parse(&effect.result)?)));
         }
         Ok(Once::Not(Known::Mismatch))
@@ -215,6 +207,13 @@ pub(super) fn digest(tool: &Tool, deed: &dyn Deed) -> String {
     SecretHash::of(&format!("{}\n{}", tool.name, deed.arguments())).as_str().to_owned()
 }
 
+/// A digest as it is stored. Where arguments may be secret, under a key of the server's own: who reads the database could
+/// guess them otherwise. All others as they are, as every version stores them: replicas of two versions know the deeds of
+/// one another.
+fn stored(sealing: &SealingKey, hides_any: bool, unsealed: &str) -> Result<String, SealError> {
+    if hides_any { sealing.tag(EFFECTS, unsealed) } else { Ok(unsealed.to_owned()) }
+}
+
 fn written(answer: &Answer) -> String {
     json!({ "structured": answer.structured, "text": answer.text }).to_string()
 }
@@ -230,65 +229,23 @@ fn parse(result: &str) -> Result<Answer, StorageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
-    use crate::config::Config;
-    use crate::random::Random;
-    use crate::storage::{Database, commit, undo};
 
-    const NOW: Timestamp = Timestamp(1_795_392_000_000);
-
-    fn asked(sealing: &SealingKey, title: &str) -> Asked {
-        let tool = crate::mcp::tools::TICKETS[2];
-        let params = json!({ "arguments": { "title": title, "body": "b", "idempotency_key": "k" } });
-        Asked::of(sealing, tool, params.as_object().unwrap()).unwrap().unwrap()
+    #[test]
+    fn who_does_not_have_the_key_cannot_guess_secret_arguments_by_their_digest() {
+        let [one, another] = [[7; 32], [8; 32]].map(SealingKey::new);
+        let hidden = |key, unsealed| stored(key, true, unsealed).unwrap();
+        assert_eq!(hidden(&one, "t"), hidden(&one, "t"));
+        assert_ne!(hidden(&one, "t"), hidden(&one, "u"));
+        assert_ne!(hidden(&one, "t"), hidden(&another, "t"));
+        assert_ne!(hidden(&one, "t"), "t");
     }
 
     #[test]
-    fn who_does_not_have_the_key_cannot_guess_arguments_by_their_digest() {
-        let key = SealingKey::new([7; 32]);
-        let one = asked(&key, "t");
-        assert_eq!(one.digest, asked(&key, "t").digest);
-        assert_ne!(one.digest, asked(&key, "u").digest);
-        assert_ne!(one.digest, asked(&SealingKey::new([8; 32]), "t").digest);
-        assert_ne!(one.digest, one.former);
-    }
-
-    #[tokio::test]
-    async fn what_was_stored_without_a_key_is_the_same_deed() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::defaults().unwrap();
-        config.database = Database::Sqlite(folder.path().join("mandate.db"));
-        config.secret_key_file = folder.path().join("mandate.key");
-        let app = Arc::new(App::open(config, Arc::new(SystemClock), Random::system()).await.unwrap());
-        let claimed = |title| Claimed {
-            app: app.clone(),
-            user_id: UserId::new("user_1"),
-            client_id: ClientId::new("client_1"),
-            asked: asked(&app.keys.sealing, title),
-            attempt: "one".to_owned(),
-            found: Claim::Run,
-            has_key: AtomicBool::new(false),
-        };
-        let (same, another) = (claimed("t"), claimed("u"));
-        let answer = Answer { structured: json!({ "id": "T-1" }), text: "Opened.".to_owned() };
-        let mut tx = app.store.write().await.unwrap();
-        let former = effects::Claimed { tool: same.asked.tool, arguments_digest: &same.asked.former };
-        assert!(effects::claim(&mut tx, same.effect_key(), former, NOW, NOW).await.unwrap());
-        same.record(&mut tx, &answer).await.unwrap();
-        commit(tx).await.unwrap();
-        let mut tx = app.store.write().await.unwrap();
-        assert_eq!(same.claim(&mut tx, NOW).await.unwrap(), Once::Not(Known::Done(answer.clone())));
-        assert_eq!(another.claim(&mut tx, NOW).await.unwrap(), Once::Not(Known::Mismatch));
-        undo(tx).await.unwrap();
-        let former = ClaimKey { digest: &same.asked.former, attempt: "other", ..same.claim_key() };
-        assert_eq!(app.ephemeral.claim(former).await.unwrap(), Claim::Run);
-        app.ephemeral.settle(former, Settled::Done(written(&answer))).await.unwrap();
-        let judged = async |mut claimed: Claimed| {
-            claimed.found = app.ephemeral.claim(claimed.claim_key()).await.unwrap();
-            assert_eq!(claimed.found, Claim::Mismatch);
-            claimed.judge().await.unwrap()
-        };
-        assert_eq!(judged(same).await, Once::Not(Known::Done(answer)));
-        assert_eq!(judged(another).await, Once::Not(Known::Mismatch));
+    fn replicas_of_all_versions_store_the_same_digest_of_what_is_no_secret() {
+        let tool = crate::mcp::tools::TICKETS[2];
+        let params = json!({ "arguments": { "title": "t", "body": "b", "idempotency_key": "k" } });
+        let asked = Asked::of(&SealingKey::new([7; 32]), tool, params.as_object().unwrap()).unwrap().unwrap();
+        let text = "create_ticket\n{\"body\":\"b\",\"priority\":\"medium\",\"title\":\"t\"}";
+        assert_eq!(asked.digest, SecretHash::of(text).as_str());
     }
 }

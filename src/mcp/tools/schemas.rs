@@ -54,6 +54,12 @@ impl Schemas {
         &self.made().patterns
     }
 
+    /// Whether any argument is never written down.
+    pub(in crate::mcp) fn hides_any(&self) -> bool {
+        let properties = self.input().get("properties").and_then(Value::as_object);
+        properties.is_some_and(|all| all.values().any(|of| promised::is_secret(self.input(), of)))
+    }
+
     /// Whether an argument is never written down: its schema says `writeOnly`, as that of a password does, or the tool
     /// takes none of this name.
     pub(in crate::mcp) fn hides(&self, argument: &str) -> bool {
