@@ -132,16 +132,7 @@ fn client(client_id: &str) -> Client {
         metadata: ClientMetadata {
             client_name: Some("Test".into()),
             redirect_uris: vec![RedirectUri::stored("http://127.0.0.1/callback")],
-            token_endpoint_auth_method: AuthMethod::None,
-            further_auth_methods: Vec::new(),
-            client_uri: None,
-            application_type: None,
-            scope: None,
-            jwks: None,
-            jwks_uri: None,
-            software_id: None,
-            software_version: None,
-            came_along: false,
+            ..ClientMetadata::unsaid(AuthMethod::None)
         },
         secret_hash: None,
     }

@@ -45,16 +45,7 @@ fn grant(id: &str) -> grants::Grant {
             metadata: ClientMetadata {
                 client_name: Some("C".into()),
                 redirect_uris: vec![RedirectUri::stored("https://c.example/cb")],
-                token_endpoint_auth_method: AuthMethod::None,
-                further_auth_methods: Vec::new(),
-                client_uri: None,
-                application_type: None,
-                scope: None,
-                jwks: None,
-                jwks_uri: None,
-                software_id: None,
-                software_version: None,
-                came_along: false,
+                ..ClientMetadata::unsaid(AuthMethod::None)
             },
             secret_hash: None,
         },
