@@ -43,7 +43,7 @@ pub struct Ending<'a> {
 }
 
 /// A grant that rests on the tokens of another issuer and that its user took back: a row of a database that is replaced.
-/// Its texts and then its times, in the order of [`TAKEN_BACK_ROWS`].
+/// Its texts and then its times, in the order in which they are read.
 pub type TakenBack = (String, String, String, String, String, String, String, i64, i64, i64, i64);
 
 /// Reads those of a database.
