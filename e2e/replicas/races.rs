@@ -16,6 +16,19 @@ use crate::support::mcp::Answer;
 /// How many do it at once.
 const RACERS: usize = 32;
 
+/// An answer that is no 503: on a crowded machine a request may find no connection in time, and then did nothing.
+async fn when_not_busy<T>(ask: impl AsyncFn() -> T, status: impl Fn(&T) -> StatusCode) -> T {
+    let mut answer = ask().await;
+    eventually("the replica is not busy", async || {
+        if status(&answer) == StatusCode::SERVICE_UNAVAILABLE {
+            answer = ask().await;
+        }
+        status(&answer) != StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    answer
+}
+
 #[tokio::test]
 async fn of_32_redeemers_on_three_replicas_one_wins() {
     let Some(fleet) = Fleet::shared(3, &[]).await else { return };
@@ -23,7 +36,11 @@ async fn of_32_redeemers_on_three_replicas_one_wins() {
     for round in 0..2 {
         let client = Client::register(&fleet).await;
         let code = client.obtain_code("alice", &["tickets:read"]).await;
-        let answers = join_all((0..RACERS).map(|_| client.redeem(&code))).await;
+        let answers = join_all((0..RACERS).map(|_| {
+            let redeem = async || client.redeem(&code).await;
+            when_not_busy(redeem, |(status, _)| *status)
+        }))
+        .await;
         let won: Vec<&Value> =
             answers.iter().filter(|(status, _)| *status == StatusCode::OK).map(|(_, body)| body).collect();
         assert_eq!(won.len(), 1, "{answers:?}");
@@ -41,11 +58,16 @@ async fn of_32_refreshes_on_three_replicas_all_get_the_same_successor() {
     fleet.add_user("alice");
     let mut caller = Caller::connect(&fleet, "alice").await;
     for _ in 0..3 {
-        let answers = join_all((0..RACERS).map(|number| {
-            let (caller, replica) = (&caller, fleet.replica(number));
-            async move { caller.refresh(&replica).await }
-        }))
-        .await;
+        let answers =
+            join_all(
+                (0..RACERS).map(|number| {
+                    let (caller, replica) = (&caller, fleet.replica(number));
+                    async move {
+                        when_not_busy(async || caller.refresh(&replica).await, |answer| answer.status).await
+                    }
+                }),
+            )
+            .await;
         let texts = |name: &str| -> BTreeSet<String> {
             answers.iter().map(|answer| answer.body[name].as_str().unwrap().to_owned()).collect()
         };
