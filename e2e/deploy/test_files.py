@@ -13,6 +13,11 @@ class Files(unittest.TestCase):
     def test_the_dockerfile_passes_its_linter(self) -> None:
         say(program("hadolint"), "--failure-threshold", "style", str(DEPLOY / "Dockerfile"))
 
+    def test_the_image_can_say_where_its_sources_are(self) -> None:
+        text = (DEPLOY / "Dockerfile").read_text()
+        self.assertIn('org.opencontainers.image.source="${SOURCE}"', text)
+        self.assertIn("\nARG SOURCE=", text.split("FROM scratch")[1])
+
     def test_every_base_image_is_pinned(self) -> None:
         bases = re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
         outside = [base for base in bases if "/" in base]
