@@ -6,6 +6,7 @@ import contextlib
 import glob
 import hashlib
 import http.client
+import http.server
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -163,6 +165,40 @@ class Mandate(Kept):
 
     def scrape(self) -> str:
         return get(f"http://127.0.0.1:{self.metrics_port}/metrics")[1]
+
+
+class Collector:
+    """Takes what is sent by OTLP over HTTP, and keeps nothing; its `url`. It can go away, and come `again`."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.again()
+
+    def again(self) -> None:
+        collector = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                collector.taken += 1
+                self.send_response(200)
+                self.send_header("Content-Type", "application/x-protobuf")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_) -> None:
+                """Says nothing."""
+
+        self._listener = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        threading.Thread(target=self._listener.serve_forever, daemon=True).start()
+
+    def halt(self) -> None:
+        self._listener.shutdown()
+        self._listener.server_close()
+
+    end = halt
 
 
 class Client:

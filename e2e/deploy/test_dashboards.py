@@ -14,11 +14,13 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from house import BINARY, ROOT, Client, Mandate, Person, eventually, free_port, postgres, program, redis
+from house import BINARY, ROOT, Client, Collector, Mandate, Person, eventually, postgres, program, redis
 from test_watch import Prometheus, panels
 
 PICTURES = Path(os.environ.get("MANDATE_SCREENSHOTS", ROOT / "target/screenshots"))
 LASTS_S = 60
+# How long the collector is away.
+AWAY_S = 5
 TOOLS = ("search_tickets", "search_tickets", "get_ticket", "get_ticket", "create_ticket", "comment_ticket", "close_ticket")
 
 
@@ -45,8 +47,8 @@ class Elsewhere(Person):
 class Load:
     """Callers of all kinds, until the time is over."""
 
-    def __init__(self, replicas: list[Mandate], store) -> None:
-        self.replicas, self.store = replicas, store
+    def __init__(self, replicas: list[Mandate], store, collector: Collector) -> None:
+        self.replicas, self.store, self.collector = replicas, store, collector
         self.began = time.monotonic()
         self.faults: list[BaseException] = []
         # All are alice, and one at a time signs in: whoever tries often at once is made to wait.
@@ -57,7 +59,11 @@ class Load:
         callers = [threading.Thread(target=self.guarded, args=(kind, number)) for number, kind in enumerate(kinds)]
         for caller in callers:
             caller.start()
-        time.sleep(LASTS_S * 0.6)
+        self.goes_on(LASTS_S * 0.2)
+        self.collector.halt()
+        self.goes_on(AWAY_S)
+        self.collector.again()
+        time.sleep(max(0, self.began + LASTS_S * 0.6 - time.monotonic()))
         self.store.halt()
         time.sleep(2)
         self.store.again()
@@ -168,6 +174,8 @@ class Dashboards(unittest.TestCase):
         stores = postgres(), redis()
         for store in stores:
             self.addCleanup(store.end)
+        collector = Collector()
+        self.addCleanup(collector.end)
         folder = tempfile.TemporaryDirectory(prefix="mandate-deploy-dashboards-")
         self.addCleanup(folder.cleanup)
         settings = {
@@ -178,8 +186,10 @@ class Dashboards(unittest.TestCase):
             "MANDATE_MCP__READS_BURST": "20",
             "MANDATE_MCP__WRITES_PER_MINUTE": "600",
             "MANDATE_TOKENS__REFRESH_GRACE": "1s",
-            # Nobody listens there.
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_BSP_SCHEDULE_DELAY": "1000",
+            "OTEL_BLRP_SCHEDULE_DELAY": "1000",
         }
         first = Mandate(**settings)
         self.addCleanup(first.end)
@@ -196,9 +206,16 @@ class Dashboards(unittest.TestCase):
         prometheus = Prometheus(first, second)
         self.addCleanup(prometheus.end)
         began = time.time()
-        Load([first, second], stores[1]).run()
+        Load([first, second], stores[1], collector).run()
         ended = time.time()
         eventually("the last scrape", lambda: self.scraped(prometheus, ended))
+        self.assertGreater(collector.taken, 10)
+        # Before the collector went away, when it was there again, and at the end.
+        away, back = began + LASTS_S * 0.2, began + LASTS_S * 0.2 + AWAY_S + 5
+        before, then, last = (self.dropped(prometheus, moment) for moment in (away, back, ended))
+        self.assertEqual(before, 0)
+        self.assertGreater(then, 0)
+        self.assertEqual(last, then, "telemetry is dropped while nothing is wrong")
         drawn = subprocess.run(
             ["node", "shoot.mjs", prometheus.url, str(int(began) + 5), str(int(ended) - 1), "5s", str(PICTURES)],
             cwd=Path(__file__).parent / "dashboards", capture_output=True, text=True, timeout=120,
@@ -207,6 +224,11 @@ class Dashboards(unittest.TestCase):
         self.assertEqual(drawn.returncode, 0, "a panel shows nothing, or cannot be drawn")
         self.assertEqual(len(re.findall(r"^.+: .+$", drawn.stdout, re.MULTILINE)), len(panels()))
         print(f"{PICTURES}/dashboards.png")
+
+    @staticmethod
+    def dropped(prometheus: Prometheus, moment: float) -> float:
+        [found] = prometheus.ask(f"sum(mandate_telemetry_dropped_total @ {moment})")
+        return float(found["value"][1])
 
     @staticmethod
     def scraped(prometheus: Prometheus, moment: float) -> bool:

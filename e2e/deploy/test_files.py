@@ -1,16 +1,22 @@
 """What other tools say of the files that they know best."""
 
 import re
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from house import DEPLOY, ROOT, program, say
+from house import BINARY, DEPLOY, ROOT, program, say
 
 
 class Files(unittest.TestCase):
     def test_the_dockerfile_passes_its_linter(self) -> None:
         say(program("hadolint"), "--failure-threshold", "style", str(DEPLOY / "Dockerfile"))
+
+    def test_the_image_can_say_where_its_sources_are(self) -> None:
+        text = (DEPLOY / "Dockerfile").read_text()
+        self.assertIn('org.opencontainers.image.source="${SOURCE}"', text)
+        self.assertIn("\nARG SOURCE=", text.split("FROM scratch")[1])
 
     def test_every_base_image_is_pinned(self) -> None:
         bases = re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
@@ -31,6 +37,23 @@ class Files(unittest.TestCase):
         told = re.findall(r"MALLOC_\w+=\d+", (DEPLOY / "Dockerfile").read_text())
         self.assertEqual(told, re.findall(r"MALLOC_\w+=\d+", (DEPLOY / "systemd/mandate.service").read_text()))
         self.assertEqual(len(told), 1)
+
+    def test_beside_the_unit_the_file_says_where_the_database_is(self) -> None:
+        unit = (DEPLOY / "systemd/mandate.service").read_text()
+        book = (ROOT / "docs/src/operate/install.md").read_text()
+        production = re.search(r"^```toml\n(.*?)^```", book[book.index("## In production"):], re.MULTILINE | re.DOTALL)[1]
+        self.assertIn('database_url = "postgres://', production)
+        self.assertIn("WorkingDirectory=%S/mandate\n", unit)
+        for text, database in ((production, "PostgreSQL, database/mandate,"), ("", "SQLite, ./data/mandate.db")):
+            with self.subTest(database), tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "mandate.toml").write_text(text)
+                told = dict(re.findall(r"^Environment=(\w+)=(.*)$", unit.replace("%S", folder), re.MULTILINE))
+                checked = subprocess.run(
+                    [str(BINARY), "config", "check", "--config", f"{folder}/mandate.toml"],
+                    env=told, cwd=folder, capture_output=True, text=True,
+                )
+                self.assertEqual(checked.returncode, 0, checked.stderr)
+                self.assertIn(database, checked.stdout)
 
     def test_systemd_knows_every_line_of_the_unit_and_thinks_well_of_it(self) -> None:
         unit = (DEPLOY / "systemd/mandate.service").read_text()

@@ -59,6 +59,16 @@ class Files(unittest.TestCase):
             self.assertEqual(services[name]["depends_on"]["migrate"]["condition"], "service_completed_successfully")
             self.assertEqual(services[name]["environment"], services["migrate"]["environment"])
 
+    def test_one_service_makes_the_image_and_the_others_wait_for_it(self) -> None:
+        services = configured()
+        makers = [name for name, service in services.items() if "build" in service]
+        self.assertEqual(makers, ["migrate"])
+        for name in ("mandate-1", "mandate-2"):
+            self.assertEqual(services[name]["image"], services["migrate"]["image"])
+            # Else it would be looked for where nobody has put it.
+            self.assertEqual(services[name]["pull_policy"], "never")
+            self.assertIn("migrate", services[name]["depends_on"])
+
     def test_every_image_is_pinned_by_its_version(self) -> None:
         for name, service in SERVICES.items():
             self.assertRegex(service["image"], r":v?\d+\.\d+(\.\d+)?(-\w+)?$", name)
@@ -104,6 +114,33 @@ class Files(unittest.TestCase):
             self.assertEqual(*made)
             self.assertEqual(set(made[0]), set(HOUSE["secrets"]))
             say("openssl", "verify", "-CAfile", f"{folder}/ca.crt", f"{folder}/tls.crt")
+
+    def test_a_tool_that_fails_leaves_no_secret_that_is_not_whole(self) -> None:
+        openssl = program("openssl")
+        fails = {f"openssl {verb}": f'[ "$1" = {verb} ] && exit 1; exec {openssl} "$@"' for verb in ("rand", "base64", "req", "x509")}
+        fails |= {f"openssl {verb}, silently": f'[ "$1" = {verb} ] && exit 0; exec {openssl} "$@"' for verb in ("rand", "base64")}
+        fails |= {tool: "exit 1" for tool in ("tr", "cat", "mv", "mktemp")} | {"tr, silently": "exit 0"}
+        for what, does in fails.items():
+            with self.subTest(what), tempfile.TemporaryDirectory() as folder:
+                tool = Path(folder) / re.match(r"\w+", what)[0]
+                tool.write_text(f"#!/bin/sh\n{does}\n")
+                tool.chmod(0o755)
+                made = Path(folder) / "secrets"
+                script = [str(DEPLOY / "compose/secrets.sh"), str(made)]
+                broken = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+                failed = subprocess.run(script, env=broken, capture_output=True, text=True)
+                self.assertNotEqual(failed.returncode, 0, failed.stderr)
+                for path in made.iterdir():
+                    self.assertIn(path.name, HOUSE["secrets"], "what was begun is thrown away")
+                    self.assertGreater(path.stat().st_size, 40, path.name)
+                before = {path.name: path.read_bytes() for path in made.iterdir()}
+                say(*script)
+                after = {path.name: path.read_bytes() for path in made.iterdir()}
+                self.assertEqual(set(after), set(HOUSE["secrets"]))
+                self.assertEqual(len(after["mandate.key"]), 43)
+                say("openssl", "verify", "-CAfile", str(made / "ca.crt"), str(made / "tls.crt"))
+                for name in set(before) - {"ca.crt", "tls.key"}:
+                    self.assertEqual(after[name], before[name])
 
     def test_prometheus_finds_every_replica_and_its_rules(self) -> None:
         say(program("promtool"), "check", "config", "--syntax-only", str(DEPLOY / "compose/prometheus.yaml"))

@@ -18,9 +18,17 @@ const STEPS = 240;
 
 const [prometheus, from, to, interval, folder] = process.argv.slice(2);
 
-/** A query as Grafana would send it, all jobs chosen. */
+/** What the dashboard offers as jobs, all of them chosen. */
+async function allJobs({ allValue, query }) {
+  if (allValue) return allValue;
+  const [, series] = /^label_values\((\w+), job\)$/.exec(query.query);
+  const url = `${prometheus}/api/v1/label/job/values?${new URLSearchParams({ 'match[]': series })}`;
+  return (await (await fetch(url)).json()).data.join('|');
+}
+
+/** A query as Grafana would send it. */
 async function ask(expression) {
-  const query = expression.replaceAll('$__rate_interval', interval).replaceAll('$job', '.+');
+  const query = expression.replaceAll('$__rate_interval', interval).replaceAll('$job', jobs);
   const step = Math.max(1, (to - from) / STEPS);
   const url = `${prometheus}/api/v1/query_range?${new URLSearchParams({ query, start: from, end: to, step })}`;
   const answer = await (await fetch(url)).json();
@@ -45,6 +53,7 @@ async function filled(panel) {
 }
 
 const dashboard = JSON.parse(await readFile(DASHBOARD, 'utf8'));
+const jobs = await allJobs(dashboard.templating.list.find(({ name }) => name === 'job'));
 dashboard.panels = await Promise.all(dashboard.panels.map(filled));
 await mkdir(folder, { recursive: true });
 const profile = await mkdtemp(path.join(tmpdir(), 'mandate-chromium-'));

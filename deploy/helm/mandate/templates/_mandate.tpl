@@ -49,29 +49,54 @@ volumes:
   {{- end }}
 {{- end }}
 
+{{/* Every variable once: with one twice, which of them counts would be a matter of luck. */}}
+{{- define "mandate.variables" -}}
+{{- if kindIs "invalid" .Values.trustedProxies }}
+{{- fail "trustedProxies: name the networks of your proxies, such as [10.244.0.0/16], whose X-Forwarded-For is believed; or write [] where nobody stands between clients and pods" }}
+{{- end }}
+{{- $own := dict
+    "MANDATE_LISTEN" "0.0.0.0:8080"
+    "MANDATE_METRICS_LISTEN" "0.0.0.0:9090"
+    "MANDATE_SECRET_KEY_FILE" "/run/secrets/mandate/secret-key"
+    "MANDATE_PUBLIC_URL" .Values.publicUrl
+    "MANDATE_DRAIN_DELAY" (printf "%ds" (int .Values.drainDelaySeconds))
+    "MANDATE_DATABASE_CONNECTIONS" (toString .Values.databaseConnections) }}
+{{- with .Values.trustedProxies }}
+{{- $_ := set $own "MANDATE_TRUSTED_PROXIES" (join "," .) }}
+{{- end }}
+{{- $secret := dict
+    "MANDATE_DATABASE_URL" .Values.secret.keys.databaseUrl
+    "MANDATE_REDIS_URL" .Values.secret.keys.redisUrl }}
+{{- $taken := concat (keys $own) (keys $secret) (list "MANDATE_TRUSTED_PROXIES") }}
+{{- range $name, $_ := .Values.env }}
+{{- if has $name $taken }}
+{{- fail (printf "env: the chart sets %s from a value of its own" $name) }}
+{{- end }}
+{{- end }}
+{{- $given := merge (dict) .Values.env (dict "MANDATE_LOG_FORMAT" "json") }}
+{{- $taken = concat $taken (keys $given) }}
+{{- range .Values.envFromReferences }}
+{{- if has .name $taken }}
+{{- fail (printf "envFromReferences: %s is set already" .name) }}
+{{- end }}
+{{- $taken = append $taken .name }}
+{{- end }}
+{{- range $name, $value := merge $own $given }}
+- {name: {{ $name }}, value: {{ $value | toString | quote }}}
+{{- end }}
+{{- range $name, $key := $secret }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $.Values.secret.name }}, key: {{ $key }}}}
+{{- end }}
+{{- with .Values.envFromReferences }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- define "mandate.container" -}}
 image: "{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}"
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-env:
-  - {name: MANDATE_LISTEN, value: "0.0.0.0:8080"}
-  - {name: MANDATE_METRICS_LISTEN, value: "0.0.0.0:9090"}
-  - {name: MANDATE_SECRET_KEY_FILE, value: /run/secrets/mandate/secret-key}
-  - {name: MANDATE_LOG_FORMAT, value: json}
-  - {name: MANDATE_PUBLIC_URL, value: {{ .Values.publicUrl | quote }}}
-  - {name: MANDATE_TRUSTED_PROXIES, value: {{ join "," .Values.trustedProxies | quote }}}
-  - {name: MANDATE_DRAIN_DELAY, value: {{ .Values.drainDelay | quote }}}
-  - name: MANDATE_DATABASE_URL
-    valueFrom: {secretKeyRef: {name: {{ .Values.secret.name }}, key: {{ .Values.secret.keys.databaseUrl }}}}
-  {{- with .Values.secret.keys.redisUrl }}
-  - name: MANDATE_REDIS_URL
-    valueFrom: {secretKeyRef: {name: {{ $.Values.secret.name }}, key: {{ . }}}}
-  {{- end }}
-  {{- range $name, $value := .Values.env }}
-  - {name: {{ $name }}, value: {{ $value | toString | quote }}}
-  {{- end }}
-  {{- with .Values.envFromReferences }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+env: {{ include "mandate.variables" . | nindent 2 }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
