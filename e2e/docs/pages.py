@@ -94,6 +94,8 @@ class Page:
     links: list[tuple[int, str]] = field(default_factory=list)
     # Line and text of what is written in `…`.
     code: list[tuple[int, str]] = field(default_factory=list)
+    # Lines at whose end a `…` is still open, or was at their start.
+    torn: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
         return str(self.path.relative_to(ROOT))
@@ -134,6 +136,8 @@ def _look(page: Page, number: int, line: str) -> None:
         page.anchors[f"{name}-{nth}" if nth else name] = number
     page.code += [(number, found[2]) for found in _CODE.finditer(line)]
     page.anchors |= {found: number for found in re.findall(r"<a id=\"([^\"]+)\"", line)}
+    if "`" in _CODE.sub("", line):
+        page.torn.append(number)
     without = _CODE.sub(lambda found: "`" * len(found[0]), line)
     page.links += [(number, found[1]) for found in _LINK.finditer(without)]
     if reference := _REFERENCE.match(without):

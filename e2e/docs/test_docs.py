@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pages import README, ROOT, SOURCE, SUMMARY, Page, listed, present, read
 from scene import BINARY, PORT, Scene, answers, leave_the_network
-from unrun import faults_of_json, faults_of_shell, help_of
+from unrun import faults_of_json, faults_of_prose, faults_of_shell, help_of
 
 BOOK = ROOT / "docs"
 TESTS = ROOT / "e2e"
@@ -61,6 +61,9 @@ class Book(unittest.TestCase):
                 if fault := broken(page, target):
                     faults.append(f"{page}:{line}: {target}: {fault}")
         none_of(self, faults)
+
+    def test_every_command_in_a_sentence_is_there_and_stands_on_one_line(self) -> None:
+        none_of(self, [fault for page in PAGES.values() for fault in faults_of_prose(page)])
 
     def test_every_test_that_is_named_is_there(self) -> None:
         faults, named = [], 0

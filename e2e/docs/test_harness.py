@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pages
 from scene import Failed, Scene
-from unrun import faults_of_json, faults_of_shell
+from unrun import faults_of_json, faults_of_prose, faults_of_shell
 
 
 def page(text: str) -> pages.Page:
@@ -83,6 +83,12 @@ class Text(unittest.TestCase):
             "docker run --rm mandate \\\n  serve --demo",
         ):
             self.assertEqual(faults_of_shell(fence(right)), [], right)
+
+    def test_a_command_in_a_sentence_is_there_and_can_be_copied(self) -> None:
+        for wrong in ("Call `mandate sevre`.", "Call `mandate serve --dmeo`.", "Call `mandate\nserve`."):
+            self.assertTrue(faults_of_prose(page(wrong)), wrong)
+        for right in ("Call `mandate serve --demo`.", "Call `mandate` or `a mandate`.", "```text\n`\n```"):
+            self.assertEqual(faults_of_prose(page(right)), [], right)
 
     def test_what_clients_start_is_there(self) -> None:
         start = '{"mcpServers": {"tickets": {"command": "mandate", "args": [%s]}}}'

@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 
-from pages import Fence
+from pages import Fence, Page
 from scene import BINARY
 
 _OPERATOR = re.compile(r"[|&;()<>{}]+")
@@ -46,6 +46,16 @@ def faults_of_json(fence: Fence) -> list[str]:
     return [fault for call in _calls(content) for fault in _call(fence, call, "|")]
 
 
+def faults_of_prose(page: Page) -> list[str]:
+    """Whether what is written in `…` stands on one line, so that it can be copied, and calls `mandate` as it is."""
+    found = [f"{page}:{line}: a `…` goes over two lines" for line in page.torn]
+    for line, text in page.code:
+        words = _words(text)
+        if words[:1] == ["mandate"]:
+            found += _call(f"{page}:{line}", words[1:], "|")
+    return found
+
+
 def _calls(content) -> list[list[str]]:
     """The arguments of each `mandate` that a client is told to start."""
     if isinstance(content, list):
@@ -68,7 +78,7 @@ def _words(line: str) -> list[str]:
         return line.split()
 
 
-def _call(fence: Fence, words: list[str], before: str) -> list[str]:
+def _call(fence: Fence | str, words: list[str], before: str) -> list[str]:
     names, options = [], []
     for word in words:
         if _OPERATOR.fullmatch(word):
