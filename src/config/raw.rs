@@ -2,6 +2,7 @@
 //! the reference and the schema say of it.
 
 mod clients;
+mod issuers;
 mod limits;
 mod load;
 mod mcp;
@@ -14,11 +15,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::issuers::RawIssuer;
 use super::listen;
 use super::providers::{RawProvider, RawSignIn};
 use super::tls::RawTls;
 pub(super) use clients::{Clients, Outbound};
+pub(super) use issuers::{ALGORITHMS, RawIssuer};
 pub(super) use limits::Limits;
 #[cfg(test)]
 pub(super) use load::environment;
