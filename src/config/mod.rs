@@ -11,6 +11,7 @@ pub mod folders;
 pub mod issuers;
 mod limits;
 mod listen;
+mod log;
 mod mcp;
 mod own;
 mod parse;
@@ -213,10 +214,7 @@ impl Config {
             drain_delay: humantime::parse_duration(&raw.drain_delay)
                 .map_err(|error| ConfigError::new("drain_delay", error.to_string()))?,
             secret_key_file,
-            log: Log {
-                filter: raw.log,
-                json: one_of("log_format", &raw.log_format, &[("text", false), ("json", true)])?,
-            },
+            log: log::parse(raw.log, &raw.log_format)?,
             trusted_proxies: proxies::parse(&raw.trusted_proxies)?,
             tokens: tokens::parse(&raw.tokens)?,
             clients: Clients {

@@ -67,8 +67,8 @@ pub(super) struct Raw {
     /// replica.
     #[schemars(with = "Option<FilePath>")]
     pub(super) secret_key_file: Option<PathBuf>,
-    /// Which lines are logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, or `tracing` directives such
-    /// as `info,mandate::mcp=debug`.
+    /// Which lines are logged to standard error: `error`, `warn`, `info`, `debug`, `trace` or `off`, or `tracing`
+    /// directives such as `info,mandate::mcp=debug`. A word alone must be a level.
     pub(super) log: String,
     /// How they are written: readable lines, or one JSON object on each.
     #[schemars(extend("enum" = ["text", "json"]))]
