@@ -192,14 +192,18 @@ impl Config {
                 return Err(ConfigError::new("secret_key_file", cure));
             }
         };
-        let public_url = PublicUrl::parse(&raw.public_url)?;
+        let listen = Listens::parse(&raw.listen)?;
+        let public_url = match &raw.public_url {
+            Some(text) => PublicUrl::parse(text)?,
+            None => PublicUrl::of(&listen)?,
+        };
         let resource_server =
             one_of("resource_server", &raw.resource_server, &[("on", true), ("off", false)])?;
         let (providers, sign_in) = providers::parse(raw.providers, raw.sign_in)?;
         let config = Self {
             providers,
             sign_in,
-            listen: Listens::parse(&raw.listen)?,
+            listen,
             listen_mode: listen::mode(&raw.listen_mode)?,
             tls: tls::parse(raw.tls)?,
             metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,

@@ -43,9 +43,10 @@ pub(super) struct Raw {
     pub(super) listen_mode: String,
     pub(super) tls: RawTls,
     /// The issuer, and what every URL begins with: scheme, host and port of what clients and browsers reach, without a
-    /// path. It is `https`, or `http` on localhost. The MCP endpoint is `/mcp` below it.
-    #[schemars(with = "Link")]
-    pub(super) public_url: String,
+    /// path. It is `https`, or `http` on localhost. The MCP endpoint is `/mcp` below it. Without this key it is
+    /// `http://localhost` with the port of the first `127.0.0.1` or `[::1]` in `listen`, or with 8080.
+    #[schemars(with = "Option<Link>")]
+    pub(super) public_url: Option<String>,
     /// Where everything durable is kept: `sqlite://` and the path of a file, for one server; or
     /// `postgres://user:password@host/database`, for several replicas, which takes `redis_url` and `secret_key_file` as
     /// well.
@@ -118,7 +119,7 @@ impl Default for Raw {
             listen: vec!["127.0.0.1:8080".into()],
             listen_mode: "0660".into(),
             tls: RawTls::default(),
-            public_url: "http://localhost:8080".into(),
+            public_url: None,
             database_url: "sqlite://./data/mandate.db".into(),
             database_connections: 10,
             redis_url: None,
