@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::binary::{Place, Running};
+use crate::binary::{Place, Running, ended};
 use crate::support::http;
 
 /// Where the examples lie.
@@ -15,18 +15,41 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples").join(name)
 }
 
-/// The server of an example, at an address of its own: its secrets are made up, and its public URL is on this machine.
-async fn started(name: &str) -> (Place, Running) {
-    let place = Place::new().await;
+/// Makes up the secrets that the examples name.
+fn secrets(place: &Place) {
     let secrets = place.path("secrets");
     fs::create_dir_all(&secrets).unwrap();
     for secret in ["acme", "wiki"] {
         fs::write(secrets.join(secret), "a-secret-of-more-than-thirty-two-characters\n").unwrap();
     }
+}
+
+/// The server of an example, at an address of its own: its secrets are made up, and its public URL is on this machine.
+async fn started(name: &str) -> (Place, Running) {
+    let place = Place::new().await;
+    secrets(&place);
     let file = example(name);
     let mut command = place.command(&["--config", file.to_str().unwrap(), "serve"]);
     let running = Running::wait_for_line(&mut command, "Ephemeral store");
     (place, running)
+}
+
+#[test]
+fn every_example_is_a_good_configuration() {
+    let place = Place::on_a_file();
+    secrets(&place);
+    let folder = fs::read_dir(example("")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> =
+        folder.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        let mut check = place.command(&["config", "check", "--config", file.to_str().unwrap()]);
+        // As it stands there, with nothing over it.
+        let checked = ended(check.env_remove("MANDATE_LISTEN").env_remove("MANDATE_PUBLIC_URL"), "");
+        let said = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
+        assert!(checked.status.success() && said.contains("is good"), "{}: {said}", file.display());
+        assert!(!said.contains("Warning") && said.contains("https://"), "{}: {said}", file.display());
+    }
 }
 
 async fn status(place: &Place, path: &str) -> StatusCode {

@@ -10,6 +10,8 @@ mod binary;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod configuration;
+#[cfg(test)]
 mod connect;
 #[cfg(test)]
 mod connections;

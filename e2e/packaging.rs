@@ -167,7 +167,7 @@ fn without_warnings(page: &Path) {
 }
 
 #[test]
-fn a_good_configuration_is_explained_without_its_secrets_and_nothing_is_opened() {
+fn a_good_configuration_is_explained_without_its_secrets_and_nothing_is_made() {
     let place = Place::on_a_file();
     fs::write(place.path("secret"), SECRET).unwrap();
     fs::write(
@@ -184,9 +184,14 @@ fn a_good_configuration_is_explained_without_its_secrets_and_nothing_is_opened()
     ];
     let (code, said) = run(&place, &["config", "check", "--config", "mandate.toml"], &variables);
     assert_eq!(code, Some(0), "{said}");
-    for expected in
-        ["is good", &place.url(""), "PostgreSQL, db.example", "Redis, redis.example", "id.acme.example"]
-    {
+    for expected in [
+        "is good",
+        "mandate.toml",
+        &place.url(""),
+        "PostgreSQL, db.example",
+        "Redis, redis.example",
+        "id.acme.example",
+    ] {
         assert!(said.contains(expected), "{expected} in {said}");
     }
     assert!(!said.contains(SECRET), "{said}");
@@ -208,7 +213,7 @@ fn a_bad_configuration_is_refused_in_one_sentence_without_its_secrets() {
         (&["config", "check"], ("MANDATE_REDIS_URL", &odd), "redis_url: "),
         (&["config", "check"], ("MANDATE_LOG", "a=b=c"), "log: "),
         (&["config", "check"], ("MANDATE_MCP__TOOLS__NO_TOOL__PER_MINUTE", "1"), "mcp.tools.no_tool: "),
-        (&["config", "check"], ("MANDATE_NO_SUCH_KEY", "1"), "configuration: "),
+        (&["config", "check"], ("MANDATE_NO_SUCH_KEY", "1"), "MANDATE_NO_SUCH_KEY: "),
         (&["config", "check", "--config", "broken.toml"], ("NO_COLOR", "1"), "--config: "),
         (&["config", "check", "--config", "none.toml"], ("NO_COLOR", "1"), "--config: "),
     ] {

@@ -273,6 +273,15 @@ async fn open_keys(
     })
 }
 
+/// Reads the files that opening the application reads, and makes none: certificates of others that are trusted, the
+/// sealing key if there is one already, signing keys.
+pub fn check_files(config: &Config) -> Result<(), StartError> {
+    Outbound::new(policy(config)?).map_err(|error| StartError::Outbound(error.to_string()))?;
+    SealingKey::load(&config.secret_key_file)?;
+    given_keys(config)?;
+    Ok(())
+}
+
 /// Reads the key files of the configuration.
 pub fn given_keys(config: &Config) -> Result<Option<Given>, ConfigError> {
     let read = |key, path: &PathBuf| given::read(path).map_err(|problem| ConfigError::new(key, problem));

@@ -88,7 +88,7 @@ pub async fn serve(app: Arc<App>, listeners: impl Into<Listeners>) {
 
 /// The same with a router that was made for it.
 pub async fn serve_router(app: Arc<App>, listeners: impl Into<Listeners>, router: Router) {
-    let connections = files::most_connections(app.config.limits.connections);
+    let connections = files::most_connections(app.config.limits.connections, &app.config.database);
     let limits = Limits { connections, ..Limits::default() };
     let late = async {
         app.stopping.cancelled().await;

@@ -365,7 +365,11 @@ async fn tables_come_from_the_file_with_the_environment_over_it() {
         ("short", &[], "resources.billing.secret_file: "),
         ("secret", &[("MANDATE_RESOURCES__BILLING__URI", "ftp://x")], "resources.billing.uri: "),
         ("secret", &[("MANDATE_RESOURCES__WIKI__TITLE", "Wiki")], "resources.wiki.uri: "),
-        ("secret", &[("MANDATE_RESOURCES__BILLING__URL", "https://x.example")], "unknown field"),
+        (
+            "secret",
+            &[("MANDATE_RESOURCES__BILLING__URL", "https://x.example")],
+            "MANDATE_RESOURCES__BILLING__URI?",
+        ),
         ("secret", &[("MANDATE_RESOURCE_SERVER", "maybe")], "resource_server: "),
     ] {
         let (done, problem) = said(secret_file, environment);

@@ -87,7 +87,7 @@ async fn an_expired_certificate_is_warned_of_at_the_start() {
 }
 
 #[tokio::test]
-async fn wrong_files_end_the_start_with_the_key_and_the_cure() {
+async fn wrong_files_end_the_start_and_the_check_with_the_key_and_the_cure() {
     let (place, authority) = (Place::on_a_file(), Authority::new());
     authority.renew(1, 2090);
     let files = authority.files();
@@ -116,16 +116,21 @@ async fn wrong_files_end_the_start_with_the_key_and_the_cure() {
             "holds an encrypted key; write the key in PEM and not encrypted",
         ),
     ] {
-        let mut command = with_tls(&place, &authority, &["serve"]);
-        for (name, value) in [("CERTIFICATE", certificate), ("KEY", key)] {
-            match value {
-                Some(path) => command.env(format!("MANDATE_TLS__{name}_FILE"), path),
-                None => command.env_remove(format!("MANDATE_TLS__{name}_FILE")),
-            };
+        for arguments in [&["serve"][..], &["config", "check"]] {
+            let mut command = with_tls(&place, &authority, arguments);
+            for (name, value) in [("CERTIFICATE", certificate), ("KEY", key)] {
+                match value {
+                    Some(path) => command.env(format!("MANDATE_TLS__{name}_FILE"), path),
+                    None => command.env_remove(format!("MANDATE_TLS__{name}_FILE")),
+                };
+            }
+            let refused = complaint(&ended(&mut command, ""));
+            assert!(refused.starts_with("tls.") && refused.contains(sentence), "{refused}");
         }
-        let refused = complaint(&ended(&mut command, ""));
-        assert!(refused.starts_with("tls.") && refused.contains(sentence), "{refused}");
     }
+    let good = ended(&mut with_tls(&place, &authority, &["config", "check"]), "");
+    let said = String::from_utf8(good.stdout).unwrap();
+    assert!(good.status.success() && said.contains("until 2090-01-02T00:00:00Z"), "{said}");
     let mut command = with_tls(&place, &authority, &["serve"]);
     let refused = complaint(&ended(command.env("MANDATE_PUBLIC_URL", place.url("")), ""));
     assert!(

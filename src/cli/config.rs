@@ -1,19 +1,30 @@
 //! `mandate config check|reference|schema`.
 
+use std::path::Path;
+
 use clap::Subcommand;
 
 use super::Failure;
 use super::output::say;
+use crate::app;
 use crate::authz::client_document;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, ConfigError, reference};
 use crate::extension::Checked;
+use crate::server::tls::Tls;
 use crate::telemetry;
+
+/// What the file is called everywhere.
+const USUAL_FILE: &str = "mandate.toml";
 
 /// Check the configuration, and look up what can be configured.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Read the configuration, from the file and the environment, and say what it means. Nothing is opened, asked or
-    /// changed; what is wrong is named in one sentence, with exit code 1.
+    /// Read the configuration, from the file and the environment, and say what it means.
+    ///
+    /// The files that it names are read as a start reads them: secrets, certificate and keys, metadata documents.
+    /// Nothing is listened on, no database, Redis or other host is asked, and nothing is made or changed. What is wrong
+    /// is named in one sentence, with exit code 1.
     #[command(after_help = "Example:\n  mandate config check --config mandate.toml")]
     Check,
     /// Print every key, with its meaning, its default and its variable, as Markdown.
@@ -25,13 +36,13 @@ pub(super) enum Command {
     Schema,
 }
 
-pub(super) fn run(
+pub(super) async fn run(
     command: &Command,
-    config: impl FnOnce() -> Result<Config, ConfigError>,
+    (config, file): (impl FnOnce() -> Result<Config, ConfigError>, Option<&Path>),
     program: &Checked,
 ) -> Result<(), Failure> {
     match command {
-        Command::Check => check(&config()?, program),
+        Command::Check => check(&config()?, file, program).await,
         Command::Reference => {
             say(reference::markdown().trim_end());
             Ok(())
@@ -43,17 +54,40 @@ pub(super) fn run(
     }
 }
 
-/// What `serve` would look at before it opens anything.
-fn check(config: &Config, program: &Checked) -> Result<(), Failure> {
+/// What `serve` looks at before it listens and opens its stores.
+async fn check(config: &Config, file: Option<&Path>, program: &Checked) -> Result<(), Failure> {
     telemetry::init(&config.log)?;
     program.surface().check(&config.mcp)?;
     client_document::preload(config)?;
+    let tls = match config.tls.clone() {
+        Some(files) => Some(Tls::open(files, SystemClock.now()).await?),
+        None => None,
+    };
+    app::check_files(config)?;
     say("The configuration is good.");
     say("");
-    for (name, meaning) in meaning(config) {
+    let mut lines = vec![("File", read_from(file))];
+    lines.extend(meaning(config));
+    lines.extend(tls.map(|tls| ("TLS", format!("with a certificate until {}", tls.ends().rfc3339()))));
+    for (name, meaning) in lines {
         say(&format!("  {name:<22} {meaning}"));
     }
+    if let Some(astray) = config.astray() {
+        say("");
+        say(&format!("Warning: {astray}"));
+    }
     Ok(())
+}
+
+/// Which file the configuration is from, for people.
+pub(super) fn read_from(file: Option<&Path>) -> String {
+    match file {
+        Some(path) => path.display().to_string(),
+        None if Path::new(USUAL_FILE).exists() => {
+            format!("none; the {USUAL_FILE} in this folder is not read unless --config names it")
+        }
+        None => "none (give one with --config)".to_owned(),
+    }
 }
 
 /// What it comes to, without any secret.

@@ -45,8 +45,9 @@ use crate::telemetry::InitError;
 #[derive(Debug, Parser)]
 #[command(name = "mandate", version = version::VERSION, after_help = "Example:\n  mandate serve --demo")]
 struct Arguments {
-    /// The configuration file. Every key can also be set by a `MANDATE_…` environment variable.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The configuration file; none unless it is named, here or by `MANDATE_CONFIG`. Every key can also be set by a
+    /// `MANDATE_…` environment variable.
+    #[arg(long, global = true, value_name = "FILE", env = "MANDATE_CONFIG", hide_env = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -180,7 +181,9 @@ async fn run(arguments: Arguments, program: &Checked) -> Result<(), Failure> {
         Command::Doctor(command) => doctor::run(command, config).await,
         // A client, of any server: the configuration of one is nothing to it.
         Command::Connect(command) => connect::run(command).await,
-        Command::Config(command) => config::run(&command, config, program),
+        Command::Config(command) => {
+            config::run(&command, (config, arguments.config.as_deref()), program).await
+        }
         Command::Completions(command) => {
             completions::run(&command, program);
             Ok(())

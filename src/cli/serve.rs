@@ -53,6 +53,10 @@ async fn serve(
     (config, file): (Config, Option<PathBuf>),
     program: &Checked,
 ) -> Result<(), Failure> {
+    let read = super::config::read_from(file.as_deref());
+    if let Some(astray) = config.astray() {
+        tracing::warn!("{astray}");
+    }
     program.surface().check(&config.mcp)?;
     let preloaded = client_document::preload(&config)?;
     let tls = match config.tls.clone() {
@@ -74,7 +78,7 @@ async fn serve(
     // Before anybody is told that the server is ready, and may tell it to stop.
     app.tasks.spawn(stop_on_signal(app.clone())?);
     app.tasks.spawn(switch_on_signal(app.clone(), file, tls.clone())?);
-    greet(&app, program, (command.demo, &accounts), setup_link.as_deref());
+    greet(&app, program, &read, (command.demo, &accounts), setup_link.as_deref());
     app.tasks.spawn(rotation::run(app.clone()));
     app.tasks.spawn(housekeeping::run(app.clone()));
     if let Some(listener) = scraped {
@@ -149,7 +153,13 @@ fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'st
     })
 }
 
-fn greet(app: &App, program: &Checked, (demo, accounts): (bool, &[demo::Account]), setup_link: Option<&str>) {
+fn greet(
+    app: &App,
+    program: &Checked,
+    read: &str,
+    (demo, accounts): (bool, &[demo::Account]),
+    setup_link: Option<&str>,
+) {
     let config = &app.config;
     let mcp_url = config.resource_server.then(|| config.public_url.resource().as_str());
     let name = if program.is_mandate() { "Mandate" } else { program.title() };
@@ -173,8 +183,13 @@ fn greet(app: &App, program: &Checked, (demo, accounts): (bool, &[demo::Account]
     for place in config.places() {
         say(&format!("  Listening on              {place}"));
     }
+    say(&format!("  Configuration file        {read}"));
     say(&format!("  Database                  {}", config.database));
     say(&format!("  Ephemeral store           {}", app.ephemeral.describe()));
+    if let Some(astray) = config.astray() {
+        say("");
+        say(&format!("  Warning                   {astray}"));
+    }
     if let Some(link) = setup_link {
         say("");
         say("  There is no account yet. This link creates the first one; it works once, for an hour:");

@@ -39,12 +39,17 @@ impl Listens {
         self.0.iter()
     }
 
-    /// The ports among them.
-    pub fn ports(&self) -> impl Iterator<Item = u16> {
+    /// The addresses among them.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().filter_map(|listen| match listen {
-            Listen::Tcp(address) => Some(address.port()),
+            Listen::Tcp(address) => Some(*address),
             Listen::Unix(_) => None,
         })
+    }
+
+    /// The ports among them.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.addresses().map(|address| address.port())
     }
 
     /// Parses the values of the key.

@@ -9,7 +9,10 @@ mod audience;
 mod export;
 pub mod folders;
 pub mod issuers;
+mod limits;
 mod listen;
+mod log;
+mod mcp;
 mod own;
 mod parse;
 pub mod providers;
@@ -28,18 +31,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use url::Url;
-
-use crate::ephemeral::Rate;
 use crate::ephemeral::redis::RedisUrl;
 use crate::storage::Database;
 use crate::telemetry::Export;
 pub use crate::telemetry::Log;
 pub use audience::{Audience, Audiences};
 use issuers::Issuers;
+pub use limits::Limits;
 pub use listen::{Listen, Listens};
+pub use mcp::{ChallengeScopes, Mcp, Unconfirmed};
 pub use own::Own;
-use parse::{address, database, duration, one_of, per, redis, schemes, with_burst};
+use parse::{address, database, duration, one_of, redis, schemes};
 use providers::{Provider, SignIn};
 pub use proxies::TrustedProxy;
 pub use public_url::PublicUrl;
@@ -142,67 +144,6 @@ pub struct OutboundKeys {
     pub allowed_hosts: Vec<String>,
 }
 
-/// Which scopes the first challenge names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChallengeScopes {
-    /// The read scope: the client asks for more when it needs more.
-    Read,
-    /// Every scope, for clients that cannot step up.
-    All,
-}
-
-/// What happens to a deed that the user is to confirm, when their client cannot ask them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unconfirmed {
-    /// It is done.
-    Proceed,
-    /// It is refused.
-    Refuse,
-}
-
-/// The MCP endpoint.
-#[derive(Clone, Debug)]
-pub struct Mcp {
-    /// Whether write tools exist.
-    pub writes: Switch,
-    /// What the first 401 names.
-    pub challenge_scopes: ChallengeScopes,
-    /// Whether a step-up challenge repeats the scopes that the client already has, for clients that replace
-    /// their scopes with what the challenge names.
-    pub challenge_includes_granted: bool,
-    /// Browser origins that may call besides our own.
-    pub allowed_origins: Vec<String>,
-    /// Reads per (client, user).
-    pub read_rate: Rate,
-    /// Writes per (client, user).
-    pub write_rate: Rate,
-    /// What happens to a deed that nobody can be asked to confirm.
-    pub unconfirmed: Unconfirmed,
-    /// How many streams may be open under one grant.
-    pub streams_per_grant: usize,
-    /// Calls of one tool per (client, user), besides those of its class.
-    pub tool_rates: BTreeMap<String, Rate>,
-}
-
-/// How often unauthenticated endpoints may be used from one address, and how much is done at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Authorization requests.
-    pub authorize: Rate,
-    /// Token requests.
-    pub token: Rate,
-    /// Registrations.
-    pub register: Rate,
-    /// Fetches of metadata documents.
-    pub document_fetch: Rate,
-    /// Introspections by one resource server.
-    pub introspect: Rate,
-    /// How many requests use or wait for the database, and for Redis, at once; the next one is told to come back.
-    pub requests_at_once: usize,
-    /// How many connections may be open at once.
-    pub connections: usize,
-}
-
 impl Config {
     /// Reads the file, if one is named, and the environment over it, for a program whose own resource is the tickets.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
@@ -251,14 +192,18 @@ impl Config {
                 return Err(ConfigError::new("secret_key_file", cure));
             }
         };
-        let public_url = PublicUrl::parse(&raw.public_url)?;
+        let listen = Listens::parse(&raw.listen)?;
+        let public_url = match &raw.public_url {
+            Some(text) => PublicUrl::parse(text)?,
+            None => PublicUrl::of(&listen)?,
+        };
         let resource_server =
             one_of("resource_server", &raw.resource_server, &[("on", true), ("off", false)])?;
         let (providers, sign_in) = providers::parse(raw.providers, raw.sign_in)?;
         let config = Self {
             providers,
             sign_in,
-            listen: Listens::parse(&raw.listen)?,
+            listen,
             listen_mode: listen::mode(&raw.listen_mode)?,
             tls: tls::parse(raw.tls)?,
             metrics_listen: raw.metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?,
@@ -273,10 +218,7 @@ impl Config {
             drain_delay: humantime::parse_duration(&raw.drain_delay)
                 .map_err(|error| ConfigError::new("drain_delay", error.to_string()))?,
             secret_key_file,
-            log: Log {
-                filter: raw.log,
-                json: one_of("log_format", &raw.log_format, &[("text", false), ("json", true)])?,
-            },
+            log: log::parse(raw.log, &raw.log_format)?,
             trusted_proxies: proxies::parse(&raw.trusted_proxies)?,
             tokens: tokens::parse(&raw.tokens)?,
             clients: Clients {
@@ -290,8 +232,8 @@ impl Config {
                 extra_ca_file: raw.outbound.extra_ca_file,
                 allowed_hosts: raw.outbound.allowed_hosts,
             },
-            mcp: mcp(raw.mcp)?,
-            limits: limits(&raw.limits)?,
+            mcp: mcp::parse(raw.mcp)?,
+            limits: limits::parse(&raw.limits)?,
             authorization_server: one_of(
                 "authorization_server",
                 &raw.authorization_server,
@@ -304,65 +246,6 @@ impl Config {
         };
         config.check_shape()?.check_tls()
     }
-}
-
-fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
-    if !(1..=1_000_000).contains(&raw.requests_at_once) {
-        return Err(ConfigError::new("limits.requests_at_once", "write a number from 1 to 1000000"));
-    }
-    if !(1..=1_000_000).contains(&raw.connections) {
-        return Err(ConfigError::new("limits.connections", "write a number from 1 to 1000000"));
-    }
-    Ok(Limits {
-        authorize: per("limits.authorizations_per_minute", raw.authorizations_per_minute, 60)?,
-        token: per("limits.token_requests_per_minute", raw.token_requests_per_minute, 60)?,
-        register: per("limits.registrations_per_hour", raw.registrations_per_hour, 3600)?,
-        document_fetch: per("limits.document_fetches_per_minute", raw.document_fetches_per_minute, 60)?,
-        introspect: per("limits.introspections_per_minute", raw.introspections_per_minute, 60)?,
-        requests_at_once: raw.requests_at_once,
-        connections: raw.connections,
-    })
-}
-
-fn mcp(raw: raw::Mcp) -> Result<Mcp, ConfigError> {
-    for origin in &raw.allowed_origins {
-        let origin_only = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
-        if !origin_only {
-            return Err(ConfigError::new(
-                "mcp.allowed_origins",
-                format!("{origin:?} is not an origin; write it like https://app.example.com"),
-            ));
-        }
-    }
-    Ok(Mcp {
-        writes: Switch::new(raw.writes),
-        challenge_scopes: one_of(
-            "mcp.challenge_scopes",
-            &raw.challenge_scopes,
-            &[("read", ChallengeScopes::Read), ("all", ChallengeScopes::All)],
-        )?,
-        challenge_includes_granted: raw.challenge_includes_granted,
-        allowed_origins: raw.allowed_origins,
-        read_rate: with_burst("mcp.reads_per_minute", raw.reads_per_minute, raw.reads_burst, 60)?,
-        write_rate: with_burst("mcp.writes_per_minute", raw.writes_per_minute, raw.writes_burst, 60)?,
-        unconfirmed: one_of(
-            "mcp.unconfirmed",
-            &raw.unconfirmed,
-            &[("proceed", Unconfirmed::Proceed), ("refuse", Unconfirmed::Refuse)],
-        )?,
-        streams_per_grant: match raw.streams_per_grant {
-            most @ 1..=10_000 => most,
-            _ => return Err(ConfigError::new("mcp.streams_per_grant", "write a number from 1 to 10000")),
-        },
-        tool_rates: raw
-            .tools
-            .into_iter()
-            .map(|(name, tool)| {
-                let rate = with_burst(&format!("mcp.tools.{name}"), tool.per_minute, tool.burst, 60)?;
-                Ok((name, rate))
-            })
-            .collect::<Result<_, _>>()?,
-    })
 }
 
 #[cfg(test)]

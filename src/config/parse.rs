@@ -71,7 +71,12 @@ pub(super) fn redis(
 pub(super) fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration >= Duration::from_secs(1) => Ok(duration),
-        _ => Err(ConfigError::new(key, format!("{text:?} is no duration; write it like 60s, 1h or 30d"))),
+        Ok(_) => {
+            Err(ConfigError::new(key, format!("{text:?} is too short; write a second or more, like 60s")))
+        }
+        Err(_) => {
+            Err(ConfigError::new(key, format!("{text:?} is no duration; write it like 60s, 1h or 30d")))
+        }
     }
 }
 

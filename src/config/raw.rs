@@ -2,6 +2,7 @@
 //! the reference and the schema say of it.
 
 mod clients;
+mod issuers;
 mod limits;
 mod load;
 mod mcp;
@@ -14,11 +15,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::issuers::RawIssuer;
 use super::listen;
 use super::providers::{RawProvider, RawSignIn};
 use super::tls::RawTls;
 pub(super) use clients::{Clients, Outbound};
+pub(super) use issuers::{ALGORITHMS, RawIssuer};
 pub(super) use limits::Limits;
 #[cfg(test)]
 pub(super) use load::environment;
@@ -42,9 +43,10 @@ pub(super) struct Raw {
     pub(super) listen_mode: String,
     pub(super) tls: RawTls,
     /// The issuer, and what every URL begins with: scheme, host and port of what clients and browsers reach, without a
-    /// path. It is `https`, or `http` on localhost. The MCP endpoint is `/mcp` below it.
-    #[schemars(with = "Link")]
-    pub(super) public_url: String,
+    /// path. It is `https`, or `http` on localhost. The MCP endpoint is `/mcp` below it. Without this key it is
+    /// `http://localhost` with the port of the first `127.0.0.1` or `[::1]` in `listen`, or with 8080.
+    #[schemars(with = "Option<Link>")]
+    pub(super) public_url: Option<String>,
     /// Where everything durable is kept: `sqlite://` and the path of a file, for one server; or
     /// `postgres://user:password@host/database`, for several replicas, which takes `redis_url` and `secret_key_file` as
     /// well.
@@ -66,8 +68,8 @@ pub(super) struct Raw {
     /// replica.
     #[schemars(with = "Option<FilePath>")]
     pub(super) secret_key_file: Option<PathBuf>,
-    /// Which lines are logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, or `tracing` directives such
-    /// as `info,mandate::mcp=debug`.
+    /// Which lines are logged to standard error: `error`, `warn`, `info`, `debug`, `trace` or `off`, or `tracing`
+    /// directives such as `info,mandate::mcp=debug`. A word alone must be a level.
     pub(super) log: String,
     /// How they are written: readable lines, or one JSON object on each.
     #[schemars(extend("enum" = ["text", "json"]))]
@@ -117,7 +119,7 @@ impl Default for Raw {
             listen: vec!["127.0.0.1:8080".into()],
             listen_mode: "0660".into(),
             tls: RawTls::default(),
-            public_url: "http://localhost:8080".into(),
+            public_url: None,
             database_url: "sqlite://./data/mandate.db".into(),
             database_connections: 10,
             redis_url: None,

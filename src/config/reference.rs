@@ -2,6 +2,7 @@
 //! their keys.
 
 mod environment;
+pub(super) mod known;
 mod markdown;
 mod schema;
 #[cfg(test)]

@@ -41,19 +41,25 @@ impl SealingKey {
 
     /// Reads the key file, or makes one that only its owner can read.
     pub fn load_or_create(path: &Path, random: &Random) -> Result<Self, SealError> {
-        let failed = |error: std::io::Error| SealError::File(format!("{}: {error}", path.display()));
+        if let Some(key) = Self::load(path)? {
+            return Ok(key);
+        }
+        create(path, random).map_err(|error| unread(path, &error))?;
+        Self::load_or_create(path, random)
+    }
+
+    /// Reads the key file, if there is one.
+    pub fn load(path: &Path) -> Result<Option<Self>, SealError> {
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
-                bytes.map(Self).ok_or_else(|| {
+                let key = bytes.map(Self).ok_or_else(|| {
                     SealError::File(format!("{} must hold 32 bytes as base64url", path.display()))
-                })
+                })?;
+                Ok(Some(key))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                create(path, random).map_err(failed)?;
-                Self::load_or_create(path, random)
-            }
-            Err(error) => Err(failed(error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unread(path, &error)),
         }
     }
 
@@ -77,6 +83,10 @@ impl SealingKey {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &derive(&self.0, purpose)?);
         Ok(URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
     }
+}
+
+fn unread(path: &Path, error: &std::io::Error) -> SealError {
+    SealError::File(format!("{}: {error}", path.display()))
 }
 
 /// Makes a key file, unless another process makes it at the same moment. It appears whole or not at all: it is

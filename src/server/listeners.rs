@@ -149,6 +149,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// What to do when another program has the port.
+fn taken(key: &str, address: SocketAddr) -> String {
+    let variable = format!("MANDATE_{}", key.to_ascii_uppercase());
+    let next = SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(8080));
+    let cure =
+        format!("another program listens there; stop it or choose another port, as with {variable}={next}");
+    if key == "listen" {
+        cure + "; where public_url (MANDATE_PUBLIC_URL) is set, it has to follow"
+    } else {
+        cure
+    }
+}
+
 /// Listens on an address that stands under `key`.
 pub fn bind_address(key: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
     let bound = std::net::TcpListener::bind(address).and_then(|listener| {
@@ -157,9 +170,11 @@ pub fn bind_address(key: &str, address: SocketAddr) -> Result<TcpListener, Confi
     });
     bound.map_err(|error| {
         let cure = match error.kind() {
-            io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need more rights; choose a higher one",
-            _ => "choose an address of this machine",
+            io::ErrorKind::AddrInUse => taken(key, address),
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need more rights; choose a higher one".to_owned()
+            }
+            _ => "choose an address of this machine".to_owned(),
         };
         ConfigError::new(key, format!("cannot listen on {address} ({error}): {cure}"))
     })

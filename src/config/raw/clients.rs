@@ -27,7 +27,8 @@ pub(in crate::config) struct Clients {
     /// file holds one, which names its own id.
     #[schemars(with = "Option<FilePath>")]
     pub(in crate::config) preloaded_documents: Option<PathBuf>,
-    /// When a client that registered itself, and that nobody connected, is forgotten.
+    /// When a client that registered itself and was used is forgotten, if it holds no live grant: this long after it was
+    /// last used. One that never obtained a token is forgotten after a day.
     #[schemars(with = "Period")]
     pub(in crate::config) unused_lifetime: String,
 }

@@ -1,15 +1,22 @@
 //! From the file and the environment to the keys.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat};
 
 use super::Raw;
 use crate::config::ConfigError;
+use crate::config::reference::known;
 
 /// Keys that hold lists: in the environment their values are separated by commas.
 const LISTS: [&str; 4] =
     ["trusted_proxies", "clients.private_use_schemes", "outbound.allowed_hosts", "mcp.allowed_origins"];
+
+/// What variables begin with that set keys, in any case.
+const PREFIX: &str = "MANDATE_";
+/// The variable that names the file, and sets no key.
+const FILE: &str = "MANDATE_CONFIG";
 
 /// How variables name keys.
 pub(in crate::config) fn environment() -> Environment {
@@ -25,16 +32,39 @@ pub(in crate::config) fn environment() -> Environment {
 pub(in crate::config) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
     let mut layers = Layers::builder();
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::new("--config", format!("{}: {error}", path.display())))?;
-        let file = File::from_str(&text, FileFormat::Toml);
-        // Built alone first, so that what is no TOML is said of the file.
-        Layers::builder().add_source(file.clone()).build().map_err(|error| {
-            ConfigError::new("--config", format!("{}: {}", path.display(), one_line(&error.to_string())))
+        let named = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let cure = "name a file that can be read, here or in MANDATE_CONFIG";
+            ConfigError::new("--config", format!("{named}: {error}; {cure}"))
         })?;
+        let file = File::from_str(&text, FileFormat::Toml);
+        // Alone first, so that what is no TOML, and no key, is said of the file.
+        let alone = Layers::builder().add_source(file.clone()).build();
+        let written = alone.and_then(Layers::try_deserialize).map_err(|error| {
+            ConfigError::new("--config", format!("{named}: {}", one_line(&error.to_string())))
+        })?;
+        known::check_file(&written, &named.to_string())?;
         layers = layers.add_source(file);
     }
-    layers.add_source(environment()).build().and_then(Layers::try_deserialize).map_err(explain)
+    let variables = variables()?;
+    known::check_variables(variables.keys())?;
+    let environment = environment().source(Some(variables));
+    layers.add_source(environment).build().and_then(Layers::try_deserialize).map_err(explain)
+}
+
+/// The variables that set keys.
+fn variables() -> Result<HashMap<String, String>, ConfigError> {
+    let is_ours = |name: &str| {
+        name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)) && name != FILE
+    };
+    let names = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    names
+        .filter(|(name, _)| is_ours(name))
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => Err(ConfigError::new(name, "its value is no UTF-8; write it anew")),
+        })
+        .collect()
 }
 
 /// Reads a text as a file is read, without the environment.
@@ -54,6 +84,9 @@ fn explain(error: LayerError) -> ConfigError {
     match error {
         LayerError::Type { key: Some(key), unexpected, expected, .. } => {
             ConfigError::new(key, format!("{unexpected} stands where {expected} is expected"))
+        }
+        LayerError::NotFound(key) => {
+            ConfigError::new(key, "it must be there: its table has no default for it")
         }
         LayerError::At { key: Some(key), error, .. } => ConfigError::new(key, error.to_string()),
         other => ConfigError::new("configuration", other.to_string()),

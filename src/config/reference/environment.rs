@@ -6,6 +6,13 @@ pub(super) type Variables = (&'static [&'static str], &'static str);
 /// What is read, and by whom.
 pub(super) const VARIABLES: &[(&str, &[Variables])] = &[
     (
+        "The configuration file",
+        &[(
+            &["MANDATE_CONFIG"],
+            "the file, for every command, unless `--config` names one: no key, and nothing that the file can hold",
+        )],
+    ),
+    (
         "Telemetry that is sent (OpenTelemetry)",
         &[
             (

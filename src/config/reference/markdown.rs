@@ -8,8 +8,9 @@ use super::schema::{Key, Table, schema, tables, text};
 const PREAMBLE: &str = r#"<!-- Written by `mandate config reference`: change the comments of the keys in src/config instead. -->
 # Configuration
 
-Every key has a default, so a server starts without any. Keys are written in a file, which `--config` names, and each can
-be set in the environment instead, which goes before the file:
+Every key has a default, so a server starts without any. Keys are written in a file, which `--config` or the variable
+`MANDATE_CONFIG` names, and each can be set in the environment instead, which goes before the file. A `mandate.toml` in the
+folder that nobody names is not read.
 
 <!-- config -->
 ```toml
@@ -35,8 +36,9 @@ A duration is a number with a unit, or several: `30s`, `15m`, `1h 30m`, `30d`. A
 program is started in.
 
 A key that is unknown or wrong ends the start with one sentence that names it; so does a variable that begins with
-`MANDATE_` and names no key. `mandate config check` says the same without starting or opening anything, or what the
-configuration means:
+`MANDATE_` and names no key. `mandate config check` says the same, or which file was read and what the configuration means.
+It reads the files that are named as a start does (secrets, certificate and keys, metadata documents), and then ends:
+nothing is listened on, no database, Redis or other host is asked, and nothing is made or changed.
 
 ```sh
 mandate config check

@@ -3,6 +3,10 @@
 use super::{Finding, Level, findings};
 
 findings! {
+    PUBLIC_URL_ASTRAY Warning "public-url-astray"
+    "The public URL leads to a port of this machine that this server does not listen on: clients find another program there, or none."
+    "Set public_url to a port that listen names, or leave it out; nothing, if something else passes that port on."
+
     NO_TRUSTED_PROXIES Warning "no-trusted-proxies"
     "The public URL is https and no proxy is trusted: every caller counts under the proxy's one address, and shares its limits."
     "Name the proxy's network in trusted_proxies, or `unix` if it connects to a Unix socket, once it sets X-Forwarded-For."

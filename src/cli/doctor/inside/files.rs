@@ -21,7 +21,8 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         Database::Postgres { .. } => None,
     };
     let tokens = [&config.tokens.signing_key_file, &config.tokens.next_signing_key_file];
-    let keys = tokens.into_iter().filter_map(|file| file.as_deref());
+    let tls = config.tls.as_ref().map(|files| files.key.as_path());
+    let keys = tokens.into_iter().filter_map(|file| file.as_deref()).chain(tls);
     // The database's own files are made with what the folder allows.
     let database = database.filter(|path| !is_hidden(path));
     for path in [sealing].into_iter().chain(database).chain(keys) {

@@ -1,7 +1,8 @@
 //! What is allowed and still doubtful where others rely on it.
 
 use crate::cli::doctor::findings::{
-    Finding, METRICS_EVERYWHERE, NO_TRUSTED_PROXIES, PRIVATE_HOSTS_ALLOWED, SQLITE_IN_PRODUCTION,
+    Finding, METRICS_EVERYWHERE, NO_TRUSTED_PROXIES, PRIVATE_HOSTS_ALLOWED, PUBLIC_URL_ASTRAY,
+    SQLITE_IN_PRODUCTION,
 };
 use crate::cli::doctor::report::Report;
 use crate::config::{Config, Listen, TrustedProxy};
@@ -19,6 +20,13 @@ pub(super) fn check(config: &Config, report: &mut Report) {
 
 fn doubts(config: &Config) -> Vec<(&'static Finding, String)> {
     let mut doubts = Vec::new();
+    if config.astray().is_some() {
+        let places = config.places().join(", ");
+        doubts.push((
+            &PUBLIC_URL_ASTRAY,
+            format!("(it is {}, listen is {places})", config.public_url.issuer()),
+        ));
+    }
     if config.public_url.is_https() {
         // Who ends TLS here has no proxy. Where there are several listeners, the proxy uses one of them.
         let is_believed = |listen: &Listen| {
@@ -56,6 +64,11 @@ mod tests {
         let unix = format!("{https}trusted_proxies = ['unix']\n");
         for (text, expected) in [
             (String::new(), vec![]),
+            ("listen = '127.0.0.1:8085'".to_owned(), vec![]),
+            (
+                "listen = '127.0.0.1:8085'\npublic_url = 'http://localhost:8080'".to_owned(),
+                vec!["public-url-astray"],
+            ),
             (https.to_owned(), vec!["no-trusted-proxies", "sqlite-in-production"]),
             (good.clone(), vec!["sqlite-in-production"]),
             (format!("{https}listen = 'unix:m.sock'"), vec!["no-trusted-proxies", "sqlite-in-production"]),
