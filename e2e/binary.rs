@@ -380,7 +380,7 @@ async fn a_wrong_file_ends_the_start_with_its_key_and_the_cure() {
     assert!(sentence.contains("missing.toml"), "{sentence}");
     // A variable wins over the file.
     std::fs::write(&file, "public_url = \"nonsense\"").unwrap();
-    place.done(&["--config", "mandate.toml", "user", "list"], "");
+    place.done(&["--config", "mandate.toml", "migrate"], "");
 }
 
 #[tokio::test]
@@ -472,7 +472,7 @@ async fn a_file_that_is_no_database_ends_the_start() {
 #[tokio::test]
 async fn a_database_of_a_newer_version_ends_the_start() {
     let place = Place::new().await;
-    place.done(&["user", "list"], "");
+    place.done(&["migrate"], "");
     let newest = "UPDATE _sqlx_migrations SET version = 9999 \
                   WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
     place.change_database(newest).await;
@@ -559,7 +559,7 @@ async fn postgresql_needs_redis_and_a_key_file_that_replicas_share() {
 #[tokio::test]
 async fn a_key_file_of_another_database_ends_the_start() {
     let place = Place::new().await;
-    place.done(&["user", "list"], "");
+    place.done(&["migrate"], "");
     std::fs::write(place.path("data/mandate.key"), format!("{}\n", "A".repeat(43))).unwrap();
     let other = place.refused(&["serve"], "");
     std::fs::write(place.path("data/mandate.key"), "short").unwrap();

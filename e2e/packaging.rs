@@ -115,7 +115,7 @@ fn bash_completes_commands_and_options() {
 }
 
 /// The commands that `--help` lists below this one.
-fn commands(place: &Place, path: &[&str]) -> Vec<String> {
+pub(crate) fn commands(place: &Place, path: &[&str]) -> Vec<String> {
     let help = place.done(&[path, &["--help"]].concat(), "");
     let Some((_, list)) = help.split_once("Commands:\n") else { return Vec::new() };
     let names = list.lines().take_while(|line| line.starts_with("  "));

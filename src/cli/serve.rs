@@ -1,14 +1,15 @@
 //! `mandate serve`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::open::open;
 use super::output::say;
-use super::{Failure, demo, open};
+use super::{Failure, demo};
 use crate::app::App;
 use crate::authz::{client_document, housekeeping, known_documents, rotation, setup};
 use crate::clock::{Clock as _, SystemClock};
@@ -35,7 +36,7 @@ pub(super) struct Serve {
 
 pub(super) async fn run(
     command: &Serve,
-    (config, file): (Config, Option<PathBuf>),
+    (config, file): (Config, Option<&Path>),
     program: &Checked,
 ) -> Result<(), Failure> {
     let telemetry = telemetry::start(&config.log, config.export)?;
@@ -50,7 +51,7 @@ pub(super) async fn run(
 
 async fn serve(
     command: &Serve,
-    (config, file): (Config, Option<PathBuf>),
+    (config, file): (Config, Option<&Path>),
     program: &Checked,
 ) -> Result<(), Failure> {
     program.surface().check(&config.mcp)?;
@@ -73,7 +74,7 @@ async fn serve(
     password::warm_up().await?;
     // Before anybody is told that the server is ready, and may tell it to stop.
     app.tasks.spawn(stop_on_signal(app.clone())?);
-    app.tasks.spawn(switch_on_signal(app.clone(), file, tls.clone())?);
+    app.tasks.spawn(switch_on_signal(app.clone(), file.map(Path::to_owned), tls.clone())?);
     greet(&app, program, (command.demo, &accounts), setup_link.as_deref());
     app.tasks.spawn(rotation::run(app.clone()));
     app.tasks.spawn(housekeeping::run(app.clone()));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, demo, open};
+use super::open::open;
+use super::{Failure, demo};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::extension::Checked;

@@ -57,6 +57,13 @@ pub(super) enum User {
     },
 }
 
+impl User {
+    /// Whether an installation may begin with it.
+    pub(super) fn may_begin(&self) -> bool {
+        matches!(self, Self::Add { .. })
+    }
+}
+
 /// Why grants end with a password, as recorded.
 const NEW_PASSWORD: &str = "the password was changed";
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat};
+use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat, Source as _};
 
 use super::Raw;
 use crate::config::ConfigError;
@@ -35,6 +35,17 @@ pub(in crate::config) fn load(file: Option<&Path>) -> Result<Raw, ConfigError> {
         layers = layers.add_source(file);
     }
     layers.add_source(environment()).build().and_then(Layers::try_deserialize).map_err(explain)
+}
+
+/// Whether a variable says something of this key.
+pub(in crate::config) fn is_in_environment(key: &str) -> bool {
+    environment().collect().is_ok_and(|said| said.contains_key(key))
+}
+
+/// Whether the file says something of this key.
+pub(in crate::config) fn is_in_file(key: &str, file: &Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(file) else { return false };
+    File::from_str(&text, FileFormat::Toml).collect().is_ok_and(|said| said.contains_key(key))
 }
 
 /// Reads a text as a file is read, without the environment.
