@@ -497,6 +497,7 @@ fn refused_with(place: &Place, arguments: &[&str], settings: &[(&str, &str)]) ->
 #[tokio::test]
 async fn a_store_that_is_away_ends_the_start_with_its_key_and_without_its_password() {
     let place = Place::new().await;
+    place.done(&["migrate"], "");
     let nobody = free_port();
     let postgres = format!("postgres://mandate:hunter2@127.0.0.1:{nobody}/mandate");
     let redis = format!("redis://mandate:hunter2@127.0.0.1:{nobody}");
