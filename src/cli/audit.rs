@@ -260,6 +260,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_book_says_when_each_kind_is_recorded() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src/operate/audit.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (_, table) = page.split_once("| `--event` | recorded when |\n|---|---|\n").unwrap();
+        let cells = table.lines().map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+        let named: Vec<&str> =
+            cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`')).collect();
+        let all: std::collections::BTreeSet<&str> = Kind::ALL.map(Kind::as_str).into();
+        assert_eq!(named.len(), all.len());
+        assert_eq!(std::collections::BTreeSet::from_iter(named), all);
+    }
+
+    #[test]
     fn a_time_is_a_date_or_rfc_3339() {
         let day = Timestamp(1_795_392_000_000);
         for (text, expected) in [
