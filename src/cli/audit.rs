@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Failure;
-use super::output::{say, table};
+use super::output::{say, table, unwritable};
 use crate::app::App;
 use crate::audit::verify::verify;
 use crate::audit::{self, Kind};
@@ -240,7 +240,7 @@ impl Lines {
     fn judge(&mut self, done: std::io::Result<()>) -> Result<(), Failure> {
         match done {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => self.is_closed = true,
-            Err(error) => return Err(Failure::Said(format!("standard output cannot be written: {error}"))),
+            Err(error) => return Err(unwritable(&error)),
             Ok(()) => {}
         }
         Ok(())

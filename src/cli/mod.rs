@@ -152,7 +152,7 @@ pub fn main_with(program: Program) -> ExitCode {
     let ended = runtime.block_on(run(arguments, &program));
     // Not waited for: a read of standard input that never ends.
     runtime.shutdown_background();
-    match ended {
+    match ended.and_then(|()| output::check()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure.to_string());
