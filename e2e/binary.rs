@@ -227,12 +227,36 @@ async fn the_demo_says_what_there_is_and_serves_it() {
     assert_eq!(unauthenticated.status(), StatusCode::UNAUTHORIZED);
     assert!(place.path("data/mandate.key").exists());
     assert_eq!(place.path("data/mandate.db").exists(), !Profile::is_services());
+    let listed = place.done(&["user", "list"], "");
+    assert_eq!(listed.matches("disabled").count(), 6, "{listed}");
+    assert!(running.said.contains("6 more, who only wrote tickets, are disabled"), "{}", running.said);
     // The same two users with the same passwords the next time.
-    let password = running.word_after("alice    password ").to_owned();
+    let password =
+        |running: &Running, name: &str| running.word_after(&format!("{name:<8} password ")).to_owned();
+    let (alice, bob) = (password(&running, "alice"), password(&running, "bob"));
     running.terminate();
     assert_eq!(running.exit_code(), Some(0));
     let again = Running::start(&place, &["--demo"]);
-    assert_eq!(again.word_after("alice    password "), password);
+    assert_eq!(password(&again, "alice"), alice);
+    // And of what is not as it was, that it is not.
+    place.done(&["user", "password", "alice"], "a long enough password\n");
+    drop(again);
+    let again = Running::start(&place, &["--demo"]);
+    assert!(again.said.contains("alice    password was changed"), "{}", again.said);
+    assert_eq!(password(&again, "bob"), bob);
+    place.done(&["user", "disable", "bob"], "");
+    drop(again);
+    let again = Running::start(&place, &["--demo"]);
+    assert!(again.said.contains("bob      disabled") && !again.said.contains(&bob), "{}", again.said);
+}
+
+#[tokio::test]
+async fn a_demo_adds_nothing_to_the_accounts_of_others() {
+    let place = Place::new().await;
+    place.done(&["user", "add", "alice"], "a long enough password\n");
+    let running = Running::start(&place, &["--demo"]);
+    assert!(running.said.contains("accounts of its own already"), "{}", running.said);
+    assert!(!running.said.contains("password") && !running.said.contains("6 more"), "{}", running.said);
 }
 
 #[tokio::test]
@@ -449,6 +473,61 @@ async fn a_port_in_use_ends_the_start() {
     let _other = TcpListener::bind(("127.0.0.1", place.port)).unwrap();
     let sentence = place.refused(&["serve"], "");
     assert!(sentence.starts_with("listen: ") && sentence.contains("another port"), "{sentence}");
+}
+
+#[tokio::test]
+async fn why_a_start_ended_is_said_once_for_people_and_once_for_programs() {
+    let place = Place::on_a_file();
+    let _other = TcpListener::bind(("127.0.0.1", place.port)).unwrap();
+    for (format, lines) in [("text", 1), ("json", 2)] {
+        let output = ended(place.command(&["serve"]).env("MANDATE_LOG_FORMAT", format), "");
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(said.lines().count(), lines, "{said}");
+        assert!(said.lines().all(|line| line.contains("another port")), "{said}");
+        complaint(&output);
+    }
+}
+
+#[tokio::test]
+async fn a_signal_during_a_slow_start_is_heard() {
+    let place = Place::on_a_file();
+    // A database that takes its time.
+    let database = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://mandate@{}/mandate?sslmode=disable", database.local_addr().unwrap());
+    let mut command = place.command(&["serve"]);
+    command.env("MANDATE_DATABASE_URL", url).env("MANDATE_REDIS_URL", "redis://127.0.0.1:9");
+    command.env("MANDATE_SECRET_KEY_FILE", "mandate.key").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = Running { child: command.spawn().unwrap(), said: String::new() };
+    let _asked = database.accept().unwrap();
+    running.signal("-HUP");
+    running.terminate();
+    assert_eq!(running.child.wait().unwrap().code(), Some(0), "neither of them ends it on the spot");
+}
+
+#[tokio::test]
+async fn what_fails_after_the_store_was_opened_leaves_it_closed() {
+    let place = Place::on_a_file();
+    place.done(&["migrate"], "");
+    let log = place.path("data/mandate.db-wal");
+    assert!(!log.exists());
+    assert!(place.refused(&["stdio", "--user", "nobody"], "").contains("nobody"));
+    assert!(!log.exists(), "SQLite's log goes with the last that closes the database");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_a_failure_unless_the_reader_had_enough() {
+    let place = Place::on_a_file();
+    place.done(&["migrate"], "");
+    for arguments in [&["config", "schema"][..], &["config", "check"], &["user", "list"], &["man", "serve"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let sentence =
+            complaint(&place.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap());
+        assert!(sentence.starts_with("standard output cannot be written: "), "{arguments:?}: {sentence}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = place.command(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
 }
 
 #[tokio::test]
