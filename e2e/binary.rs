@@ -664,7 +664,14 @@ async fn accounts_are_managed_on_the_store_of_the_running_server() {
     assert!(row(&listed, "dave").contains("requester"), "{listed}");
     assert!(place.refused(&["user", "add", "Carol"], "a long enough password\n").contains("already"));
     assert!(place.refused(&["user", "add", "erin"], "short\n").to_lowercase().contains("password"));
-    place.refused(&["user", "add", "erin"], "");
+    for nothing in ["", "\n"] {
+        let sentence = place.refused(&["user", "add", "erin"], nothing);
+        assert!(sentence.starts_with("no password came on standard input"), "{sentence}");
+    }
+    std::fs::write(place.path("empty.txt"), "\n").unwrap();
+    let sentence = place.refused(&["user", "add", "erin", "--password-file", "empty.txt"], "");
+    assert!(sentence.contains("empty.txt: its first line is empty"), "{sentence}");
+    place.done(&["user", "add", "frank", "--password-file", "-"], "a long enough password\n");
     place.refused(&["user", "add", "a b/c"], "a long enough password\n");
     place.done(&["user", "password", "dave"], "a third long password\n");
     place.done(&["user", "disable", "carol"], "");
@@ -672,16 +679,49 @@ async fn accounts_are_managed_on_the_store_of_the_running_server() {
     place.done(&["user", "enable", "carol"], "");
     assert!(row(&place.done(&["user", "list"], ""), "carol").contains("active"));
     assert!(place.refused(&["user", "enable", "carol"], "").contains("not disabled"));
+    assert!(place.done(&["user", "role", "dave", "agent"], "").contains("The role of dave is agent"));
+    assert!(row(&place.done(&["user", "list"], ""), "dave").contains("agent"));
+    assert!(
+        place.refused(&["user", "role", "Dave", "agent"], "").contains("the role of dave is agent already")
+    );
     assert_eq!(
         place.audited().await,
-        ["account_changed"; 5],
-        "two added, a password, a disabling and its end"
+        ["account_changed"; 7],
+        "three added, a password, a disabling and its end, a role"
     );
-    for command in ["disable", "enable", "password"] {
-        let sentence = place.refused(&["user", command, "nobody"], "a long enough password\n");
+    for arguments in [
+        &["disable", "nobody"][..],
+        &["enable", "nobody"],
+        &["password", "nobody"],
+        &["role", "nobody", "agent"],
+    ] {
+        let sentence = place.refused(&[&["user"], arguments].concat(), "a long enough password\n");
         assert!(sentence.contains("nobody") && sentence.contains("user list"), "{sentence}");
     }
     assert_eq!(status(&place.url("/ready")).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_role_that_an_issuer_says_is_changed_there() {
+    let place = Place::new().await;
+    place.done(&["user", "add", "carol"], "a long enough password\n");
+    for statement in [
+        "UPDATE users SET role_said_at = 1 WHERE username = 'carol'",
+        "INSERT INTO identities (issuer, subject, user_id, linked_at) \
+         SELECT 'https://login.acme.example', 'c', user_id, 1 FROM users WHERE username = 'carol'",
+    ] {
+        place.change_database(statement).await;
+    }
+    let table = "[issuers.acme]\nissuer = \"https://login.acme.example\"\naudience = [\"api://t\"]\n\
+                 [issuers.acme.scopes]\n\"read\" = \"tickets:read\"\n";
+    std::fs::write(place.path("mandate.toml"), table).unwrap();
+    let sentence = place.refused(&["--config", "mandate.toml", "user", "role", "carol", "agent"], "");
+    assert!(
+        sentence.contains("https://login.acme.example says") && sentence.contains("change it there"),
+        "{sentence}"
+    );
+    // Of an issuer that is no longer listened to there is no next word.
+    place.done(&["user", "role", "carol", "agent"], "");
 }
 
 #[tokio::test]
