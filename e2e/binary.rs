@@ -858,8 +858,8 @@ async fn a_healthcheck_says_whether_the_server_is_ready() {
     let refused = place.refused(&["healthcheck"], "");
     assert!(refused.contains(&format!("http://127.0.0.1:{}/ready is not ready: ", place.port)), "{refused}");
     let running = Running::start(&place, &["--demo"]);
-    assert_eq!(place.done(&["healthcheck"], ""), "");
-    assert_eq!(place.done(&["healthcheck", "--url", &place.url("/live")], ""), "");
+    assert_eq!(place.done(&["healthcheck"], ""), "ready\n");
+    assert_eq!(place.done(&["healthcheck", "--url", &place.url("/live")], ""), "ready\n");
     let refused = place.refused(&["healthcheck", "--url", &place.url("/nowhere")], "");
     assert!(refused.ends_with("is not ready: 404 Not Found"), "{refused}");
     running.terminate();
