@@ -2,7 +2,8 @@
 //!
 //! From the environment, where the repository is not at hand (`SOURCE_COMMIT`, `SOURCE_DATE_EPOCH`); else from what Cargo
 //! wrote into a packaged crate; else from Git. A debug build asks nobody and says `dev`: it would be compiled anew after
-//! each commit, and is nobody's release. A release that is built again after a commit is compiled again.
+//! each commit, and is nobody's release. A release that is built again after a commit is compiled again. One that is built
+//! of files that differ from their commit is marked so.
 
 use std::env;
 use std::fs;
@@ -12,6 +13,9 @@ use std::process::Command;
 /// As many digits of a commit are shown.
 const DIGITS: usize = 7;
 
+/// What the binary is made of: all else may change without another coming of it.
+const MADE_OF: [&str; 6] = ["src", "migrations", "templates", "build.rs", "Cargo.toml", "Cargo.lock"];
+
 /// Where a build comes from.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -19,6 +23,8 @@ pub(crate) struct Origin {
     pub(crate) commit: Option<String>,
     /// When it was made, in seconds since 1970.
     pub(crate) time: Option<i64>,
+    /// Whether something was changed since.
+    pub(crate) is_dirty: bool,
 }
 
 fn main() {
@@ -30,6 +36,7 @@ fn main() {
     let given = Origin {
         commit: said("SOURCE_COMMIT").filter(|text| is_commit(text)),
         time: said("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok()),
+        is_dirty: false,
     };
     let is_debug = said("PROFILE").is_some_and(|profile| profile == "debug");
     let mark =
@@ -46,14 +53,16 @@ pub(crate) fn found(given: Origin, folder: &str) -> Origin {
     }
     let folder = Path::new(folder);
     let own = packaged(folder).or_else(|| checked_out(folder)).unwrap_or_default();
-    Origin { commit: own.commit, time: given.time.or(own.time) }
+    Origin { time: given.time.or(own.time), ..own }
 }
 
 /// From a crate as it lies in a registry: Cargo writes the commit into it, and no time.
 pub(crate) fn packaged(folder: &Path) -> Option<Origin> {
     let text = fs::read_to_string(folder.join(".cargo_vcs_info.json")).ok()?;
     let commit = text.split("\"sha1\"").nth(1)?.split('"').nth(1)?.to_owned();
-    is_commit(&commit).then_some(Origin { commit: Some(commit), time: None })
+    // Where it was packaged so.
+    let is_dirty = text.split("\"dirty\":").nth(1).is_some_and(|rest| rest.trim_start().starts_with("true"));
+    is_commit(&commit).then_some(Origin { commit: Some(commit), time: None, is_dirty })
 }
 
 /// From Git, if the folder is a repository itself: it may lie in somebody else's.
@@ -70,21 +79,31 @@ pub(crate) fn checked_out(folder: &Path) -> Option<Origin> {
             emit(&format!("cargo::rerun-if-changed={}", path.display()));
         }
     }
-    let line = git(&["show", "--no-patch", "--format=%H %ct", "HEAD"])?;
+    let line = git(&["show", "--no-patch", "--no-show-signature", "--format=%H %ct", "HEAD"])?;
     let (commit, time) = line.trim_end().split_once(' ')?;
-    Some(Origin { commit: Some(commit.to_owned()), time: time.parse().ok() })
+    is_commit(commit).then_some(())?;
+    for name in MADE_OF.iter().filter(|name| folder.join(name).exists()) {
+        emit(&format!("cargo::rerun-if-changed={}", folder.join(name).display()));
+    }
+    // Without a lock: somebody may be at work there.
+    let status = ["--no-optional-locks", "status", "--porcelain", "--"];
+    let is_dirty = !git(&[&status[..], &MADE_OF].concat())?.trim().is_empty();
+    Some(Origin { commit: Some(commit.to_owned()), time: time.parse().ok(), is_dirty })
 }
 
-fn is_commit(text: &str) -> bool {
+/// Whether a text is a commit, in hexadecimal digits.
+pub(crate) fn is_commit(text: &str) -> bool {
     (DIGITS..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// What stands in parentheses.
 pub(crate) fn mark(origin: &Origin) -> String {
     let commit = origin.commit.as_ref().and_then(|commit| commit.get(..DIGITS));
+    let commit =
+        commit.map(|digits| if origin.is_dirty { format!("{digits}-dirty") } else { digits.to_owned() });
     match (commit, origin.time) {
         (Some(commit), Some(time)) => format!("{commit} {}", day(time)),
-        (Some(commit), None) => commit.to_owned(),
+        (Some(commit), None) => commit,
         (None, _) => "unknown commit".to_owned(),
     }
 }

@@ -194,7 +194,7 @@ async fn a_backup_of_nothing_makes_nothing() {
     let place = Place::on_a_file();
     assert!(place.refused(&["backup", "one.backup"], "").contains("there is no database"));
     assert!(!place.path("data").exists() && !place.path("one.backup").exists());
-    place.done(&["user", "list"], "");
+    place.done(&["migrate"], "");
     std::fs::rename(place.path("data/mandate.key"), place.path("away.key")).unwrap();
     let said = place.done(&["backup", "one.backup"], "");
     assert!(said.contains("WARNING: there is no key file"), "{said}");

@@ -227,12 +227,36 @@ async fn the_demo_says_what_there_is_and_serves_it() {
     assert_eq!(unauthenticated.status(), StatusCode::UNAUTHORIZED);
     assert!(place.path("data/mandate.key").exists());
     assert_eq!(place.path("data/mandate.db").exists(), !Profile::is_services());
+    let listed = place.done(&["user", "list"], "");
+    assert_eq!(listed.matches("disabled").count(), 6, "{listed}");
+    assert!(running.said.contains("6 more, who only wrote tickets, are disabled"), "{}", running.said);
     // The same two users with the same passwords the next time.
-    let password = running.word_after("alice    password ").to_owned();
+    let password =
+        |running: &Running, name: &str| running.word_after(&format!("{name:<8} password ")).to_owned();
+    let (alice, bob) = (password(&running, "alice"), password(&running, "bob"));
     running.terminate();
     assert_eq!(running.exit_code(), Some(0));
     let again = Running::start(&place, &["--demo"]);
-    assert_eq!(again.word_after("alice    password "), password);
+    assert_eq!(password(&again, "alice"), alice);
+    // And of what is not as it was, that it is not.
+    place.done(&["user", "password", "alice"], "a long enough password\n");
+    drop(again);
+    let again = Running::start(&place, &["--demo"]);
+    assert!(again.said.contains("alice    password was changed"), "{}", again.said);
+    assert_eq!(password(&again, "bob"), bob);
+    place.done(&["user", "disable", "bob"], "");
+    drop(again);
+    let again = Running::start(&place, &["--demo"]);
+    assert!(again.said.contains("bob      disabled") && !again.said.contains(&bob), "{}", again.said);
+}
+
+#[tokio::test]
+async fn a_demo_adds_nothing_to_the_accounts_of_others() {
+    let place = Place::new().await;
+    place.done(&["user", "add", "alice"], "a long enough password\n");
+    let running = Running::start(&place, &["--demo"]);
+    assert!(running.said.contains("accounts of its own already"), "{}", running.said);
+    assert!(!running.said.contains("password") && !running.said.contains("6 more"), "{}", running.said);
 }
 
 #[tokio::test]
@@ -402,7 +426,7 @@ async fn a_wrong_file_ends_the_start_with_its_key_and_the_cure() {
     assert!(sentence.contains("missing.toml"), "{sentence}");
     // A variable wins over the file.
     std::fs::write(&file, "public_url = \"nonsense\"").unwrap();
-    place.done(&["--config", "mandate.toml", "user", "list"], "");
+    place.done(&["--config", "mandate.toml", "migrate"], "");
 }
 
 #[tokio::test]
@@ -476,6 +500,61 @@ async fn a_port_in_use_ends_the_start() {
 }
 
 #[tokio::test]
+async fn why_a_start_ended_is_said_once_for_people_and_once_for_programs() {
+    let place = Place::on_a_file();
+    let _other = TcpListener::bind(("127.0.0.1", place.port)).unwrap();
+    for (format, lines) in [("text", 1), ("json", 2)] {
+        let output = ended(place.command(&["serve"]).env("MANDATE_LOG_FORMAT", format), "");
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(said.lines().count(), lines, "{said}");
+        assert!(said.lines().all(|line| line.contains("another port")), "{said}");
+        complaint(&output);
+    }
+}
+
+#[tokio::test]
+async fn a_signal_during_a_slow_start_is_heard() {
+    let place = Place::on_a_file();
+    // A database that takes its time.
+    let database = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://mandate@{}/mandate?sslmode=disable", database.local_addr().unwrap());
+    let mut command = place.command(&["serve"]);
+    command.env("MANDATE_DATABASE_URL", url).env("MANDATE_REDIS_URL", "redis://127.0.0.1:9");
+    command.env("MANDATE_SECRET_KEY_FILE", "mandate.key").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = Running { child: command.spawn().unwrap(), said: String::new() };
+    let _asked = database.accept().unwrap();
+    running.signal("-HUP");
+    running.terminate();
+    assert_eq!(running.child.wait().unwrap().code(), Some(0), "neither of them ends it on the spot");
+}
+
+#[tokio::test]
+async fn what_fails_after_the_store_was_opened_leaves_it_closed() {
+    let place = Place::on_a_file();
+    place.done(&["migrate"], "");
+    let log = place.path("data/mandate.db-wal");
+    assert!(!log.exists());
+    assert!(place.refused(&["stdio", "--user", "nobody"], "").contains("nobody"));
+    assert!(!log.exists(), "SQLite's log goes with the last that closes the database");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_a_failure_unless_the_reader_had_enough() {
+    let place = Place::on_a_file();
+    place.done(&["migrate"], "");
+    for arguments in [&["config", "schema"][..], &["config", "check"], &["user", "list"], &["man", "serve"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let sentence =
+            complaint(&place.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap());
+        assert!(sentence.starts_with("standard output cannot be written: "), "{arguments:?}: {sentence}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = place.command(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_ends_the_start() {
     let place = Place::on_a_file();
     std::fs::create_dir(place.path("data")).unwrap();
@@ -496,7 +575,7 @@ async fn a_file_that_is_no_database_ends_the_start() {
 #[tokio::test]
 async fn a_database_of_a_newer_version_ends_the_start() {
     let place = Place::new().await;
-    place.done(&["user", "list"], "");
+    place.done(&["migrate"], "");
     let newest = "UPDATE _sqlx_migrations SET version = 9999 \
                   WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
     place.change_database(newest).await;
@@ -521,6 +600,7 @@ fn refused_with(place: &Place, arguments: &[&str], settings: &[(&str, &str)]) ->
 #[tokio::test]
 async fn a_store_that_is_away_ends_the_start_with_its_key_and_without_its_password() {
     let place = Place::new().await;
+    place.done(&["migrate"], "");
     let nobody = free_port();
     let postgres = format!("postgres://mandate:hunter2@127.0.0.1:{nobody}/mandate");
     let redis = format!("redis://mandate:hunter2@127.0.0.1:{nobody}");
@@ -583,7 +663,7 @@ async fn postgresql_needs_redis_and_a_key_file_that_replicas_share() {
 #[tokio::test]
 async fn a_key_file_of_another_database_ends_the_start() {
     let place = Place::new().await;
-    place.done(&["user", "list"], "");
+    place.done(&["migrate"], "");
     std::fs::write(place.path("data/mandate.key"), format!("{}\n", "A".repeat(43))).unwrap();
     let other = place.refused(&["serve"], "");
     std::fs::write(place.path("data/mandate.key"), "short").unwrap();
@@ -608,7 +688,14 @@ async fn accounts_are_managed_on_the_store_of_the_running_server() {
     assert!(row(&listed, "dave").contains("requester"), "{listed}");
     assert!(place.refused(&["user", "add", "Carol"], "a long enough password\n").contains("already"));
     assert!(place.refused(&["user", "add", "erin"], "short\n").to_lowercase().contains("password"));
-    place.refused(&["user", "add", "erin"], "");
+    for nothing in ["", "\n"] {
+        let sentence = place.refused(&["user", "add", "erin"], nothing);
+        assert!(sentence.starts_with("no password came on standard input"), "{sentence}");
+    }
+    std::fs::write(place.path("empty.txt"), "\n").unwrap();
+    let sentence = place.refused(&["user", "add", "erin", "--password-file", "empty.txt"], "");
+    assert!(sentence.contains("empty.txt: its first line is empty"), "{sentence}");
+    place.done(&["user", "add", "frank", "--password-file", "-"], "a long enough password\n");
     place.refused(&["user", "add", "a b/c"], "a long enough password\n");
     place.done(&["user", "password", "dave"], "a third long password\n");
     place.done(&["user", "disable", "carol"], "");
@@ -616,16 +703,49 @@ async fn accounts_are_managed_on_the_store_of_the_running_server() {
     place.done(&["user", "enable", "carol"], "");
     assert!(row(&place.done(&["user", "list"], ""), "carol").contains("active"));
     assert!(place.refused(&["user", "enable", "carol"], "").contains("not disabled"));
+    assert!(place.done(&["user", "role", "dave", "agent"], "").contains("The role of dave is agent"));
+    assert!(row(&place.done(&["user", "list"], ""), "dave").contains("agent"));
+    assert!(
+        place.refused(&["user", "role", "Dave", "agent"], "").contains("the role of dave is agent already")
+    );
     assert_eq!(
         place.audited().await,
-        ["account_changed"; 5],
-        "two added, a password, a disabling and its end"
+        ["account_changed"; 7],
+        "three added, a password, a disabling and its end, a role"
     );
-    for command in ["disable", "enable", "password"] {
-        let sentence = place.refused(&["user", command, "nobody"], "a long enough password\n");
+    for arguments in [
+        &["disable", "nobody"][..],
+        &["enable", "nobody"],
+        &["password", "nobody"],
+        &["role", "nobody", "agent"],
+    ] {
+        let sentence = place.refused(&[&["user"], arguments].concat(), "a long enough password\n");
         assert!(sentence.contains("nobody") && sentence.contains("user list"), "{sentence}");
     }
     assert_eq!(status(&place.url("/ready")).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_role_that_an_issuer_says_is_changed_there() {
+    let place = Place::new().await;
+    place.done(&["user", "add", "carol"], "a long enough password\n");
+    for statement in [
+        "UPDATE users SET role_said_at = 1 WHERE username = 'carol'",
+        "INSERT INTO identities (issuer, subject, user_id, linked_at) \
+         SELECT 'https://login.acme.example', 'c', user_id, 1 FROM users WHERE username = 'carol'",
+    ] {
+        place.change_database(statement).await;
+    }
+    let table = "[issuers.acme]\nissuer = \"https://login.acme.example\"\naudience = [\"api://t\"]\n\
+                 [issuers.acme.scopes]\n\"read\" = \"tickets:read\"\n";
+    std::fs::write(place.path("mandate.toml"), table).unwrap();
+    let sentence = place.refused(&["--config", "mandate.toml", "user", "role", "carol", "agent"], "");
+    assert!(
+        sentence.contains("https://login.acme.example says") && sentence.contains("change it there"),
+        "{sentence}"
+    );
+    // Of an issuer that is no longer listened to there is no next word.
+    place.done(&["user", "role", "carol", "agent"], "");
 }
 
 #[tokio::test]
@@ -659,8 +779,9 @@ async fn clients_are_managed_on_the_store_of_the_running_server() {
     assert!(place.refused(&[&bad_id[..], &uri].concat(), "").contains("--client-id"));
     let keys = ["client", "add", "--name", "X", "--auth-method", "private_key_jwt"];
     assert!(place.refused(&[&keys[..], &uri].concat(), "").contains("jwks"));
-    place.done(&["client", "disable", &client_id], "");
-    place.done(&["client", "disable", "acme:reports"], "");
+    let unseen = "No client with this id has been seen here";
+    assert!(!place.done(&["client", "disable", &client_id], "").contains(unseen));
+    assert!(place.done(&["client", "disable", "acme:reports"], "").contains(unseen));
     assert!(place.done(&["client", "disable", &client_id], "").contains("already"));
     assert_eq!(with(&secret).await, StatusCode::UNAUTHORIZED, "at once");
     let listed = place.done(&["client", "list"], "");
@@ -761,8 +882,8 @@ async fn a_healthcheck_says_whether_the_server_is_ready() {
     let refused = place.refused(&["healthcheck"], "");
     assert!(refused.contains(&format!("http://127.0.0.1:{}/ready is not ready: ", place.port)), "{refused}");
     let running = Running::start(&place, &["--demo"]);
-    assert_eq!(place.done(&["healthcheck"], ""), "");
-    assert_eq!(place.done(&["healthcheck", "--url", &place.url("/live")], ""), "");
+    assert_eq!(place.done(&["healthcheck"], ""), "ready\n");
+    assert_eq!(place.done(&["healthcheck", "--url", &place.url("/live")], ""), "ready\n");
     let refused = place.refused(&["healthcheck", "--url", &place.url("/nowhere")], "");
     assert!(refused.ends_with("is not ready: 404 Not Found"), "{refused}");
     running.terminate();

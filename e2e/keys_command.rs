@@ -64,6 +64,7 @@ async fn a_given_key_is_listed_and_rotates_by_its_file_alone() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };
+    assert_eq!(run(&["migrate"]).0, Some(0));
     let (code, text) = run(&["keys", "list"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.lines().count() == 2 && text.contains("signing"), "{text}");

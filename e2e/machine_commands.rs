@@ -164,7 +164,10 @@ async fn mint_prints_the_token_alone_and_the_audit_log_says_who_minted() {
     assert_eq!((line.matches('.').count(), rest), (2, ""), "one line, which is the token");
     let aside = String::from_utf8(output.stderr).unwrap();
     assert!(
-        aside.contains("tickets:read on") && aside.contains("Good until") && !aside.contains(line),
+        aside.starts_with("For alice (user_")
+            && aside.contains("): tickets:read on")
+            && aside.contains("Good until")
+            && !aside.contains(line),
         "{aside}"
     );
     let claims = claims(&json!(line));
@@ -178,7 +181,7 @@ async fn mint_prints_the_token_alone_and_the_audit_log_says_who_minted() {
     assert!(detail.ends_with("; tickets:read for 5m; the nightly report"), "{detail}");
 
     for (arguments, said) in [
-        (&["--user", "nobody", "--scope", "tickets:read"][..], "no user"),
+        (&["--user", "nobody", "--scope", "tickets:read"][..], "`mandate user list` shows"),
         (&["--machine", "nobody", "--scope", "tickets:read"], "no machine"),
         (&["--user", "alice", "--scope", "tickets:admin"], "scope"),
         (&["--user", "alice", "--scope", "tokens:mint"], "scope"),

@@ -28,6 +28,8 @@ mod listeners;
 #[cfg(test)]
 mod machine_commands;
 #[cfg(test)]
+mod nothing_there;
+#[cfg(test)]
 mod odd_text;
 #[cfg(test)]
 mod packaging;

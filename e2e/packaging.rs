@@ -25,6 +25,7 @@ fn is_commit_and_day(mark: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     mark.split_once(' ').is_some_and(|(commit, day)| {
         let parts: Vec<&str> = day.split('-').collect();
+        let commit = commit.strip_suffix("-dirty").unwrap_or(commit);
         commit.len() == 7
             && commit.bytes().all(|b| b.is_ascii_hexdigit())
             && parts.iter().map(|part| part.len()).eq([4, 2, 2])
@@ -47,7 +48,7 @@ fn the_version_names_the_commit_or_says_that_it_is_of_a_developer() {
 
 #[test]
 fn a_build_knows_its_commit_from_git_from_the_crate_or_from_who_starts_it() {
-    use build_script::{Origin, checked_out, day, found, mark, packaged};
+    use build_script::{Origin, checked_out, day, found, is_commit, mark, packaged};
 
     for (seconds, expected) in [
         (0, "1970-01-01"),
@@ -58,16 +59,28 @@ fn a_build_knows_its_commit_from_git_from_the_crate_or_from_who_starts_it() {
     ] {
         assert_eq!(day(seconds), expected);
     }
+    for (text, expected) in [
+        ("0123456", true),
+        ("0123456789abcdef0123456789abcdef01234567", true),
+        ("012345", false),
+        ("HEAD of it", false),
+        ("gpg: 0123456", false),
+    ] {
+        assert_eq!(is_commit(text), expected, "{text}");
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let commit = "0123456789abcdef0123456789abcdef01234567";
-    let of = |commit: Option<&str>, time| Origin { commit: commit.map(str::to_owned), time };
+    let of = |commit: Option<&str>, time| Origin { commit: commit.map(str::to_owned), time, is_dirty: false };
     let nowhere = || found(of(None, Some(5)), path.to_str().unwrap());
     assert_eq!(mark(&nowhere()), "unknown commit");
     // A crate in a registry knows the commit alone; who starts the build may know the time.
     fs::write(path.join(".cargo_vcs_info.json"), format!(r#"{{"git": {{"sha1": "{commit}"}}}}"#)).unwrap();
     assert_eq!(mark(&packaged(path).unwrap()), "0123456");
     assert_eq!(mark(&nowhere()), "0123456 1970-01-01");
+    let dirty = format!(r#"{{"git": {{"sha1": "{commit}", "dirty": true}}}}"#);
+    fs::write(path.join(".cargo_vcs_info.json"), dirty).unwrap();
+    assert_eq!(mark(&nowhere()), "0123456-dirty 1970-01-01");
     let given = of(Some("fedcba9876"), Some(951_782_400));
     assert_eq!(mark(&found(given, path.to_str().unwrap())), "fedcba9 2000-02-29");
     fs::remove_file(path.join(".cargo_vcs_info.json")).unwrap();
@@ -86,7 +99,14 @@ fn a_build_knows_its_commit_from_git_from_the_crate_or_from_who_starts_it() {
     fs::create_dir(&inner).unwrap();
     assert_eq!(checked_out(&inner), None);
     let short = git(&["rev-parse", "HEAD"])[..7].to_owned();
-    assert_eq!(mark(&checked_out(path).unwrap()), format!("{short} 2000-02-29"));
+    let clean = format!("{short} 2000-02-29");
+    assert_eq!(mark(&checked_out(path).unwrap()), clean);
+    // What no binary is made of may differ.
+    fs::write(path.join("notes.txt"), "mine").unwrap();
+    assert_eq!(mark(&checked_out(path).unwrap()), clean);
+    fs::create_dir(path.join("src")).unwrap();
+    fs::write(path.join("src/new.rs"), "").unwrap();
+    assert_eq!(mark(&checked_out(path).unwrap()), format!("{short}-dirty 2000-02-29"));
 }
 
 #[test]
@@ -115,7 +135,7 @@ fn bash_completes_commands_and_options() {
 }
 
 /// The commands that `--help` lists below this one.
-fn commands(place: &Place, path: &[&str]) -> Vec<String> {
+pub(crate) fn commands(place: &Place, path: &[&str]) -> Vec<String> {
     let help = place.done(&[path, &["--help"]].concat(), "");
     let Some((_, list)) = help.split_once("Commands:\n") else { return Vec::new() };
     let names = list.lines().take_while(|line| line.starts_with("  "));

@@ -352,7 +352,7 @@ async fn tables_come_from_the_file_with_the_environment_over_it() {
     std::fs::write(place.path("short"), "short\n").unwrap();
     let said = |secret_file: &str, environment: &[(&str, &str)]| {
         std::fs::write(place.path("mandate.toml"), table(secret_file)).unwrap();
-        let mut command = place.command(&["--config", "mandate.toml", "user", "list"]);
+        let mut command = place.command(&["--config", "mandate.toml", "migrate"]);
         let output = command.envs(environment.iter().copied()).output().unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };

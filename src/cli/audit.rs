@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Failure;
-use super::output::{say, table};
+use super::output::{say, table, unwritable};
 use crate::app::App;
 use crate::audit::verify::verify;
 use crate::audit::{self, Kind};
@@ -240,7 +240,7 @@ impl Lines {
     fn judge(&mut self, done: std::io::Result<()>) -> Result<(), Failure> {
         match done {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => self.is_closed = true,
-            Err(error) => return Err(Failure::Said(format!("standard output cannot be written: {error}"))),
+            Err(error) => return Err(unwritable(&error)),
             Ok(()) => {}
         }
         Ok(())
@@ -258,6 +258,19 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_book_says_when_each_kind_is_recorded() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src/operate/audit.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (_, table) = page.split_once("| `--event` | recorded when |\n|---|---|\n").unwrap();
+        let cells = table.lines().map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+        let named: Vec<&str> =
+            cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`')).collect();
+        let all: std::collections::BTreeSet<&str> = Kind::ALL.map(Kind::as_str).into();
+        assert_eq!(named.len(), all.len());
+        assert_eq!(std::collections::BTreeSet::from_iter(named), all);
+    }
 
     #[test]
     fn a_time_is_a_date_or_rfc_3339() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
+use super::open::check_file;
 use super::output::{aside, say};
 use crate::config::Config;
 use crate::keys::{SealingKey, is_sealed_with};
@@ -37,16 +38,14 @@ impl From<FileError> for Failure {
 /// What to read about databases that are not ours to copy.
 pub(super) const PAGE: &str = "the page \"Backup and upgrade\" of the documentation";
 
-pub(super) async fn run(command: &Backup, config: &Config) -> Result<(), Failure> {
+pub(super) async fn run(command: &Backup, config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let Database::Sqlite(database) = &config.database else {
         return Err(Failure::Said(format!(
             "the database is PostgreSQL: back it up with `pg_dump --format=custom`, or for any moment with \
              continuous archiving; {PAGE} has the commands"
         )));
     };
-    if !database.exists() {
-        return Err(Failure::Said(format!("database_url: there is no database at {}", database.display())));
-    }
+    check_file(database, file)?;
     let name = Random::system().id();
     if command.file == Path::new("-") {
         return to_stdout(database, &name, config).await;

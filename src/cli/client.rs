@@ -124,6 +124,12 @@ async fn disable(app: &App, client_id: &ClientId) -> Result<(), Failure> {
     let ended = end_grants(app, client_id, DISABLED).await?;
     let what = if is_new { "Disabled" } else { "It was disabled already:" };
     say(&format!("{what} {client_id}. Grants that ended with it: {ended}."));
+    // It is done, whatever becomes of this.
+    if let Ok(false) = app.store.has_seen_client(client_id).await {
+        say(
+            "No client with this id has been seen here: compare it with `mandate client list` and the audit log.",
+        );
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use url::Url;
 
 use super::Failure;
+use super::signals::Stop;
 use crate::clock::SystemClock;
 use crate::config::folders;
 use crate::connect::{self, Identity, Manner, Options, Secret, Wanted};
@@ -118,7 +119,11 @@ pub(super) async fn run(command: Connect) -> Result<(), Failure> {
     let done = if command.sign_out {
         connect::sign_out(options, clock, random).await
     } else {
-        connect::run(options, clock, random).await
+        let mut stop = Stop::listen()?;
+        let stop = async {
+            stop.asked().await;
+        };
+        connect::run(options, clock, random, stop).await
     };
     done.map_err(|error| Failure::Said(error.to_string()))
 }

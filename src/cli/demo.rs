@@ -10,14 +10,32 @@ use crate::storage::users::{self, Role, User};
 use crate::storage::{commit, undo};
 use crate::tickets;
 
+/// What there is to try the server with.
+pub(super) enum Demo {
+    /// The demo's people, who are there now or since an earlier start.
+    Users(Vec<Account>),
+    /// Accounts of somebody's own, and nothing was added.
+    Occupied,
+}
+
 /// A demo account, as it is shown at every start.
 pub(super) struct Account {
     /// The name.
     pub(super) username: &'static str,
-    /// The password. Derived from the sealing key, so that it can be shown again without being stored.
-    pub(super) password: String,
+    /// What is known of signing in to it.
+    pub(super) known: Known,
     /// What it is good for.
     pub(super) what: &'static str,
+}
+
+/// What is known of signing in to a demo account.
+pub(super) enum Known {
+    /// The password. Derived from the sealing key, so that it can be shown again without being stored.
+    Password(String),
+    /// It has another one since.
+    Changed,
+    /// It was disabled since.
+    Disabled,
 }
 
 const USERS: [(&str, Role, &str); 2] = [
@@ -25,33 +43,42 @@ const USERS: [(&str, Role, &str); 2] = [
     ("bob", Role::Requester, "requester: sees own tickets"),
 ];
 
-/// Fills an empty database. Returns the demo accounts when they are there, now or since an earlier start.
-pub(super) async fn prepare(app: &App) -> Result<Vec<Account>, Failure> {
+/// Fills an empty database. Says what is there, now or since an earlier start.
+pub(super) async fn prepare(app: &App) -> Result<Demo, Failure> {
+    let mut passwords = Vec::new();
+    for (username, ..) in USERS {
+        passwords.push(password(app, username)?);
+    }
+    let is_new = app.store.has_no_users().await? && fill(app, &passwords).await?;
     let mut accounts = Vec::new();
-    for (username, _, what) in USERS {
+    let mut is_ours = is_new;
+    for ((username, _, what), password) in USERS.into_iter().zip(passwords) {
+        let user = if is_new { None } else { app.store.find_user_by_name(username).await? };
+        let holds = is_new || holds(&password, user.as_ref()).await?;
+        is_ours |= holds;
+        let known = match user {
+            Some(user) if user.disabled_at.is_some() => Known::Disabled,
+            _ if holds => Known::Password(password),
+            _ => Known::Changed,
+        };
         // What a role sees is said of tickets alone.
         let what = what.split(':').next().filter(|_| !app.config.own.has_tickets()).unwrap_or(what);
-        accounts.push(Account { username, password: password(app, username)?, what });
+        accounts.push(Account { username, known, what });
     }
-    if app.store.has_no_users().await? && fill(app, &accounts).await? {
-        return Ok(accounts);
-    }
-    for known in &accounts {
-        let user = app.store.find_user_by_name(known.username).await?;
-        let hash = user.map(|user| user.password_hash);
-        let claimed = Password::claimed(&known.password).ok_or_else(unusable)?;
-        if !claimed.matches(hash).await? {
-            return Ok(Vec::new());
-        }
-    }
-    Ok(accounts)
+    Ok(if is_ours { Demo::Users(accounts) } else { Demo::Occupied })
+}
+
+/// Whether the demo's password is still that of the account.
+async fn holds(password: &str, user: Option<&User>) -> Result<bool, Failure> {
+    let claimed = Password::claimed(password).ok_or_else(unusable)?;
+    Ok(claimed.matches(user.map(|user| user.password_hash.clone())).await?)
 }
 
 /// Fills the database. `false` when another replica did it meanwhile.
-async fn fill(app: &App, accounts: &[Account]) -> Result<bool, Failure> {
+async fn fill(app: &App, passwords: &[String]) -> Result<bool, Failure> {
     let mut people = Vec::new();
-    for ((username, role, _), account) in USERS.into_iter().zip(accounts) {
-        let password = Password::chosen(&account.password).map_err(|_| unusable())?;
+    for ((username, role, _), password) in USERS.into_iter().zip(passwords) {
+        let password = Password::chosen(password).map_err(|_| unusable())?;
         people.push(account::prepare(app, &name(username)?, password, role).await?);
     }
     // Colleagues whose tickets fill the demo. Nobody can sign in as them: they have no password.

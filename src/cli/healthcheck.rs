@@ -8,13 +8,14 @@ use clap::Args;
 use reqwest::{Client, ClientBuilder, StatusCode, Url, redirect};
 
 use super::Failure;
+use super::output::say;
 use crate::config::{Config, Listen, TlsFiles};
 use crate::server::tls::own;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ask a server on this machine whether it is ready. Ends with 0 when it is.
+/// Ask a server on this machine whether it is ready. Says `ready` and ends with 0 when it is.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mandate healthcheck\n  mandate healthcheck --url http://127.0.0.1:8080/live"
@@ -27,8 +28,15 @@ pub(super) struct Healthcheck {
 
 pub(super) async fn run(command: Healthcheck, config: Config) -> Result<(), Failure> {
     if let Some(url) = command.url {
-        return ask(client(), &url, &url).await;
+        ask(client(), &url, &url).await?;
+    } else {
+        ask_all(&config).await?;
     }
+    say("ready");
+    Ok(())
+}
+
+async fn ask_all(config: &Config) -> Result<(), Failure> {
     for listen in &config.listen {
         match listen {
             Listen::Tcp(address) => {

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use super::Failure;
+use super::open::open;
 use super::output::say;
-use super::{Failure, open};
 use crate::config::Config;
 use crate::extension::Checked;
 use crate::storage::Schema;

@@ -10,17 +10,21 @@ mod connect;
 mod demo;
 mod doctor;
 mod examples;
+mod greeting;
 mod handbook;
 mod healthcheck;
 mod keys;
+mod lasting;
 mod man;
 mod migrate;
 mod naming;
+mod open;
 mod operator;
 mod output;
 mod restore;
 mod secret;
 mod serve;
+mod signals;
 mod stdio;
 mod token;
 mod user;
@@ -28,18 +32,16 @@ mod version;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::app::{App, StartError};
-use crate::clock::SystemClock;
+use crate::app::StartError;
 use crate::config::Config;
 use crate::extension::{Checked, Program};
 use crate::oauth::Error;
-use crate::random::Random;
 use crate::storage::StorageError;
 use crate::telemetry::InitError;
+use open::{open, open_existing};
 
 /// An OAuth 2.1 authorization server and an MCP server in one binary.
 #[derive(Debug, Parser)]
@@ -154,7 +156,7 @@ pub fn main_with(program: Program) -> ExitCode {
     let ended = runtime.block_on(run(arguments, &program));
     // Not waited for: a read of standard input that never ends.
     runtime.shutdown_background();
-    match ended {
+    match ended.and_then(|()| output::check()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure.to_string());
@@ -165,16 +167,20 @@ pub fn main_with(program: Program) -> ExitCode {
 
 async fn run(arguments: Arguments, program: &Checked) -> Result<(), Failure> {
     let config = || Config::load_for(arguments.config.as_deref(), program.own().clone());
-    let open = async |config| open(config, program).await;
+    let file = arguments.config.as_deref();
+    let existing = async || open_existing(config()?, file, program).await;
     match arguments.command {
-        Command::Serve(command) => serve::run(&command, (config()?, arguments.config.clone()), program).await,
+        Command::Serve(command) => serve::run(&command, (config()?, file), program).await,
         Command::Stdio(command) => stdio::run(&command, config()?, program).await,
-        Command::User(command) => user::run(command, &open(config()?).await?).await,
-        Command::Client(command) => client::run(command, &open(config()?).await?).await,
-        Command::Keys(command) => keys::run(command, &open(config()?).await?).await,
-        Command::Token(command) => token::run(command, &open(config()?).await?).await,
-        Command::Audit(command) => audit::run(command, &open(config()?).await?).await,
-        Command::Backup(command) => backup::run(&command, &config()?).await,
+        Command::User(command) => {
+            let app = if command.may_begin() { open(config()?, program).await? } else { existing().await? };
+            user::run(command, &app).await
+        }
+        Command::Client(command) => client::run(command, &existing().await?).await,
+        Command::Keys(command) => keys::run(command, &existing().await?).await,
+        Command::Token(command) => token::run(command, &existing().await?).await,
+        Command::Audit(command) => audit::run(command, &existing().await?).await,
+        Command::Backup(command) => backup::run(&command, &config()?, file).await,
         Command::Restore(command) => restore::run(&command, config()?, program).await,
         Command::Migrate(command) => migrate::run(&command, config()?, program).await,
         Command::Healthcheck(command) => healthcheck::run(command, config()?).await,
@@ -195,11 +201,4 @@ async fn run(arguments: Arguments, program: &Checked) -> Result<(), Failure> {
 /// Every command and option, under the program's name.
 fn command(program: &Checked) -> clap::Command {
     naming::command(Arguments::command(), program)
-}
-
-/// Opens the application with the tables of the program's extensions.
-async fn open(config: Config, program: &Checked) -> Result<App, Failure> {
-    let app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
-    program.prepare(&app).await.map_err(|error| Failure::Said(error.to_string()))?;
-    Ok(app)
 }

@@ -1,15 +1,45 @@
-//! What commands say. A closed pipe is no reason to fail.
+//! What commands say. A closed pipe is no reason to fail; a full disk is, for whoever keeps what was said.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
+use std::sync::Mutex;
+
+use super::Failure;
+
+/// What went wrong first with standard output, until somebody asks.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Writes a line to standard output.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    note(writeln!(io::stdout(), "{line}"));
 }
 
 /// Writes what is no line to standard output.
 pub(super) fn write(bytes: &[u8]) {
-    let _ = std::io::stdout().write_all(bytes);
+    note(io::stdout().write_all(bytes));
+}
+
+/// Whether all that was said since the last look has arrived. A reader that had enough is no failure.
+pub(super) fn check() -> Result<(), Failure> {
+    note(io::stdout().flush());
+    match lost().take() {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(unwritable(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// The failure that standard output cannot be written.
+pub(super) fn unwritable(error: &io::Error) -> Failure {
+    Failure::Said(format!("standard output cannot be written: {error}"))
+}
+
+fn note(done: io::Result<()>) {
+    if let Err(error) = done {
+        lost().get_or_insert(error);
+    }
+}
+
+fn lost() -> std::sync::MutexGuard<'static, Option<io::Error>> {
+    LOST.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Writes a complaint to standard error.

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::Failure;
 use super::backup::PAGE;
+use super::open::open;
 use super::output::say;
-use super::{Failure, open};
 use crate::app::{StartError, chain_key, given_keys};
 use crate::audit::chain::ChainKey;
 use crate::audit::verify::verify;

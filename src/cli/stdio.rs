@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, demo, open};
+use super::lasting::{close, watched};
+use super::open::open;
+use super::signals::Stop;
+use super::{Failure, demo};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::extension::Checked;
 use crate::mcp::stdio::{self, LocalGrant};
 use crate::oauth::Scopes;
 use crate::oauth::scope::{Access, Catalogue};
-use crate::telemetry;
 
 /// Serve the MCP tools over standard input and output, on behalf of one user.
 #[derive(Debug, Args)]
@@ -27,13 +28,16 @@ pub(super) struct Stdio {
     /// Allow reading and writing: every scope that there is.
     #[arg(long, conflicts_with = "scopes")]
     write: bool,
-    /// Fill an empty database with two users and 200 tickets to play with.
+    /// Fill an empty database with two users to sign in as, and 200 tickets of theirs and of six more, who are disabled.
     #[arg(long)]
     demo: bool,
 }
 
 pub(super) async fn run(command: &Stdio, config: Config, program: &Checked) -> Result<(), Failure> {
-    let telemetry = telemetry::start(&config.log, config.export)?;
+    watched(&config.clone(), open_and_serve(command, config, program)).await
+}
+
+async fn open_and_serve(command: &Stdio, config: Config, program: &Checked) -> Result<(), Failure> {
     program.surface().check(&config.mcp)?;
     if !config.resource_server {
         let cure = "it is off, so there are no tools to serve; write on";
@@ -41,22 +45,25 @@ pub(super) async fn run(command: &Stdio, config: Config, program: &Checked) -> R
     }
     let scopes = scopes(command, &config.own.scopes, config.mcp.writes.is_on())?;
     let app = Arc::new(open(config, program).await?);
-    if command.demo {
-        demo::prepare(&app).await?;
+    let served = serve(command, &app, scopes, program).await;
+    close(&app).await;
+    if served.is_ok() {
+        tracing::info!("stopped");
     }
-    app.tasks.spawn(stop_on_signal(app.clone())?);
+    served
+}
+
+async fn serve(command: &Stdio, app: &Arc<App>, scopes: Scopes, program: &Checked) -> Result<(), Failure> {
+    if command.demo {
+        demo::prepare(app).await?;
+    }
+    app.tasks.spawn(stop_on_signal(app.clone(), Stop::listen()?));
     let grant = LocalGrant::begin(app.clone(), &command.user, scopes).await;
     let grant = Arc::new(grant.map_err(|error| Failure::Said(error.to_string()))?);
     tracing::info!(user = command.user, "serving on standard input and output");
     let (input, output) = rmcp::transport::stdio_pipes();
-    stdio::serve_for(&app, program.surface(), grant.clone(), (input, output)).await;
-    let ended = grant.end().await;
-    app.tasks.close();
-    app.tasks.wait().await;
-    app.store.close().await;
-    tracing::info!("stopped");
-    telemetry.stop().await;
-    Ok(ended?)
+    stdio::serve_for(app, program.surface(), grant.clone(), (input, output)).await;
+    Ok(grant.end().await?)
 }
 
 fn scopes(command: &Stdio, ours: &Catalogue, writes: bool) -> Result<Scopes, Failure> {
@@ -78,16 +85,10 @@ fn scopes(command: &Stdio, ours: &Catalogue, writes: bool) -> Result<Scopes, Fai
     }))
 }
 
-fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    let hear =
-        |kind| signal(kind).map_err(|error| Failure::Said(format!("signals cannot be heard: {error}")));
-    let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = app.stopping.cancelled() => {}
-        }
-        app.stopping.cancel();
-    })
+async fn stop_on_signal(app: Arc<App>, mut stop: Stop) {
+    tokio::select! {
+        _ = stop.asked() => {}
+        () = app.stopping.cancelled() => {}
+    }
+    app.stopping.cancel();
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::output::{aside, say};
+use super::user::find;
 use super::{Failure, operator};
 use crate::app::App;
 use crate::authz::minting::{self, Minter, Order, Whom};
@@ -44,8 +45,12 @@ pub(super) struct Mint {
 
 pub(super) async fn run(command: Token, app: &App) -> Result<(), Failure> {
     let Token::Mint(command) = command;
-    let whom = match (&command.user, &command.machine) {
-        (Some(name), _) => Whom::User(name),
+    let user = match &command.user {
+        Some(name) => Some(find(app, name).await?),
+        None => None,
+    };
+    let whom = match (&user, &command.machine) {
+        (Some(user), _) => Whom::User(&user.username),
         (None, client_id) => Whom::Machine(client_id.as_deref().unwrap_or_default()),
     };
     let order = Order {
@@ -57,7 +62,11 @@ pub(super) async fn run(command: Token, app: &App) -> Result<(), Failure> {
     };
     let minted = minting::mint(app, &Minter::operator(&operator::who()), &order).await?;
     let grant = &minted.grant;
-    aside(&format!("For {}: {} on {}.", grant.user_id, grant.scopes, grant.resource));
+    let holder = match &user {
+        Some(user) => format!("{} ({})", user.username, user.user_id),
+        None => grant.user_id.to_string(),
+    };
+    aside(&format!("For {holder}: {} on {}.", grant.scopes, grant.resource));
     aside(&format!(
         "Good until {}. Revoking {} ends it at once.",
         grant.expires_at.rfc3339(),

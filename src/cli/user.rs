@@ -1,4 +1,4 @@
-//! `mandate user add|list|disable|enable|password`.
+//! `mandate user add|list|disable|enable|role|password`.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub(super) enum User {
         /// What the user may see.
         #[arg(long, value_enum, default_value = "requester")]
         role: RoleName,
-        /// A file whose first line is the password.
+        /// A file whose first line is the password; `-` is standard input.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
@@ -43,6 +43,15 @@ pub(super) enum User {
         /// Whose account.
         username: String,
     },
+    /// Change an account's role. It holds from the next call on; where replicas share Redis, within ten seconds.
+    #[command(after_help = "Example:\n  mandate user role bob agent")]
+    Role {
+        /// Whose role.
+        username: String,
+        /// What the user may see from now on.
+        #[arg(value_enum)]
+        role: RoleName,
+    },
     /// Set an account's password; end its browser sessions and what its apps were granted.
     #[command(after_help = "Example:\n  mandate user password alice < password.txt")]
     Password {
@@ -51,10 +60,17 @@ pub(super) enum User {
         /// Leave the apps connected.
         #[arg(long)]
         keep_apps: bool,
-        /// A file whose first line is the password.
+        /// A file whose first line is the password; `-` is standard input.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
+}
+
+impl User {
+    /// Whether an installation may begin with it.
+    pub(super) fn may_begin(&self) -> bool {
+        matches!(self, Self::Add { .. })
+    }
 }
 
 /// Why grants end with a password, as recorded.
@@ -124,6 +140,7 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
                 ended.len()
             ));
         }
+        User::Role { username, role } => change_role(app, &username, role.into()).await?,
         User::Password { username, keep_apps, password_file } => {
             let user = find(app, &username).await?;
             if user.user_id.is_machine() {
@@ -150,6 +167,35 @@ pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn change_role(app: &App, username: &str, role: Role) -> Result<(), Failure> {
+    let user = find(app, username).await?;
+    let (name, said) = (&user.username, role.as_str());
+    if let Some(issuer) = issuer_of_role(app, &user).await? {
+        return Err(Failure::Said(format!(
+            "the role of {name} follows what {issuer} says, and would be undone by the next word from there: change it there"
+        )));
+    }
+    let mut tx = app.store.write_patiently().await?;
+    if !users::set_role(&mut tx, &user.user_id, role).await? {
+        return Err(Failure::Said(format!("the role of {name} is {said} already")));
+    }
+    audit::record(&mut tx, app.now(), &changed(&user, &format!("now {said}")));
+    commit(tx).await?;
+    say(&format!("The role of {name} is {said} from now on."));
+    Ok(())
+}
+
+/// The issuer that says the role of the account, and is still listened to.
+async fn issuer_of_role(app: &App, user: &Account) -> Result<Option<String>, Failure> {
+    if app.store.find_role_statement(&user.user_id).await?.is_none() {
+        return Ok(None);
+    }
+    let linked = app.store.list_identities(&user.user_id).await?;
+    let providers = app.config.providers.values().map(|provider| &provider.issuer);
+    let mut known = providers.chain(app.config.issuers.iter().map(|issuer| &issuer.issuer));
+    Ok(known.find(|known| linked.iter().any(|identity| identity.issuer == **known)).cloned())
+}
+
 async fn list(app: &App) -> Result<(), Failure> {
     let users = app.store.list_users().await?;
     let rows: Vec<Vec<String>> = users
@@ -171,7 +217,8 @@ async fn list(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn find(app: &App, username: &str) -> Result<Account, Failure> {
+/// The account of this name.
+pub(super) async fn find(app: &App, username: &str) -> Result<Account, Failure> {
     let user = app.store.find_user_by_name(username).await?;
     user.ok_or_else(|| {
         Failure::Said(format!("there is no account named {username}; `mandate user list` shows them all"))

@@ -23,7 +23,7 @@ pub(super) use issuers::{ALGORITHMS, RawIssuer};
 pub(super) use limits::Limits;
 #[cfg(test)]
 pub(super) use load::environment;
-pub(super) use load::{load, read};
+pub(super) use load::{is_in_environment, is_in_file, load, read};
 pub(super) use mcp::{Mcp, Resource};
 use shapes::{Address, FilePath, Link, Period, Places};
 pub(super) use tokens::Tokens;

@@ -42,7 +42,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 // What another client in this binary need not write a second time.
@@ -112,16 +111,23 @@ async fn open(
     Ok((http, Arc::new(login)))
 }
 
-/// Runs the bridge until standard input is closed, the client is gone, or a signal ends it.
+/// Runs the bridge until standard input is closed, the client is gone, or `stop` is done.
 ///
 /// # Errors
 /// Says what is wrong with the options or the place for the tokens. What goes wrong later is told to the client.
-pub async fn run(options: Options, clock: Arc<dyn Clock>, random: Random) -> Result<(), ConnectError> {
+pub async fn run(
+    options: Options,
+    clock: Arc<dyn Clock>,
+    random: Random,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ConnectError> {
     let (url, random) = (options.url.clone(), Arc::new(random));
-    let (http, login) = open(options, clock, random.clone()).await?;
-    let deaf = |error| ConnectError::Setup(format!("signals cannot be heard: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
+    let mut stop = std::pin::pin!(stop);
+    // A keyring may ask its owner first.
+    let (http, login) = tokio::select! {
+        opened = open(options, clock, random.clone()) => opened?,
+        () = &mut stop => return Ok(()),
+    };
     let (output, written) = stdio::output();
     let mut lines = stdio::lines();
     let bridge = Bridge::new(http, url, login, output.clone(), random);
@@ -134,8 +140,7 @@ pub async fn run(options: Options, clock: Arc<dyn Clock>, random: Random) -> Res
     tokio::select! {
         () = reading => {}
         () = output.closed() => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = &mut stop => {}
     }
     bridge.end().await;
     drop((bridge, output));

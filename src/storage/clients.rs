@@ -130,6 +130,18 @@ impl Store {
         row.map(parse).transpose()
     }
 
+    /// Whether a client of this id is registered, or anybody ever granted it anything.
+    pub async fn has_seen_client(&self, client_id: &ClientId) -> Result<bool> {
+        let (seen,): (i64,) = sqlx::query_as(
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM clients WHERE client_id = $1) \
+             OR EXISTS (SELECT 1 FROM grants WHERE client_id = $1) THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END",
+        )
+        .bind(client_id.as_str())
+        .fetch_one(self.read())
+        .await?;
+        Ok(seen == 1)
+    }
+
     /// How many clients registered themselves.
     pub async fn count_dynamic_clients(&self) -> Result<i64> {
         let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM clients WHERE kind = 'dynamic'")

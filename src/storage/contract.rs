@@ -402,6 +402,37 @@ async fn a_role_is_that_of_the_newest_statement() {
 }
 
 #[tokio::test]
+async fn a_role_is_given_once() {
+    for Opened { store, _folder, .. } in everywhere::open().await {
+        let mut tx = store.write().await.unwrap();
+        users::record(&mut tx, &user("alice")).await.unwrap();
+        let alice = UserId::new("user_alice");
+        for (role, is_new) in [(Role::Requester, false), (Role::Agent, true), (Role::Agent, false)] {
+            assert_eq!(users::set_role(&mut tx, &alice, role).await.unwrap(), is_new, "{role:?}");
+        }
+        assert!(!users::set_role(&mut tx, &UserId::new("user_nobody"), Role::Agent).await.unwrap());
+        commit(tx).await.unwrap();
+        assert_eq!(store.find_user(&alice).await.unwrap().unwrap().role, Role::Agent);
+    }
+}
+
+#[tokio::test]
+async fn a_client_was_seen_when_it_is_registered_or_was_granted_something() {
+    for Opened { store, _folder, .. } in with_grant().await {
+        let granted = grant("g").client;
+        let mut tx = store.write().await.unwrap();
+        let registered = Client { client_id: ClientId::new("registered"), ..granted.clone() };
+        super::clients::record(&mut tx, &registered, NOW).await.unwrap();
+        commit(tx).await.unwrap();
+        for (client_id, seen) in
+            [(&granted.client_id, true), (&registered.client_id, true), (&ClientId::new("nope"), false)]
+        {
+            assert_eq!(store.has_seen_client(client_id).await.unwrap(), seen, "{client_id}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_logout_elsewhere_ends_the_sessions_that_rest_on_it() {
     for Opened { store, _folder, .. } in with_grant().await {
         let mut tx = store.write().await.unwrap();

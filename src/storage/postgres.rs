@@ -112,7 +112,7 @@ async fn migrate(url: &PostgresUrl) -> std::result::Result<Schema, OpenError> {
 }
 
 /// Waits a little for a server that is started at the same time. What goes wrong otherwise is said at once.
-async fn wait_for(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
+pub(super) async fn wait_for(url: &PostgresUrl) -> std::result::Result<(), OpenError> {
     let mut waited = Duration::ZERO;
     loop {
         let connecting = tokio::time::timeout(START_WITHIN, AnyConnection::connect(url.0.as_str()));

@@ -13,6 +13,8 @@ use crate::clock::Timestamp;
 
 /// How long looking may take.
 const WITHIN: Duration = Duration::from_secs(5);
+/// The step of the schema that made the accounts, and all else there was at first.
+const FIRST: i64 = 1;
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,17 @@ pub async fn survey(database: &Database, usernames: &[&str]) -> Result<Option<Su
     };
     let late = |_| OpenError::Unreachable(format!("it does not answer within {} s", WITHIN.as_secs()));
     tokio::time::timeout(WITHIN, looking).await.map_err(late)?
+}
+
+/// Whether the database has our tables, as old as they may be. Waits a little for a server that is started at the same
+/// time, as opening does.
+pub async fn is_ours(database: &Database) -> Result<bool, OpenError> {
+    if let Database::Postgres { url, .. } = database {
+        sqlx::any::install_default_drivers();
+        super::postgres::wait_for(url).await?;
+    }
+    let seen = survey(database, &[]).await?;
+    Ok(seen.is_some_and(|seen| !seen.behind.contains(&FIRST)))
 }
 
 async fn sqlite(path: &Path, usernames: &[&str]) -> Result<Option<Survey>, OpenError> {
@@ -99,14 +112,14 @@ async fn taken_steps(connection: &mut AnyConnection, there: bool) -> sqlx::Resul
     if there { Found::read(connection).await.map(Some) } else { Ok(None) }
 }
 
-/// Those of the accounts that can sign in. The first step of the schema made them.
+/// Those of the accounts that can sign in.
 async fn active(
     connection: &mut AnyConnection,
     usernames: &[&str],
     taken: Option<&Found>,
 ) -> sqlx::Result<Vec<String>> {
     let mut found = Vec::new();
-    if taken.is_some_and(|taken| taken.applied.contains(&1)) {
+    if taken.is_some_and(|taken| taken.applied.contains(&FIRST)) {
         for username in usernames {
             let row: Option<(String,)> =
                 sqlx::query_as("SELECT username FROM users WHERE username = $1 AND disabled_at IS NULL")
@@ -153,7 +166,9 @@ mod tests {
                     assert!(before.behind.len() > 5 && before.ahead.is_empty(), "{before:?}");
                 }
             }
+            assert!(!is_ours(&database).await.unwrap());
             let store = Store::open(&database, chain_key()).await.unwrap();
+            assert!(is_ours(&database).await.unwrap());
             let current = survey(&database, &["alice"]).await.unwrap().unwrap();
             assert!(current.behind.is_empty() && current.ahead.is_empty(), "{current:?}");
             assert!(!current.reads_only && current.accounts.is_empty());

@@ -126,6 +126,16 @@ pub async fn set_password(tx: &mut Tx, user_id: &UserId, password_hash: &str) ->
     Ok(done.rows_affected() == 1)
 }
 
+/// Gives the account a role. `false` when it has it already. Calls under its grants are judged by it within seconds.
+pub async fn set_role(tx: &mut Tx, user_id: &UserId, role: Role) -> Result<bool> {
+    let done = sqlx::query("UPDATE users SET role = $2 WHERE user_id = $1 AND role <> $2")
+        .bind(user_id.as_str())
+        .bind(role.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// What an issuer last said of the role of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleStatement {

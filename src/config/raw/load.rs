@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat};
+use config::{Config as Layers, ConfigError as LayerError, Environment, File, FileFormat, Source as _};
 
 use super::Raw;
 use crate::config::ConfigError;
@@ -65,6 +65,17 @@ fn variables() -> Result<HashMap<String, String>, ConfigError> {
             Err(_) => Err(ConfigError::new(name, "its value is no UTF-8; write it anew")),
         })
         .collect()
+}
+
+/// Whether a variable says something of this key.
+pub(in crate::config) fn is_in_environment(key: &str) -> bool {
+    environment().collect().is_ok_and(|said| said.contains_key(key))
+}
+
+/// Whether the file says something of this key.
+pub(in crate::config) fn is_in_file(key: &str, file: &Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(file) else { return false };
+    File::from_str(&text, FileFormat::Toml).collect().is_ok_and(|said| said.contains_key(key))
 }
 
 /// Reads a text as a file is read, without the environment.

@@ -1,0 +1,83 @@
+//! Opening the application for a command, and the rule of who may make what is not there.
+//!
+//! A slip in a path or a shell in the wrong folder leads to a place where there is nothing. Who starts an installation
+//! makes it there: the server, what serves over standard input and output, what brings the schema up to date and what
+//! adds the first account. To everybody else it is a mistake: in a new, empty database nothing is found, nothing is
+//! wrong, and whatever is disabled stays let in where it matters.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Failure;
+use crate::app::{App, StartError};
+use crate::clock::SystemClock;
+use crate::config::{Config, Source};
+use crate::extension::Checked;
+use crate::random::Random;
+use crate::storage::Database;
+use crate::storage::survey::is_ours;
+
+/// Opens the application with the tables of the program's extensions. Makes what is not there: the database, its tables
+/// and the key file.
+pub(super) async fn open(config: Config, program: &Checked) -> Result<App, Failure> {
+    let app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
+    program.prepare(&app).await.map_err(|error| Failure::Said(error.to_string()))?;
+    Ok(app)
+}
+
+/// Opens an installation that there is. An older schema is brought up to date.
+pub(super) async fn open_existing(
+    config: Config,
+    file: Option<&Path>,
+    program: &Checked,
+) -> Result<App, Failure> {
+    check_existing(&config, file).await?;
+    open(config, program).await
+}
+
+async fn check_existing(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+    if let Database::Sqlite(path) = &config.database {
+        check_file(path, file)?;
+    }
+    if !is_ours(&config.database).await.map_err(StartError::from)? {
+        let name = match &config.database {
+            Database::Sqlite(path) => path.display().to_string(),
+            Database::Postgres { url, .. } => url.to_string(),
+        };
+        return Err(Failure::Said(format!(
+            "{DATABASE}: the database {name} ({}) has no tables of this server: {}; `mandate migrate` makes them",
+            Source::of(DATABASE, file),
+            other(DATABASE)
+        )));
+    }
+    let key = &config.secret_key_file;
+    if key.exists() {
+        return Ok(());
+    }
+    let source = match Source::of(KEY, file) {
+        Source::Default => "beside the database".to_owned(),
+        said => said.to_string(),
+    };
+    Err(Failure::Said(format!(
+        "{KEY}: there is no key file at {} ({source}), and a new one would not belong to this database: {}",
+        key.display(),
+        other(KEY)
+    )))
+}
+
+/// Refuses a SQLite database that is not there; `file` is the configuration file.
+pub(super) fn check_file(path: &Path, file: Option<&Path>) -> Result<(), Failure> {
+    if path.exists() {
+        return Ok(());
+    }
+    let (path, source) = (path.display(), Source::of(DATABASE, file));
+    Err(Failure::Said(format!("{DATABASE}: there is no database at {path} ({source}): {}", other(DATABASE))))
+}
+
+/// What names another one.
+fn other(key: &str) -> String {
+    format!("run this where the server runs, or name its own with --config or MANDATE_{}", key.to_uppercase())
+}
+
+const DATABASE: &str = "database_url";
+const KEY: &str = "secret_key_file";
