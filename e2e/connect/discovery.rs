@@ -255,6 +255,20 @@ async fn signing_out_ends_what_was_granted_before_more_was_allowed_too() {
 }
 
 #[tokio::test]
+async fn whoever_leaves_the_path_out_is_told_where_the_endpoint_is() {
+    let server = Server::with_people().await;
+    let machine = Machine::new();
+    for path in ["", "/", "/mpc"] {
+        let mut bridge = machine.connect(&server.at(path));
+        bridge.send(&initialize(0));
+        let answer = bridge.answer(&json!(0)).await;
+        let said = answer["error"]["message"].as_str().unwrap();
+        let endpoint = server.at("/mcp");
+        assert!(said.contains("there is no MCP endpoint at") && said.ends_with(&endpoint), "{path}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_keyring_that_is_away_for_a_moment_leads_to_no_second_sign_in() {
     let stub = Stub::start().await;
     let machine = Machine::new();
@@ -280,7 +294,8 @@ fn an_endpoint_without_tls_elsewhere_or_with_a_password_is_refused_at_start() {
     let machine = Machine::new();
     for (url, said) in [
         ("http://tickets.example/mcp", "neither https nor on this machine"),
-        ("ftp://localhost/mcp", "neither https"),
+        ("ftp://localhost/mcp", "write a URL like https://"),
+        ("localhost:8080/mcp", "localhost:8080/mcp: write a URL like https://"),
         ("https://me:secret@tickets.example/mcp", "user name or a password"),
         ("no url", "invalid value"),
     ] {
