@@ -109,6 +109,7 @@ fn show(app: &App, token: &SetupToken, username: String, problems: SetupProblems
     let page = SetupPage {
         csrf: csrf::token(app, "setup", token.reveal())?,
         token: token.reveal().to_owned(),
+        has_tickets: app.config.own.has_tickets(),
         username,
         password_min: MIN_CHARACTERS,
         problems,

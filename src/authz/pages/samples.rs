@@ -49,7 +49,7 @@ pub(super) fn server(title: &str, identifier: &str, used: &str) -> ServerView {
 
 pub(super) fn setup(username: &str, problems: SetupProblems) -> SetupPage {
     let [csrf, token] = ["csrf-1", "token-1"].map(str::to_owned);
-    SetupPage { csrf, token, username: username.to_owned(), password_min: 12, problems }
+    SetupPage { csrf, token, username: username.to_owned(), password_min: 12, has_tickets: true, problems }
 }
 
 pub(super) fn login_with_ways(titles: &[&str], local_accounts: bool) -> LoginPage {
