@@ -19,6 +19,7 @@ use crate::identity::password;
 use crate::server::Listeners;
 use crate::server::tls::{self, Tls};
 use crate::telemetry::metrics;
+use crate::web::snippets::Snippets;
 use crate::{server, telemetry};
 
 /// How often it is looked whether the certificate was replaced.
@@ -192,21 +193,15 @@ fn greet(app: &App, program: &Checked, (demo, accounts): (bool, &[demo::Account]
     }
     say("");
     if let Some(mcp_url) = mcp_url {
-        greet_clients(if program.is_mandate() { "tickets" } else { program.name() }, mcp_url);
+        greet_clients(&Snippets::of(config.own.name, mcp_url));
     }
 }
 
-fn greet_clients(name: &str, mcp_url: &str) {
+fn greet_clients(given: &Snippets) {
     say("  Connect a client");
-    say(&format!(
-        "    Claude Code   claude mcp add --transport http {name} {mcp_url} && claude mcp login {name}"
-    ));
-    say(&format!("    Codex         codex mcp add {name} --url {mcp_url}"));
-    say(&format!(
-        "    VS Code       code --add-mcp '{{\"name\":\"{name}\",\"type\":\"http\",\"url\":\"{mcp_url}\"}}'"
-    ));
-    say(&format!(
-        "    Cursor        in ~/.cursor/mcp.json: {{\"mcpServers\":{{\"{name}\":{{\"url\":\"{mcp_url}\"}}}}}}"
-    ));
+    say(&format!("    Claude Code   {}", given.claude_code().join(" && ")));
+    say(&format!("    Codex         {}", given.codex()));
+    say(&format!("    VS Code       {}", given.vs_code()));
+    say(&format!("    Cursor        in ~/.cursor/mcp.json: {}", given.cursor_in_a_line()));
     say("");
 }

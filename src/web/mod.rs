@@ -16,4 +16,5 @@ pub mod page;
 pub mod params;
 pub mod reference;
 pub mod refusal;
+pub mod snippets;
 pub mod text;

@@ -14,6 +14,7 @@ use super::scope_words::scope_words;
 use super::server::ServerView;
 use super::setup::{SetupPage, SetupProblems};
 use crate::web::moment::Moment;
+use crate::web::snippets::Snippets;
 use crate::web::text::{DisplayName, visible};
 
 /// Breaks out of an attribute or an element wherever escaping is missing.
@@ -31,7 +32,7 @@ pub(super) fn html(view: &impl Template) -> String {
 
 pub(super) fn home(username: Option<&str>) -> HomePage {
     HomePage {
-        mcp_url: Some(MCP_URL.to_owned()),
+        given: Some(Snippets::of("tickets", MCP_URL)),
         others: Vec::new(),
         title: None,
         username: username.map(str::to_owned),
