@@ -48,6 +48,17 @@ fn the_front_page_gives_clients_the_server_in_the_words_of_the_banner() {
 }
 
 #[test]
+fn the_port_of_an_app_on_another_computer_is_said() {
+    for (host, port) in
+        [("127.0.0.1:49152", "49152"), ("[::1]:8080", "8080"), ("localhost", "80"), ("[::1]", "80")]
+    {
+        let destination = Destination::Loopback { host: host.to_owned() };
+        assert_eq!(destination.port_here().unwrap().to_string(), port, "{host}");
+    }
+    assert_eq!(Destination::Web { host: "a.example:8443".to_owned() }.port_here(), None);
+}
+
+#[test]
 fn nothing_is_loaded_from_elsewhere() {
     for (name, _, html) in pages() {
         for attribute in [
