@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
-use super::body::{Typed, form};
+use super::body::{Typed, check_origin, form};
 use super::callback::{Callback, redirect};
 use super::error::{AuthorizeError, PageError, PageResult};
 use super::flow::{self, Flow, Found};
@@ -71,9 +71,7 @@ pub async fn post(
         Err(Elsewhere::Answer(response)) => return Ok(response),
         Err(Elsewhere::Page(error)) => return Err(error),
     };
-    if !csrf::matches(&app, &form_name(&id, &asking.session), &asking.anchor, params.get("csrf")?)? {
-        return Err(ErrorPage::form_refused().into());
-    }
+    check_origin(&app, (&form_name(&id, &asking.session), &asking.anchor), &params)?;
     let allow = match params.get("decision")? {
         Some("allow") => true,
         Some("deny") => false,
