@@ -125,5 +125,5 @@ fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
     tracing::error!(detail = text, "a handler panicked");
-    ErrorPage::fault(reference::current()).into_response()
+    ErrorPage::fault(reference::current()).logged().into_response()
 }

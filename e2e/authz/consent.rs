@@ -51,7 +51,8 @@ async fn the_page_names_client_host_resource_person_scopes_and_end() {
         "Open, comment on and close tickets as you",
         "Did you start this? Any program on this computer could have asked in the name of Test client",
         "Access lasts until",
-        "Copy its whole address from the address bar",
+        "If the app asks for it, copy its whole address from the address bar",
+        "ssh -L 49152:localhost:49152",
     ] {
         assert!(text.contains(said), "{said}: {text}");
     }

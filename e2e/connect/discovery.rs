@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::support::stub::{Stub, visit};
-use super::support::{Machine, allow, initialize, parameter, until};
+use super::support::{Machine, allow, initialize, modern, parameter, until};
 use crate::support::Server;
+use crate::support::browser::{Browser, Loaded};
 
 /// What the client is told when the stub's documents are changed like this.
 async fn refusal(changes: &[(&'static str, Value)]) -> String {
@@ -231,6 +232,43 @@ async fn signing_out_gives_the_tokens_back_and_forgets_them() {
 }
 
 #[tokio::test]
+async fn signing_out_ends_what_was_granted_before_more_was_allowed_too() {
+    let server = Server::with_people().await;
+    let machine = Machine::new();
+    let url = server.at("/mcp");
+    let mut bridge = machine.connect(&url);
+    bridge.send(&initialize(0));
+    allow(&server, &machine.sent_to(1).await, "alice", &["tickets:read"]).await;
+    bridge.answer(&json!(0)).await;
+    let params =
+        json!({ "name": "create_ticket", "arguments": { "title": "Broken", "body": "It is broken." } });
+    bridge.send(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": modern(&params) }));
+    allow(&server, &machine.sent_to(2).await, "alice", &["tickets:read", "tickets:write"]).await;
+    assert_eq!(bridge.answer(&json!(1)).await["result"]["isError"], false);
+    let mut browser = Browser::signed_in(&server, "alice").await;
+    let connected = |page: Loaded| page.body.matches("action=\"/account/revoke\"").count();
+    assert_eq!(connected(browser.get("/account").await), 2);
+    drop(bridge);
+    let mut leaving = machine.connect_with(&["--token-store", "file", "--sign-out", &url]);
+    assert!(leaving.ended().await.success(), "{}", leaving.told());
+    assert_eq!(connected(browser.get("/account").await), 0);
+}
+
+#[tokio::test]
+async fn whoever_leaves_the_path_out_is_told_where_the_endpoint_is() {
+    let server = Server::with_people().await;
+    let machine = Machine::new();
+    for path in ["", "/", "/mpc"] {
+        let mut bridge = machine.connect(&server.at(path));
+        bridge.send(&initialize(0));
+        let answer = bridge.answer(&json!(0)).await;
+        let said = answer["error"]["message"].as_str().unwrap();
+        let endpoint = server.at("/mcp");
+        assert!(said.contains("there is no MCP endpoint at") && said.ends_with(&endpoint), "{path}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_keyring_that_is_away_for_a_moment_leads_to_no_second_sign_in() {
     let stub = Stub::start().await;
     let machine = Machine::new();
@@ -256,7 +294,8 @@ fn an_endpoint_without_tls_elsewhere_or_with_a_password_is_refused_at_start() {
     let machine = Machine::new();
     for (url, said) in [
         ("http://tickets.example/mcp", "neither https nor on this machine"),
-        ("ftp://localhost/mcp", "neither https"),
+        ("ftp://localhost/mcp", "write a URL like https://"),
+        ("localhost:8080/mcp", "localhost:8080/mcp: write a URL like https://"),
         ("https://me:secret@tickets.example/mcp", "user name or a password"),
         ("no url", "invalid value"),
     ] {

@@ -2,6 +2,7 @@
 //! the test sets for each path.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mandate::config::Config;
@@ -19,6 +20,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 struct Site {
     answers: Mutex<BTreeMap<String, String>>,
     requests: Mutex<Vec<String>>,
+    is_broken: AtomicBool,
 }
 
 /// A running website, `https://localhost:<port>`.
@@ -48,6 +50,15 @@ impl Origin {
         config.outbound.allowed_hosts = vec![self.host()];
     }
 
+    /// Lets a server trust and reach both of these sites.
+    pub(crate) fn trust_both(&self, other: &Self, config: &mut Config) {
+        let read = |site: &Self| std::fs::read_to_string(site.folder.path().join("ca.pem")).unwrap();
+        let both = self.folder.path().join("both.pem");
+        std::fs::write(&both, format!("{}{}", read(self), read(other))).unwrap();
+        config.outbound.extra_ca_file = Some(both);
+        config.outbound.allowed_hosts = vec![self.host(), other.host()];
+    }
+
     /// Host and port.
     pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.port)
@@ -61,7 +72,8 @@ impl Origin {
     /// Sets what stands at `path`: the rest of the status line, header lines with their ends, and the body.
     pub(crate) fn answer(&self, path: &str, status: &str, headers: &str, body: &str) {
         let length = body.len();
-        let text = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
+        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}");
+        let text = format!("{head}\r\n{body}");
         self.site.answers.lock().unwrap().insert(path.to_owned(), text);
     }
 
@@ -77,6 +89,21 @@ impl Origin {
     /// Publishes a document at `path`.
     pub(crate) fn publish(&self, path: &str, headers: &str, document: &Value) {
         self.answer(path, "200 OK", headers, &document.to_string());
+    }
+
+    /// Answers everything with 500 from now on.
+    pub(crate) fn break_down(&self) {
+        self.site.is_broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers as before again.
+    pub(crate) fn recover(&self) {
+        self.site.is_broken.store(false, Ordering::Relaxed);
+    }
+
+    /// How often a path was asked for.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        self.requests().iter().filter(|head| path_of(head) == path).count()
     }
 
     /// The heads of the requests so far.
@@ -102,6 +129,10 @@ pub(crate) fn acceptor(ca_file: &std::path::Path, protocols: &[&str]) -> TlsAcce
     TlsAcceptor::from(Arc::new(config))
 }
 
+fn path_of(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap_or_default()
+}
+
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, site: Arc<Site>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -119,9 +150,13 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, site: Arc<Site>) {
         }
     }
     let head = String::from_utf8(head).unwrap();
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    let missing = || "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned();
-    let answer = site.answers.lock().unwrap().get(path).cloned().unwrap_or_else(missing);
+    let empty = |status: &str| format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let answer = site.answers.lock().unwrap().get(path_of(&head)).cloned();
+    let answer = if site.is_broken.load(Ordering::Relaxed) {
+        empty("500 Internal Server Error")
+    } else {
+        answer.unwrap_or_else(|| empty("404 Not Found"))
+    };
     site.requests.lock().unwrap().push(head);
     // The client may have closed already, as it does on a body that is too long.
     let _ = stream.write_all(answer.as_bytes()).await;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::process::Stdio;
 
+use reqwest::Method;
 use serde_json::Value;
 
 use super::scene::{Watched, dance};
@@ -60,6 +61,56 @@ async fn a_json_line_of_a_request_carries_its_ids() {
     assert_eq!((&refusals[0]["reference"], &refusals[0]["trace_id"]), (&reference.into(), &CALLER.into()));
     assert_eq!(refusals[0]["path"], "/token");
     assert!(refusals[1]["reference"].is_string() && refusals[1]["trace_id"].is_null(), "{}", refusals[1]);
+}
+
+/// Asks in vain; returns the reference of the answer, and the body.
+async fn in_vain(watched: &Watched, method: Method, path: &str) -> (String, String) {
+    let answer = http().request(method, watched.place_url(path)).send().await.unwrap();
+    assert!(answer.status().is_client_error(), "{path}: {}", answer.status());
+    let reference = answer.headers()["x-reference-id"].to_str().unwrap().to_owned();
+    (reference, answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn each_refusal_has_one_line_under_the_reference_that_its_caller_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = File::create(&path).unwrap();
+    let watched = Watched::start(|command| {
+        command.stderr(Stdio::from(log));
+    })
+    .await;
+    let client = Client::register(&watched.place).await;
+    let long = format!("/authorize?client_id=nosuch%0Aforged{}", "x".repeat(2_000));
+    let elsewhere = client.authorize(&[("redirect_uri", "https://elsewhere.example/cb?key=hidden")]);
+    let (get, post) = (Method::GET, Method::POST);
+    let mut refused = Vec::new();
+    for (method, path, is_page, said) in [
+        (&get, "/authorize?client_id=nosuch", true, "detail=\"client_id nosuch\""),
+        (&get, "/authorize", true, "detail=\"client_id is missing\""),
+        (&get, long.as_str(), true, "This app is not known here"),
+        (&get, elsewhere.as_str(), true, "redirect_uri https://elsewhere.example/cb\""),
+        (&get, "/nowhere", true, "what=\"There is no page here\""),
+        (&get, "/consent/nosuch", true, "what=\"This request has expired\""),
+        (&get, "/setup?token=hidden", true, "what=\"This link does not work any more\""),
+        (&get, "/.well-known/nothing", false, "status=404"),
+        (&get, "/token", false, "status=405"),
+        (&post, "/register", false, "code="),
+        (&post, "/mcp", false, "what=\"no_token\""),
+        (&get, "/mcp", false, "what=\"method_not_allowed\""),
+    ] {
+        let (reference, body) = in_vain(&watched, method.clone(), path).await;
+        assert_eq!(body.contains(&reference), is_page || path == "/register", "{path}: {body}");
+        refused.push((reference, path.to_owned(), said));
+    }
+    watched.stop().await;
+    let log = std::fs::read_to_string(&path).unwrap();
+    for (reference, path, said) in refused {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(&reference)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(" INFO refused"), "{path}: {lines:?}");
+        assert!(lines[0].contains(said) && lines[0].len() < 700, "{path}: {lines:?}");
+    }
+    assert!(!log.contains("hidden") && !log.lines().any(|line| line.starts_with("forged")), "{log}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use http::HeaderMap;
 
 use super::activity;
-use super::body::{Typed, form};
+use super::body::{Typed, check_origin, form};
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::account::{AccountNotice, AccountPage, AppView, LimitView, TakenBackView};
@@ -32,7 +32,7 @@ use crate::storage::grants::Grant;
 use crate::storage::users::Role;
 use crate::storage::{audit, commit, grants};
 use crate::web::moment::Moment;
-use crate::web::page::{ErrorPage, Page};
+use crate::web::page::Page;
 use crate::web::params::Params;
 use crate::web::text::DisplayName;
 
@@ -79,12 +79,8 @@ pub async fn post_revoke(
     headers: HeaderMap,
     Typed(body): Typed,
 ) -> PageResult {
-    let params = form(&headers, &body)?;
-    let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/login")) };
-    let csrf = csrf::matches(&app, FORM, session.csrf_anchor(), params.get("csrf")?)?;
-    if !csrf {
-        return Err(ErrorPage::form_refused().into());
-    }
+    let sent = sent(&app, &jar, &headers, &body).await?;
+    let Some((session, params)) = sent else { return Ok(redirect("/login")) };
     let grant_id = GrantId::new(params.get("grant_id")?.unwrap_or_default());
     let own = own_grant(&app, &session, &grant_id).await?;
     let revoked = match own {
@@ -101,11 +97,8 @@ pub async fn post_allow(
     headers: HeaderMap,
     Typed(body): Typed,
 ) -> PageResult {
-    let params = form(&headers, &body)?;
-    let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/login")) };
-    if !csrf::matches(&app, FORM, session.csrf_anchor(), params.get("csrf")?)? {
-        return Err(ErrorPage::form_refused().into());
-    }
+    let sent = sent(&app, &jar, &headers, &body).await?;
+    let Some((session, params)) = sent else { return Ok(redirect("/login")) };
     let grant_id = GrantId::new(params.get("grant_id")?.unwrap_or_default());
     let Some(grant) = own_grant(&app, &session, &grant_id).await? else {
         return Ok(redirect("/account?allowed="));
@@ -130,11 +123,8 @@ pub async fn post_logout(
     headers: HeaderMap,
     Typed(body): Typed,
 ) -> PageResult {
-    let params = form(&headers, &body)?;
-    let Some(session) = session::find(&app, &jar).await? else { return Ok(redirect("/signed-out")) };
-    if !csrf::matches(&app, FORM, session.csrf_anchor(), params.get("csrf")?)? {
-        return Err(ErrorPage::form_refused().into());
-    }
+    let sent = sent(&app, &jar, &headers, &body).await?;
+    let Some((session, _)) = sent else { return Ok(redirect("/signed-out")) };
     let mut tx = app.store.write().await?;
     let cookie = session::end(&app, &mut tx, &jar).await?;
     let event = Event::new(Kind::SignOut, Outcome::Done).user(&session.user.user_id);
@@ -151,6 +141,19 @@ pub async fn post_logout(
 /// `GET /signed-out`.
 pub async fn get_signed_out() -> Response {
     Page::ok(SignedOutPage).into_response()
+}
+
+/// A form of the account's: of whom, and what is in it. None when nobody is signed in any more.
+async fn sent(
+    app: &App,
+    jar: &CookieJar,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<(Session, Params)>, PageError> {
+    let params = form(headers, body)?;
+    let Some(session) = session::find(app, jar).await? else { return Ok(None) };
+    check_origin(app, (FORM, session.csrf_anchor()), &params)?;
+    Ok(Some((session, params)))
 }
 
 /// A grant of this person, live or not.

@@ -26,7 +26,7 @@ use crate::telemetry;
 use crate::web::address::ClientAddress;
 use crate::web::page::ErrorPage;
 use crate::web::params::Params;
-use crate::web::reference;
+use crate::web::refusal::quoted;
 use crate::web::text::DisplayName;
 
 /// The longest query that is parked, in bytes.
@@ -53,7 +53,7 @@ pub async fn get(
     let may_be_told = session.is_some() || may_be_told_at_once(&client, callback.redirect_uri());
     if prompt.none {
         if !may_be_told && !answer::is_proven(&client, callback.redirect_uri()) {
-            return Err(errors::nobody_signed_in().with_reference(reference::current()).into());
+            return Err(errors::nobody_signed_in().because(format!("client {}", client.client_id)).into());
         }
         let negotiated = judged.map_err(|error| AuthorizeError::Back(callback.clone(), error))?;
         let session = session.filter(|session| signed_in(Some(session), prompt, app.now()));
@@ -96,23 +96,33 @@ pub async fn judge(
 /// The way back, if the redirect URI is the client's (OAuth 2.1 §2.3). The answer goes to the URI as requested,
 /// port of a loopback listener included.
 pub fn callback(app: &App, client: &Client, params: &Params) -> Result<Callback, ErrorPage> {
-    let refused = || {
-        errors::redirect_uri_refused(&DisplayName::of(client.shown_name()))
-            .with_reference(reference::current())
+    let refused = |what: &str| {
+        let page = errors::redirect_uri_refused(&DisplayName::of(client.shown_name()));
+        page.because(format!("client {}, redirect_uri {what}", client.client_id))
     };
-    let requested = params.get("redirect_uri").map_err(|_| refused())?;
-    let registered = client.metadata.find_redirect_uri(requested).ok_or_else(refused)?;
+    let requested = params.get("redirect_uri").map_err(|_| refused("is there twice"))?;
+    let registered = client.metadata.find_redirect_uri(requested);
+    let registered =
+        registered.ok_or_else(|| refused(&requested.map_or_else(|| "is missing".into(), without_query)))?;
     let effective = requested.map_or_else(|| registered.clone(), RedirectUri::stored);
     Ok(Callback::new(effective, params, &app.config.public_url))
 }
 
+/// An address that somebody asked to be answered at, as the log has it: what follows the path can be secret.
+fn without_query(address: &str) -> String {
+    quoted(address.split(['?', '#']).next().unwrap_or_default())
+}
+
 async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client, AuthorizeError> {
-    let unknown = || errors::unknown_client().with_reference(reference::current());
-    let client_id = params.get("client_id").map_err(|_| unknown())?.ok_or_else(unknown)?;
+    let unknown = |what: &str| errors::unknown_client().because(format!("client_id {what}"));
+    let client_id = params.get("client_id").map_err(|_| unknown("is there twice"))?;
+    let client_id = client_id.ok_or_else(|| unknown("is missing"))?;
     match clients::find(app, client_id, address).await? {
         Lookup::Known(client) => Ok(*client),
-        Lookup::Unknown => Err(unknown().into()),
-        Lookup::Disabled => Err(errors::client_disabled().with_reference(reference::current()).into()),
+        Lookup::Unknown => Err(unknown(&quoted(client_id)).into()),
+        Lookup::Disabled => {
+            Err(errors::client_disabled().because(format!("client {}", quoted(client_id))).into())
+        }
         Lookup::Document(problem) => {
             let (page, reason) = match problem {
                 DocumentProblem::Unreachable { host, reason } => {
@@ -122,7 +132,8 @@ async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client
             };
             let message = format!("{} ({reason})", page.message.trim_end_matches('.'));
             let page = ErrorPage { message: format!("{message}."), ..page };
-            Err(page.with_reference(reference::current()).into())
+            // Whoever looked for the document has logged what it is like.
+            Err(page.logged().into())
         }
     }
 }

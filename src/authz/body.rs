@@ -1,12 +1,15 @@
 //! The body of a request, within a limit. What cannot be read is refused in the form of whoever sent it: JSON that
-//! is never stored for clients (OAuth 2.1 §3.2.4), a page for people.
+//! is never stored for clients (OAuth 2.1 §3.2.4), a page for people. And whether a form of theirs is one of ours.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, StatusCode, header};
 
 use super::error::{JsonError, PageError};
+use crate::app::App;
+use crate::identity::csrf;
 use crate::oauth::error::{Error, invalid_request, too_large};
+use crate::web::page::ErrorPage;
 use crate::web::params::Params;
 
 /// What a client sent, whole.
@@ -36,6 +39,12 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Erro
         StatusCode::PAYLOAD_TOO_LARGE => too_large("the body is too long"),
         _ => invalid_request("the body cannot be read").detail(rejection),
     })
+}
+
+/// Refuses a form that was not served by us, under this name, to the browser that holds `anchor`.
+pub fn check_origin(app: &App, (name, anchor): (&str, &str), params: &Params) -> Result<(), PageError> {
+    let is_ours = csrf::matches(app, name, anchor, params.get("csrf")?)?;
+    is_ours.then_some(()).ok_or_else(|| ErrorPage::form_refused().into())
 }
 
 /// Reads a form body. The media type may come as a list; anything but a form is refused.

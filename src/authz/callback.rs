@@ -86,7 +86,9 @@ pub fn redirect(location: &str) -> Response {
             (StatusCode::SEE_OTHER, [(header::LOCATION, value), (header::REFERRER_POLICY, NO_REFERRER)])
                 .into_response(),
         ),
-        Err(_) => ErrorPage::fault(reference::current()).into_response(),
+        Err(_) => ErrorPage::fault(reference::current())
+            .because("a redirect that no header can hold")
+            .into_response(),
     }
 }
 

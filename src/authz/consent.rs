@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::answer::{self, Answered};
 use super::authorize::{callback, judge, login_required, signed_in};
-use super::body::{Typed, form};
+use super::body::{Typed, check_origin, form};
 use super::callback::{Callback, redirect};
 use super::error::{AuthorizeError, PageError, PageResult};
 use super::flow::{self, Flow, Found};
@@ -33,7 +33,6 @@ use crate::telemetry;
 use crate::web::moment::Moment;
 use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
-use crate::web::reference;
 use crate::web::text::{DisplayName, HttpsLink};
 
 /// How long a second click waits for the first one's answer.
@@ -72,9 +71,7 @@ pub async fn post(
         Err(Elsewhere::Answer(response)) => return Ok(response),
         Err(Elsewhere::Page(error)) => return Err(error),
     };
-    if !csrf::matches(&app, &form_name(&id, &asking.session), &asking.anchor, params.get("csrf")?)? {
-        return Err(ErrorPage::form_refused().into());
-    }
+    check_origin(&app, (&form_name(&id, &asking.session), &asking.anchor), &params)?;
     let allow = match params.get("decision")? {
         Some("allow") => true,
         Some("deny") => false,
@@ -145,7 +142,7 @@ impl<E: Into<PageError>> From<E> for Elsewhere {
 async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewhere> {
     let (flow, anchor) = match flow::find(app, id, jar).await? {
         Found::Here { flow, anchor } => (flow, anchor),
-        Found::Elsewhere => return Err(errors::other_browser().with_reference(reference::current()).into()),
+        Found::Elsewhere => return Err(errors::other_browser().into()),
         Found::Gone => return Err(Elsewhere::Answer(answered(app, id, jar).await?)),
     };
     let params = Params::parse(flow.query.as_bytes())?;
@@ -169,7 +166,7 @@ async fn asking(app: &App, jar: &CookieJar, id: &str) -> Result<Asking, Elsewher
 
 /// What a flow that is gone was answered with, if this browser knows its cookie and it is not long ago.
 async fn answered(app: &App, id: &str, jar: &CookieJar) -> PageResult {
-    let expired = || PageError::from(errors::request_expired().with_reference(reference::current()));
+    let expired = || PageError::from(errors::request_expired());
     let anchor = flow::anchor(app, id, jar).ok_or_else(expired)?;
     match answer::find(app, id, &anchor).await? {
         Some(Answered::Again(location)) => Ok(redirect(&location)),

@@ -11,6 +11,7 @@ use crate::oauth::{Error, ErrorCode};
 use crate::telemetry;
 use crate::web::page::ErrorPage;
 use crate::web::reference;
+use crate::web::refusal::Why;
 
 /// An authorization request that cannot go on. This type is the whole of OAuth 2.1 §4.1.2.1: without a
 /// [`Callback`] nobody is redirected.
@@ -71,7 +72,7 @@ impl IntoResponse for AuthorizeError {
 /// The page for an error that only a person can be told of.
 pub fn page_of(error: &Error) -> ErrorPage {
     log(error);
-    match error.code {
+    let page = match error.code {
         ErrorCode::ServerError => ErrorPage::fault(reference::current()),
         ErrorCode::TemporarilyUnavailable => ErrorPage::unavailable(reference::current()),
         ErrorCode::TooLarge => {
@@ -80,7 +81,8 @@ pub fn page_of(error: &Error) -> ErrorPage {
         }
         ErrorCode::TooManyRequests => ErrorPage::too_many_requests(error.retry_after.unwrap_or(60)),
         _ => ErrorPage::bad_request(error.description).with_reference(reference::current()),
-    }
+    };
+    page.logged()
 }
 
 /// An error on its way to a client as JSON (OAuth 2.1 §3.2.4).
@@ -116,6 +118,7 @@ impl IntoResponse for JsonError {
             "reference": reference::current(),
         });
         let mut response = no_store((status, Json(body)).into_response());
+        Why::Logged.mark(&mut response);
         if status == StatusCode::UNAUTHORIZED && basic {
             let challenge = HeaderValue::from_static("Basic realm=\"mandate\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

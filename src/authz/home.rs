@@ -12,6 +12,7 @@ use super::views;
 use crate::app::App;
 use crate::identity::session;
 use crate::web::page::Page;
+use crate::web::snippets::Snippets;
 
 /// Shows the page.
 pub async fn get(State(app): State<Arc<App>>, jar: CookieJar) -> PageResult {
@@ -19,7 +20,7 @@ pub async fn get(State(app): State<Arc<App>>, jar: CookieJar) -> PageResult {
     let audiences = app.config.audiences();
     let others = audiences.iter().filter(|_| !app.config.resource_server);
     let page = HomePage {
-        mcp_url: audiences.default().map(|audience| audience.resource().as_str().to_owned()),
+        given: audiences.default().map(|one| Snippets::of(one.name(), one.resource().as_str())),
         others: others.map(|other| views::server(&app, other.resource().as_str())).collect(),
         title: (!app.config.own.has_tickets()).then_some(app.config.own.title),
         username: session.map(|session| session.user.username),

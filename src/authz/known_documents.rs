@@ -14,7 +14,8 @@ use crate::clock::Timestamp;
 use crate::oauth::ClientId;
 use crate::oauth::client::ClientMetadata;
 use crate::oauth::error::Error;
-use crate::storage::{commit, documents};
+use crate::storage::commit;
+use crate::storage::documents::{self, Note};
 use crate::web::fetched::{CachedDocument, Failure};
 use crate::web::outbound::cached::Freshness;
 
@@ -53,7 +54,7 @@ pub async fn or_known(
     if let Some(kept) = of_host.filter(is_good) {
         return Ok(Some(kept));
     }
-    if app.store.find_document(&note_on(client_id)).await?.is_some() {
+    if app.store.is_noted(Note::Contradicted(client_id)).await? {
         return Ok(None);
     }
     let same = came_along.filter(|kept| kept.body == *body);
@@ -78,15 +79,11 @@ pub async fn remember(
     };
     let mut tx = app.store.write().await?;
     if contradicted {
-        documents::note(&mut tx, &note_on(client_id)).await?;
+        documents::note(&mut tx, Note::Contradicted(client_id)).await?;
     } else {
-        documents::remove(&mut tx, &note_on(client_id)).await?;
+        documents::remove_note(&mut tx, Note::Contradicted(client_id)).await?;
     }
     Ok(commit(tx).await?)
-}
-
-fn note_on(client_id: &ClientId) -> String {
-    format!("contradicted {client_id}")
 }
 
 /// Whether two documents say the same of what a client is known by, reached at and proves itself with.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::body::{Typed, form};
+use super::body::{Typed, check_origin, form};
 use super::callback::redirect;
 use super::error::PageResult;
 use super::pages::login::{LoginPage, LoginProblem, WayIn};
@@ -68,9 +68,7 @@ pub async fn post(
         return Err(ErrorPage::bad_request("Nobody signs in here with a password.").into());
     }
     let purpose = purpose::find(&app, &jar, params.get("flow")?).await?;
-    if !csrf::matches(&app, "login", &purpose.anchor, params.get("csrf")?)? {
-        return Err(ErrorPage::form_refused().into());
-    }
+    check_origin(&app, ("login", &purpose.anchor), &params)?;
     let username = params.get("username")?.unwrap_or_default().to_owned();
     let password = params.get("password")?.unwrap_or_default();
     match sign_in(&app, &jar, &username, password, &address.0).await? {

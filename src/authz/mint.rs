@@ -5,18 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::HeaderMap;
 
-use super::body::{Body, form};
-use super::client_auth::{self, Authenticated};
-use super::error::{JsonError, no_store};
+use super::body::Body;
+use super::client_auth::Authenticated;
+use super::error::JsonError;
 use super::minting::{self, Minter, Order, Whom};
-use super::token::Issued;
+use super::token::{self, Issued};
 use crate::app::App;
-use crate::ephemeral::Meter;
 use crate::oauth::UserId;
 use crate::oauth::client::{AuthMethod, Client};
 use crate::oauth::error::{Error, invalid_request, unauthorized_client};
@@ -27,17 +25,12 @@ use crate::web::params::Params;
 /// Mints a token for a control plane.
 pub async fn post(
     State(app): State<Arc<App>>,
-    address: ClientAddress,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, JsonError> {
-    let params = form(&headers, &body)?;
-    let quota = app.ephemeral.quota(Meter::Token(&address.0), app.config.limits.token).await;
-    quota.map_err(Error::from)?.or_refuse("too many token requests from this address")?;
-    let client = client_auth::authenticate(&app, &headers, &params, &address.0).await?;
-    let basic = client.basic;
-    let answer = mint(&app, &client, &params).await;
-    answer.map(|issued| no_store(Json(issued).into_response())).map_err(|error| JsonError { error, basic })
+    let (client, params) = token::asked(&app, &address, &headers, &body).await?;
+    token::answer(&client, mint(&app, &client, &params).await)
 }
 
 async fn mint(app: &App, client: &Authenticated, params: &Params) -> Result<Issued, Error> {

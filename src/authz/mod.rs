@@ -71,7 +71,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::web::page::ErrorPage;
-use crate::web::{assets, cors, not_found, reference};
+use crate::web::{assets, cors, not_found};
 
 /// How long an answer may take in all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -139,6 +139,5 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
 /// The page for a form that came from elsewhere.
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the error over")]
 fn form_refused(error: ProtectionError) -> http::Response<Body> {
-    tracing::info!(detail = %error, "a form from elsewhere is refused");
-    ErrorPage::form_refused().with_reference(reference::current()).into_response()
+    ErrorPage::form_refused().because(error.to_string()).into_response()
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use http::{HeaderMap, StatusCode};
 
-use super::body::{Typed, form};
+use super::body::{Typed, check_origin, form};
 use super::callback::redirect;
 use super::error::{PageError, PageResult};
 use super::pages::setup::{SetupPage, SetupProblems};
@@ -53,9 +53,7 @@ pub async fn post(
 ) -> PageResult {
     let params = form(&headers, &body)?;
     let token = live_token(&app, &params).await?;
-    if !csrf::matches(&app, "setup", token.reveal(), params.get("csrf")?)? {
-        return Err(ErrorPage::form_refused().into());
-    }
+    check_origin(&app, ("setup", token.reveal()), &params)?;
     let typed = params.get("username")?.unwrap_or_default().to_owned();
     let (name, password) = match chosen(&params)? {
         Ok(chosen) => chosen,
@@ -111,6 +109,7 @@ fn show(app: &App, token: &SetupToken, username: String, problems: SetupProblems
         token: token.reveal().to_owned(),
         username,
         password_min: MIN_CHARACTERS,
+        has_tickets: app.config.own.has_tickets(),
         problems,
     };
     Ok(Page(status, page).into_response() as Response)

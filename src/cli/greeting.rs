@@ -5,6 +5,7 @@ use super::output::{self, say};
 use crate::app::App;
 use crate::extension::Checked;
 use crate::tickets::demo::COLLEAGUES;
+use crate::web::snippets::Snippets;
 
 /// Says where everything is, from where it was `read`, and how to go on.
 pub(super) fn greet(app: &App, program: &Checked, read: &str, demo: Option<&Demo>, setup_link: Option<&str>) {
@@ -49,7 +50,7 @@ pub(super) fn greet(app: &App, program: &Checked, read: &str, demo: Option<&Demo
     }
     say("");
     if let Some(mcp_url) = mcp_url {
-        greet_clients(if program.is_mandate() { "tickets" } else { program.name() }, mcp_url);
+        greet_clients(&Snippets::of(config.own.name, mcp_url));
     }
     // A server whose greeting nobody can read serves all the same.
     if let Err(failure) = output::check() {
@@ -76,17 +77,11 @@ fn greet_users(demo: &Demo, has_tickets: bool) {
     }
 }
 
-fn greet_clients(name: &str, mcp_url: &str) {
+fn greet_clients(given: &Snippets) {
     say("  Connect a client");
-    say(&format!(
-        "    Claude Code   claude mcp add --transport http {name} {mcp_url} && claude mcp login {name}"
-    ));
-    say(&format!("    Codex         codex mcp add {name} --url {mcp_url}"));
-    say(&format!(
-        "    VS Code       code --add-mcp '{{\"name\":\"{name}\",\"type\":\"http\",\"url\":\"{mcp_url}\"}}'"
-    ));
-    say(&format!(
-        "    Cursor        in ~/.cursor/mcp.json: {{\"mcpServers\":{{\"{name}\":{{\"url\":\"{mcp_url}\"}}}}}}"
-    ));
+    say(&format!("    Claude Code   {}", given.claude_code().join(" && ")));
+    say(&format!("    Codex         {}", given.codex()));
+    say(&format!("    VS Code       {}", given.vs_code()));
+    say(&format!("    Cursor        in ~/.cursor/mcp.json: {}", given.cursor_in_a_line()));
     say("");
 }

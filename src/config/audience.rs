@@ -33,6 +33,14 @@ impl<'a> Audience<'a> {
         }
     }
 
+    /// What it is called where a client is given it.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Own { own, .. } => own.name,
+            Self::Other(other) => other.name(),
+        }
+    }
+
     /// What people call it.
     pub fn title(self) -> &'a str {
         match self {

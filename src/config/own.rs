@@ -5,6 +5,8 @@ use crate::oauth::scope::{Catalogue, TICKETS, TICKETS_READ};
 /// What people are told they give access to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
+    /// What it is called where a client is given it.
+    pub name: &'static str,
     /// What people call it.
     pub title: &'static str,
     /// Its scopes.
@@ -19,13 +21,15 @@ impl Own {
 
     /// What an app is allowed to use: `Allow … to use your tickets?`
     pub fn used(&self) -> &'static str {
-        if *self == Self::default() { "your tickets" } else { self.title }
+        let tickets = Self::default();
+        let is_tickets = self.title == tickets.title && self.scopes == tickets.scopes;
+        if is_tickets { "your tickets" } else { self.title }
     }
 }
 
 /// The tickets alone.
 impl Default for Own {
     fn default() -> Self {
-        Self { title: "Tickets", scopes: Catalogue::of(TICKETS) }
+        Self { name: "tickets", title: "Tickets", scopes: Catalogue::of(TICKETS) }
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn in_browser(asking: &Asking<'_>, manner: &Manner) -> Result<(
     let redirect_uri = callback.redirect_uri();
     let url = authorization_url(asking, endpoint, &client, &redirect_uri, &state, &verifier);
     tell(&format!("Sign in at {url}"));
-    open(&url, manner.program.clone());
+    open(&url, callback.port(), manner.program.clone());
     let redeemed = callback.take(&state, async |returned: Returned| {
         let code = check(&returned, &server.issuer, server.promises_iss)?;
         redeem(asking, &client, code, &redirect_uri, &verifier).await
@@ -168,7 +168,7 @@ async fn redeem(
 ///
 /// Whatever is found is run by a process between, which has neither our input and output nor the terminal: a browser
 /// for text would read the client's messages, and write among ours.
-fn open(url: &Url, program: Option<PathBuf>) {
+fn open(url: &Url, port: u16, program: Option<PathBuf>) {
     let url = url.to_string();
     std::thread::spawn(move || {
         let opened = program.is_some_and(|program| {
@@ -178,7 +178,10 @@ fn open(url: &Url, program: Option<PathBuf>) {
             command.status().is_ok_and(|status| status.success())
         });
         if !opened {
-            tell("No browser can be opened here: open the address above yourself, on this machine.");
+            tell(&format!(
+                "No browser can be opened here: open the address above yourself, on this machine. On another one it \
+                 works while this runs there: ssh -L {port}:127.0.0.1:{port} <this machine>"
+            ));
         }
     });
 }

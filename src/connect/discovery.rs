@@ -78,6 +78,18 @@ async fn resource_metadata(
     Ok(None)
 }
 
+/// Another endpoint on this origin that is named where the metadata of this one would be.
+pub(super) async fn named_endpoint(http: &Http, url: &Url) -> Option<String> {
+    for place in resource_places(url, &Challenge::default()) {
+        let found = document(http, &place).await.ok().flatten();
+        let named = found.and_then(|found| Url::parse(&text(&found, "resource")?).ok());
+        if let Some(named) = named.filter(|named| named.origin() == url.origin()) {
+            return (canonical(&named) != canonical(url)).then(|| shown(&named));
+        }
+    }
+    None
+}
+
 /// Where a resource's metadata is looked for, in this order.
 pub(crate) fn resource_places(url: &Url, challenge: &Challenge) -> Vec<Url> {
     let path = url.path().trim_end_matches('/');

@@ -6,6 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::bridge::Bridge;
 use super::delivery::{AWAY, Call, Trouble, note};
+use super::discovery;
+use super::http::shown;
 use super::mcp_headers;
 use super::message::{self, Id, Kind, Request};
 use super::patience::Patience;
@@ -86,6 +88,15 @@ impl Bridge {
                 self.list_tools(request, stop).await?;
                 listed = true;
             } else {
+                if refusal.may_be_elsewhere()
+                    && let Some(endpoint) = discovery::named_endpoint(&self.http, &self.url).await
+                {
+                    let (here, status) = (shown(&self.url), refusal.status);
+                    let said = format!(
+                        "there is no MCP endpoint at {here} ({status}); its metadata names {endpoint}"
+                    );
+                    return Err(Trouble::Odd(said));
+                }
                 self.output.send(refusal.answer(&request.id)).await;
                 return Ok(());
             }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
+
 use super::challenge::Challenge;
 use super::dance::{self, Asking};
 use super::device;
@@ -162,15 +164,18 @@ impl Login {
         } else {
             dance::in_browser(&asking, &self.manner).await?
         };
-        self.keep(self.begun(&site, client, scopes.as_ref(), &tokens), tokens).await?;
+        let mut begun = self.begun(&site, client, scopes.as_ref(), &tokens);
+        let apart = before.as_ref().filter(|before| before.is_apart_from(&begun)).cloned();
+        if let Some(before) = before.as_ref().filter(|_| apart.is_none()) {
+            begun.supersede(before);
+        }
+        self.keep(begun, tokens).await?;
         tell(&format!(
             "Signed in at {}. The tokens are kept in {}.",
             site.server.issuer,
             self.store.describe()
         ));
-        if let (Some(replaced), Some(now)) = (before, self.current())
-            && replaced.is_apart_from(&now)
-        {
+        if let Some(replaced) = apart {
             self.give_back(&replaced).await;
         }
         Ok(())
@@ -190,6 +195,7 @@ impl Login {
             scope: tokens.scope.clone().or_else(|| scopes.map(ToString::to_string)),
             expires_at: None,
             refresh_at: None,
+            superseded: Vec::new(),
         }
     }
 
@@ -202,15 +208,19 @@ impl Login {
         Some(if offline { scopes.union(&Scopes::of([OFFLINE_ACCESS])) } else { scopes })
     }
 
-    /// A grant that nobody uses any more should not stay. Whether the server hears of it changes nothing here.
+    /// Gives back the tokens of a sign-in, and of those before it: a grant that nobody uses any more should not stay. Whether the server hears of it changes nothing here.
     pub(super) async fn give_back(&self, record: &Record) {
         let Some(endpoint) = &record.revocation_endpoint else { return };
-        let (token, hint) = match &record.refresh_token {
+        let newest = match &record.refresh_token {
             Some(token) => (token, "refresh_token"),
             None => (&record.access_token, "access_token"),
         };
-        let revoking = token_endpoint::revoke(&self.http, endpoint, &record.client, token, hint);
-        if let Ok(Err(error)) = tokio::time::timeout(GIVE_BACK, revoking).await {
+        let earlier = record.superseded.iter().map(|token| (token, "refresh_token"));
+        let revoking = earlier
+            .chain([newest])
+            .map(|(token, hint)| token_endpoint::revoke(&self.http, endpoint, &record.client, token, hint));
+        let revoked = tokio::time::timeout(GIVE_BACK, join_all(revoking)).await.unwrap_or_default();
+        if let Some(error) = revoked.into_iter().find_map(Result::err) {
             tell(&format!("The old tokens could not be given back: {error}"));
         }
     }

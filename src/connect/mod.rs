@@ -104,6 +104,10 @@ async fn open(
     clock: Arc<dyn Clock>,
     random: Arc<Random>,
 ) -> Result<(Arc<Http>, Arc<Login>), ConnectError> {
+    if !matches!(options.url.scheme(), "https" | "http") {
+        let said = format!("{}: write a URL like https://tickets.example.com/mcp", shown(&options.url));
+        return Err(ConnectError::Setup(said));
+    }
     let http = Arc::new(Http::new(&options.url, options.ca_file.as_deref())?);
     http.check(&options.url).map_err(|error| ConnectError::Setup(error.to_string()))?;
     let place = (options.data.as_path(), options.store);

@@ -266,6 +266,11 @@ impl Refusal {
         }
     }
 
+    /// Whether nobody here may speak MCP: nothing is at this address, or something that takes no messages.
+    pub(super) fn may_be_elsewhere(&self) -> bool {
+        self.error.is_none() && matches!(self.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+    }
+
     /// What the client is told.
     pub(super) fn answer(&self, id: &Id) -> String {
         match &self.error {

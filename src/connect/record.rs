@@ -80,9 +80,24 @@ pub(super) struct Record {
     pub(super) expires_at: Option<Timestamp>,
     /// When to have the next one ready.
     pub(super) refresh_at: Option<Timestamp>,
+    /// Refresh tokens of earlier sign-ins of the same client that nobody uses any more, oldest first. They are given
+    /// back when this one is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) superseded: Vec<Secret>,
 }
 
+/// How many earlier sign-ins are remembered.
+const SUPERSEDED: usize = 8;
+
 impl Record {
+    /// Remembers the refresh token of the sign-in that this one takes the place of. It is not given back yet: what ends
+    /// that sign-in may end this one, too.
+    pub(super) fn supersede(&mut self, earlier: &Self) {
+        self.superseded.clone_from(&earlier.superseded);
+        self.superseded.extend(earlier.refresh_token.clone());
+        self.superseded.drain(..self.superseded.len().saturating_sub(SUPERSEDED));
+    }
+
     /// What was granted.
     pub(super) fn scopes(&self) -> Scopes {
         self.scope.as_deref().and_then(|scope| Scopes::parse(scope).ok()).unwrap_or_default()
@@ -112,5 +127,43 @@ mod tests {
     #[test]
     fn a_secret_never_prints_itself() {
         assert_eq!(format!("{:?}", Secret::new("s3cret")), "Secret");
+    }
+
+    fn record(refresh_token: Option<&str>) -> Record {
+        let url = Url::parse("https://a.example/t").unwrap();
+        let client_id = "c".to_owned();
+        Record {
+            url: url.to_string(),
+            issuer: url.to_string(),
+            resource: url.to_string(),
+            client: Client { client_id, secret: None, auth_method: AuthMethod::None, registered: None },
+            token_endpoint: url,
+            revocation_endpoint: None,
+            access_token: Secret::new("a"),
+            refresh_token: refresh_token.map(Secret::new),
+            scope: None,
+            expires_at: None,
+            refresh_at: None,
+            superseded: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_last_few_refresh_tokens_that_were_replaced_are_remembered() {
+        let mut last = record(None);
+        for name in (0..20).map(|number| format!("r{number}")) {
+            let mut next = record(Some(&name));
+            next.supersede(&last);
+            last = next;
+        }
+        let names: Vec<&str> = last.superseded.iter().map(Secret::reveal).collect();
+        assert_eq!(names, ["r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18"]);
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let text = serde_json::to_string(&record(Some("r"))).unwrap();
+        assert!(!text.contains("superseded"), "{text}");
+        assert!(serde_json::from_str::<Record>(&text).unwrap().superseded.is_empty());
     }
 }

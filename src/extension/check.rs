@@ -70,7 +70,9 @@ impl Program {
                 "{name} has more than {MOST_SCOPES} scopes: each is a box on the consent page"
             ));
         }
-        let own = Own { title: self.title, scopes: Catalogue::of(found.scopes) };
+        // `mandate` serves many things; what clients are given of it is the tickets.
+        let name = if self.is_ours { Own::default().name } else { self.name };
+        let own = Own { name, title: self.title, scopes: Catalogue::of(found.scopes) };
         let surface = if self.is_ours { Surface::default() } else { self.surface() };
         Ok(Checked { own, surface: Arc::new(surface), program: self })
     }

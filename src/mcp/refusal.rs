@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::ephemeral::{Rate, whole_seconds};
 use crate::oauth::Error;
 use crate::web::reference;
+use crate::web::refusal::{Why, quoted};
 
 /// Says "too many requests" in JSON-RPC: outside of the range that JSON-RPC and MCP keep for themselves.
 pub(super) const RATE_LIMITED: ErrorCode = ErrorCode(429);
@@ -91,6 +92,7 @@ impl Refusal {
 
     /// The answer.
     pub(super) fn respond(self, app: &App) -> Response {
+        let why = self.why();
         let mut response = match self {
             Self::NotHere(why) => message::error(
                 StatusCode::FORBIDDEN,
@@ -134,7 +136,22 @@ impl Refusal {
         };
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+        why.mark(&mut response);
         response
+    }
+
+    /// What the log is told.
+    fn why(&self) -> Why {
+        let detail = match self {
+            Self::Fault(..) => return Why::Logged,
+            Self::Challenge(Challenge::NoToken) => return Why::said("no_token"),
+            Self::Challenge(Challenge::Unclear(what)) => Some((*what).to_owned()),
+            Self::NotHere(why) => Some(why.to_string()),
+            Self::Protocol { message, .. } => Some(quoted(message)),
+            Self::Limited { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        Why::Said { what: self.kind().into(), detail }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::documents::Note;
 use super::everywhere::{self, Opened};
 use super::identities::Identity;
 use super::postgres::PostgresUrl;
@@ -588,19 +589,21 @@ async fn a_database_that_was_brought_further_says_who_may_still_run() {
 
 #[tokio::test]
 async fn a_note_on_a_document_stays_however_old_and_many_they_are() {
+    let client_id = ClientId::new("https://app.example/client");
+    let note = Note::Contradicted(&client_id);
     for Opened { store, _folder, .. } in everywhere::open().await {
         let mut tx = store.write().await.unwrap();
-        documents::note(&mut tx, "note").await.unwrap();
+        documents::note(&mut tx, note).await.unwrap();
         documents::keep(&mut tx, "kept", "{}", NOW).await.unwrap();
         let later = NOW.plus(Duration::from_secs(1_000_000));
         assert_eq!(documents::remove_old(&mut tx, later, 10).await.unwrap(), 1);
         documents::keep(&mut tx, "kept", "{}", later).await.unwrap();
         assert_eq!(documents::remove_beyond(&mut tx, 1, 10).await.unwrap(), 1);
         commit(tx).await.unwrap();
-        assert!(store.find_document("note").await.unwrap().is_some());
+        assert!(store.is_noted(note).await.unwrap());
         let mut tx = store.write().await.unwrap();
-        documents::remove(&mut tx, "note").await.unwrap();
+        documents::remove_note(&mut tx, note).await.unwrap();
         commit(tx).await.unwrap();
-        assert!(store.find_document("note").await.unwrap().is_none());
+        assert!(!store.is_noted(note).await.unwrap());
     }
 }

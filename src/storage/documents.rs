@@ -2,6 +2,7 @@
 
 use super::{Result, Store, Tx};
 use crate::clock::Timestamp;
+use crate::oauth::ClientId;
 
 /// Keeps a fetched document, as the cache writes it, under a key that names its purpose and URL.
 pub async fn keep(tx: &mut Tx, key: &str, cached: &str, now: Timestamp) -> Result<()> {
@@ -17,14 +18,33 @@ pub async fn keep(tx: &mut Tx, key: &str, cached: &str, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// Keeps a note for good: neither age nor number make it go. For what there is a fixed number of alone.
-pub async fn note(tx: &mut Tx, key: &str) -> Result<()> {
-    keep(tx, key, "", Timestamp(i64::MAX)).await
+/// A fact about somebody's document that is kept for good, beside the documents: there is a fixed number of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note<'a> {
+    /// The host of this client's metadata document said something else than what came with the program.
+    Contradicted(&'a ClientId),
 }
 
-/// Forgets what is kept under this key, if anything is.
-pub async fn remove(tx: &mut Tx, key: &str) -> Result<()> {
-    sqlx::query("DELETE FROM fetched_documents WHERE key = $1").bind(key).execute(&mut **tx).await?;
+impl Note<'_> {
+    /// No document has such a key: theirs begin with other words.
+    fn key(self) -> String {
+        match self {
+            Self::Contradicted(client_id) => format!("contradicted {client_id}"),
+        }
+    }
+}
+
+/// When notes were last confirmed, so that neither age nor number make them go.
+const FOR_GOOD: Timestamp = Timestamp(i64::MAX);
+
+/// Keeps a note until it is removed.
+pub async fn note(tx: &mut Tx, note: Note<'_>) -> Result<()> {
+    keep(tx, &note.key(), "", FOR_GOOD).await
+}
+
+/// Removes a note, if it is there.
+pub async fn remove_note(tx: &mut Tx, note: Note<'_>) -> Result<()> {
+    sqlx::query("DELETE FROM fetched_documents WHERE key = $1").bind(note.key()).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -55,6 +75,11 @@ pub async fn remove_beyond(tx: &mut Tx, most: i64, at_most: u32) -> Result<u64> 
 }
 
 impl Store {
+    /// Whether there is this note.
+    pub async fn is_noted(&self, note: Note<'_>) -> Result<bool> {
+        Ok(self.find_document(&note.key()).await?.is_some())
+    }
+
     /// The document kept under this key, as the cache wrote it.
     pub async fn find_document(&self, key: &str) -> Result<Option<String>> {
         let row: Option<(String,)> = sqlx::query_as("SELECT cached FROM fetched_documents WHERE key = $1")

@@ -15,4 +15,6 @@ pub mod outbound;
 pub mod page;
 pub mod params;
 pub mod reference;
+pub mod refusal;
+pub mod snippets;
 pub mod text;

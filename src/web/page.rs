@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::moment::wait_words;
 use super::reference;
+use super::refusal::Why;
 
 /// Sent with every page.
 ///
@@ -78,6 +79,8 @@ pub struct ErrorPage {
     pub reference: Option<String>,
     /// Seconds until trying again makes sense, sent as `Retry-After`.
     pub retry_after: Option<u64>,
+    /// What the log is told; the title where nothing is set.
+    pub why: Option<Why>,
 }
 
 impl ErrorPage {
@@ -85,13 +88,27 @@ impl ErrorPage {
     #[must_use]
     pub fn new(status: StatusCode, title: &str, message: &str, advice: &str) -> Self {
         let [title, message, advice] = [title, message, advice].map(str::to_owned);
-        Self { status, title, message, advice, reference: None, retry_after: None }
+        Self { status, title, message, advice, reference: None, retry_after: None, why: None }
     }
 
     /// The same page, naming the id to ask for.
     #[must_use]
     pub fn with_reference(self, reference: impl Into<String>) -> Self {
         Self { reference: Some(reference.into()), ..self }
+    }
+
+    /// The same page, of which the log is told this, too: nothing secret, and a caller's words only as
+    /// [`super::refusal::quoted`] gives them.
+    #[must_use]
+    pub fn because(self, detail: impl Into<String>) -> Self {
+        let why = Why::Said { what: self.title.clone().into(), detail: Some(detail.into()) };
+        Self { why: Some(why), ..self }
+    }
+
+    /// The same page, whose reason stands in the log already.
+    #[must_use]
+    pub fn logged(self) -> Self {
+        Self { why: Some(Why::Logged), ..self }
     }
 
     /// Nothing lives at this address (404).
@@ -169,7 +186,9 @@ impl IntoResponse for ErrorPage {
     fn into_response(mut self) -> Response {
         self.reference.get_or_insert_with(reference::current);
         let retry_after = self.retry_after;
+        let why = self.why.take().unwrap_or_else(|| Why::said(self.title.clone()));
         let mut response = Page(self.status, self).into_response();
+        why.mark(&mut response);
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }

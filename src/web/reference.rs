@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::HeaderValue;
 use tracing::Instrument;
 
+use super::refusal;
 use crate::app::App;
 use crate::telemetry::WatchedRequest;
 
@@ -33,6 +34,7 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let answer = REFERENCE.scope(reference, async move {
         let response = next.run(request).await;
         tracing::debug!(status = response.status().as_u16(), "answered");
+        refusal::log(&response);
         response
     });
     let mut response = answer.instrument(watched.span()).await;

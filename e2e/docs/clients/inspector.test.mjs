@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { offeredScopes } from '../../browser/browser.mjs';
 import { commands, options } from './book.mjs';
 import { Home, Program, run } from './program.mjs';
-import { World } from './world.mjs';
+import { sharedWorld } from './world.mjs';
 
 const MODULES = path.join(import.meta.dirname, 'node_modules');
 const INSPECTOR = path.join(MODULES, '@modelcontextprotocol/inspector/clients/launcher/build/index.js');
@@ -15,17 +15,9 @@ const OWN_NODE = path.join(MODULES, `node-linux-${process.arch}/bin/node`);
 const NODE = existsSync(OWN_NODE) ? OWN_NODE : process.execPath;
 const env = { MCP_INSPECTOR_SECRET_STORE: 'file', MCP_AUTO_OPEN_ENABLED: 'false' };
 
-let world, alice;
-before(async () => {
-  world = await World.open();
-  alice = await world.person();
-});
-after(async () => {
-  await alice?.leave();
-  await world?.close();
-});
+const here = sharedWorld();
 
-const inspect = (...options) => [NODE, INSPECTOR, '--cli', world.mcpUrl, '--format', 'json', ...options];
+const inspect = (...options) => [NODE, INSPECTOR, '--cli', here.world.mcpUrl, '--format', 'json', ...options];
 const SEARCH = ['--method', 'tools/call', '--tool-name', 'search_tickets', '--tool-arg', 'query=printer'];
 const CREATE = ['--method', 'tools/call', '--tool-name', 'create_ticket', '--tool-arg', 'title=From the Inspector', '--tool-arg', 'body=Written by its test.'];
 
@@ -36,7 +28,7 @@ test('the_command_line', async (t) => {
   async function asking(words, options) {
     const cli = Program.start(home, words, { terminal: true, env: { ...env, MCP_AUTO_OPEN_ENABLED: 'true' } });
     t.after(() => cli.stop());
-    const consent = await alice.allow(await cli.authorizeUrl(), options);
+    const consent = await here.alice.allow(await cli.authorizeUrl(), options);
     return { consent, said: await cli.succeeds() };
   }
 
@@ -65,8 +57,8 @@ test('the_command_line', async (t) => {
     assert.match(found, /"structuredContent"/);
   });
   await t.test('is_out_once_it_is_revoked', async () => {
-    assert.match(await alice.connectedApps(), /MCP Inspector/);
-    await alice.revokeAll();
+    assert.match(await here.alice.connectedApps(), /MCP Inspector/);
+    await here.alice.revokeAll();
     const refused = Program.start(home, inspect(...SEARCH, '--stored-auth-only'), { env });
     assert.notEqual(await refused.ended, 0, refused.output);
   });
@@ -84,17 +76,17 @@ test('the_options_that_the_book_names', async (t) => {
 test('the_pages', async (t) => {
   const home = await Home.make();
   t.after(() => home.remove());
-  const bob = await world.person('bob');
+  const bob = await here.world.person('bob');
   // Its page asks a stranger for fonts; nobody is asked anything here.
   await bob.person.context.route((url) => !['localhost', '127.0.0.1'].includes(url.hostname), (route) => route.abort());
-  const inspector = Program.start(home, [NODE, INSPECTOR, '--web', world.mcpUrl], { env });
+  const inspector = Program.start(home, [NODE, INSPECTOR, '--web', here.world.mcpUrl], { env });
   t.after(() => inspector.stop());
   const [address] = await inspector.says(/http:\/\/127\.0\.0\.1:6274\?\S+/);
   for (const port of [6274, 6275]) bob.person.trust(`http://127.0.0.1:${port}`);
   const { page } = bob.person;
   await page.goto(address);
   await page.getByRole('switch').first().click({ force: true });
-  await bob.person.signIn('bob', world.mandate.password('bob'));
+  await bob.person.signIn('bob', here.world.mandate.password('bob'));
   await bob.person.decide('Allow');
   await page.getByText('Authorization complete').waitFor();
   await page.getByText('Connected', { exact: true }).waitFor();

@@ -1,9 +1,9 @@
 // mcp-remote between a client that only speaks stdio and the server.
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Home, Pipe, Program } from './program.mjs';
-import { World } from './world.mjs';
+import { sharedWorld } from './world.mjs';
 
 const MCP_REMOTE = path.join(import.meta.dirname, 'node_modules/mcp-remote/dist/proxy.js');
 const INITIALIZE = {
@@ -12,19 +12,11 @@ const INITIALIZE = {
 const READ = { name: 'search_tickets', arguments: { query: 'printer' } };
 const WRITE = { name: 'create_ticket', arguments: { title: 'From mcp-remote', body: 'Written by its test.' } };
 
-let world, alice;
-before(async () => {
-  world = await World.open();
-  alice = await world.person();
-});
-after(async () => {
-  await alice?.leave();
-  await world?.close();
-});
+const here = sharedWorld();
 
 /** A client that has said hello through the bridge; `options` are mcp-remote's. */
 function bridge(home, options = []) {
-  const program = Program.start(home, [process.execPath, MCP_REMOTE, world.mcpUrl, ...options]);
+  const program = Program.start(home, [process.execPath, MCP_REMOTE, here.world.mcpUrl, ...options]);
   return { program, pipe: new Pipe(program) };
 }
 
@@ -40,7 +32,7 @@ test('signs_in_lists_and_calls_and_asks_again_for_what_it_lacks', async (t) => {
   const first = bridge(home);
   t.after(() => first.program.stop());
   const open = opened(first);
-  const consent = await alice.allow(await first.program.authorizeUrl());
+  const consent = await here.alice.allow(await first.program.authorizeUrl());
   await open;
   assert.match(consent.text, /“MCP CLI Proxy”/);
   assert.match(consent.text, /Not verified/);
@@ -54,7 +46,7 @@ test('signs_in_lists_and_calls_and_asks_again_for_what_it_lacks', async (t) => {
   await t.test('step_up', async () => {
     const asking = first.pipe.ask('tools/call', WRITE);
     const [, url] = await first.program.says(/visiting:\s+\S+[\s\S]*visiting:\s+(\S+)/);
-    const wider = await alice.allow(url);
+    const wider = await here.alice.allow(url);
     assert.deepEqual(wider.scopes, ['tickets:read', 'tickets:write']);
     const written = await asking;
     assert.ok(written.result && !written.result.isError, JSON.stringify(written));
@@ -71,8 +63,8 @@ test('the_program_that_tries_it_out', async (t) => {
   const home = await Home.make();
   t.after(() => home.remove());
   const client = path.join(path.dirname(MCP_REMOTE), 'client.js');
-  const program = Program.start(home, [process.execPath, client, world.mcpUrl]);
+  const program = Program.start(home, [process.execPath, client, here.world.mcpUrl]);
   t.after(() => program.stop());
-  await alice.allow(await program.authorizeUrl());
+  await here.alice.allow(await program.authorizeUrl());
   await program.says(/create_ticket/);
 });

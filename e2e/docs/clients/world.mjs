@@ -2,6 +2,7 @@
 // and a person with Chromium who goes where a client prints that they should.
 import assert from 'node:assert/strict';
 import path from 'node:path';
+import { after, before } from 'node:test';
 import { launchBrowser, offeredScopes, readText } from '../../browser/browser.mjs';
 import { Mandate, ROOT } from '../../browser/harness.mjs';
 
@@ -34,6 +35,20 @@ export class World {
     await this.browser?.close();
     await this.mandate.stop();
   }
+}
+
+/** For the tests of one file: a `world` with `alice` in it, there from the first test to the last. */
+export function sharedWorld() {
+  const here = {};
+  before(async () => {
+    here.world = await World.open();
+    here.alice = await here.world.person();
+  });
+  after(async () => {
+    await here.alice?.leave();
+    await here.world?.close();
+  });
+  return here;
 }
 
 /** A person of the demo, who answers what clients ask. */

@@ -117,6 +117,15 @@ impl Destination {
         }
     }
 
+    /// The port that the page after the decision is on, where that is a program on the computer of whoever asked.
+    #[must_use]
+    pub fn port_here(&self) -> Option<u16> {
+        let Self::Loopback { host } = self else { return None };
+        let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        // The port of http, which is left out of addresses.
+        port.or(Some(80))
+    }
+
     /// What stands at that address.
     #[must_use]
     pub const fn words(&self) -> &'static str {

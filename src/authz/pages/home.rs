@@ -3,13 +3,14 @@
 use askama::Template;
 
 use super::server::ServerView;
+use crate::web::snippets::Snippets;
 
 /// `GET /`.
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
 pub struct HomePage {
-    /// The address that an MCP client is given, where it is clear which.
-    pub mcp_url: Option<String>,
+    /// The server that an MCP client is given, where it is clear which.
+    pub given: Option<Snippets>,
     /// The servers of others, when there is none of our own.
     pub others: Vec<ServerView>,
     /// What our own server is called, where it is not the one for tickets.

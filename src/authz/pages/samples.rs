@@ -14,6 +14,7 @@ use super::scope_words::scope_words;
 use super::server::ServerView;
 use super::setup::{SetupPage, SetupProblems};
 use crate::web::moment::Moment;
+use crate::web::snippets::Snippets;
 use crate::web::text::{DisplayName, visible};
 
 /// Breaks out of an attribute or an element wherever escaping is missing.
@@ -31,7 +32,7 @@ pub(super) fn html(view: &impl Template) -> String {
 
 pub(super) fn home(username: Option<&str>) -> HomePage {
     HomePage {
-        mcp_url: Some(MCP_URL.to_owned()),
+        given: Some(Snippets::of("tickets", MCP_URL)),
         others: Vec::new(),
         title: None,
         username: username.map(str::to_owned),
@@ -49,7 +50,7 @@ pub(super) fn server(title: &str, identifier: &str, used: &str) -> ServerView {
 
 pub(super) fn setup(username: &str, problems: SetupProblems) -> SetupPage {
     let [csrf, token] = ["csrf-1", "token-1"].map(str::to_owned);
-    SetupPage { csrf, token, username: username.to_owned(), password_min: 12, problems }
+    SetupPage { csrf, token, username: username.to_owned(), password_min: 12, has_tickets: true, problems }
 }
 
 pub(super) fn login_with_ways(titles: &[&str], local_accounts: bool) -> LoginPage {

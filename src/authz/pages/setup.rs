@@ -16,6 +16,8 @@ pub struct SetupPage {
     pub username: String,
     /// The fewest characters a password may have.
     pub password_min: usize,
+    /// Whether our own server is the one for tickets, of which the account's role lets it see all.
+    pub has_tickets: bool,
     /// What is wrong with what was typed, each as a sentence for the person.
     pub problems: SetupProblems,
 }

@@ -4,8 +4,9 @@ use super::account::AccountNotice;
 use super::consent::{ClientKind, Destination};
 use super::gallery::pages;
 use super::samples::{
-    account, activity_page, app, app_view, consent, document, html, loopback, web, widening,
+    MCP_URL, account, activity_page, app, app_view, consent, document, home, html, loopback, web, widening,
 };
+use crate::web::snippets::Snippets;
 use crate::web::text::DisplayName;
 
 /// The text between `start` and the next `end`.
@@ -35,6 +36,26 @@ fn foreign_text_never_becomes_markup() {
         let escaped = html.contains("&#60;script&#62;alert(1)");
         assert_eq!(escaped, name.contains("hostile"), "{name}");
     }
+}
+
+#[test]
+fn the_front_page_gives_clients_the_server_in_the_words_of_the_banner() {
+    let page = html(&home(None)).replace("&#34;", "\"").replace("&#39;", "'");
+    let given = Snippets::of("tickets", MCP_URL);
+    for snippet in [given.claude_code().join("\n"), given.codex(), given.vs_code(), given.cursor()] {
+        assert!(page.contains(&format!("<pre><code>{snippet}</code></pre>")), "{snippet} in {page}");
+    }
+}
+
+#[test]
+fn the_port_of_an_app_on_another_computer_is_said() {
+    for (host, port) in
+        [("127.0.0.1:49152", "49152"), ("[::1]:8080", "8080"), ("localhost", "80"), ("[::1]", "80")]
+    {
+        let destination = Destination::Loopback { host: host.to_owned() };
+        assert_eq!(destination.port_here().unwrap().to_string(), port, "{host}");
+    }
+    assert_eq!(Destination::Web { host: "a.example:8443".to_owned() }.port_here(), None);
 }
 
 #[test]

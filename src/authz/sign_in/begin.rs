@@ -11,17 +11,15 @@ use http::HeaderMap;
 use super::purpose::{self, Purpose};
 use super::{only_way, provider, stopped};
 use crate::app::App;
-use crate::authz::body::{Typed, form};
+use crate::authz::body::{Typed, check_origin, form};
 use crate::authz::callback::redirect;
 use crate::authz::error::PageResult;
 use crate::config::providers::Provider;
 use crate::ephemeral::Meter;
-use crate::identity::csrf;
 use crate::identity::upstream::{Trouble, request};
 use crate::oauth::Error;
 use crate::telemetry::metrics::Credential;
 use crate::web::address::ClientAddress;
-use crate::web::page::ErrorPage;
 use crate::web::params::Params;
 
 /// Goes on to the provider by itself, where it is the only way; otherwise there is a page to choose on.
@@ -53,9 +51,7 @@ pub async fn post(
     let provider = provider(&app, &name)?;
     let params = form(&headers, &body)?;
     let purpose = purpose::find(&app, &jar, params.get("flow")?).await?;
-    if !csrf::matches(&app, "login", &purpose.anchor, params.get("csrf")?)? {
-        return Err(ErrorPage::form_refused().into());
-    }
+    check_origin(&app, ("login", &purpose.anchor), &params)?;
     let switching = params.get("switch")?.is_some();
     go(&app, provider, &purpose, switching, &address).await
 }

@@ -13,7 +13,6 @@ use crate::clock::Timestamp;
 use crate::identity::upstream::request::Wish;
 use crate::web::cookies;
 use crate::web::params::Params;
-use crate::web::reference;
 use crate::web::text::DisplayName;
 
 /// Anchors the form of a sign-in that belongs to no flow.
@@ -71,8 +70,8 @@ pub async fn find(app: &App, jar: &CookieJar, id: Option<&str>) -> Result<Purpos
         Found::Here { flow, anchor } => {
             Ok(Purpose { flow: Some((id.to_owned(), flow)), anchor, new_anchor: None })
         }
-        Found::Elsewhere => Err(errors::other_browser().with_reference(reference::current()).into()),
-        Found::Gone => Err(errors::request_expired().with_reference(reference::current()).into()),
+        Found::Elsewhere => Err(errors::other_browser().into()),
+        Found::Gone => Err(errors::request_expired().into()),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::identity::linking::Nobody;
 use crate::identity::upstream::Trouble;
 use crate::web::page::Page;
 use crate::web::reference;
+use crate::web::refusal::Why;
 
 /// The provider is in trouble.
 pub(super) fn by_trouble(app: &App, provider: &Provider, flow: Option<&str>, trouble: &Trouble) -> Response {
@@ -38,35 +39,41 @@ pub(super) fn by_trouble(app: &App, provider: &Provider, flow: Option<&str>, tro
             SignInStopped::provider_away(&provider.title, contact(app, provider))
         }
     };
-    show(page, login_page(flow))
+    show(page, login_page(flow), Why::Logged)
 }
 
 /// There is no account for somebody whom the provider let in.
 pub(super) fn by_us(app: &App, provider: &Provider, flow: Option<&str>, why: Nobody) -> Response {
     // Whoever tries again wants to be asked who they are: the provider would let the same account in without a word.
     let again = format!("{}&switch=1", login_page(flow));
-    show(SignInStopped::no_account(&provider.title, why, contact(app, provider)), again)
+    refuse(SignInStopped::no_account(&provider.title, why, contact(app, provider)), again)
 }
 
 /// The provider let somebody not in, or they did not want to go on.
 pub(super) fn declined(provider: &Provider, flow: Option<&str>) -> Response {
-    show(SignInStopped::declined(&provider.title), login_page(flow))
+    refuse(SignInStopped::declined(&provider.title), login_page(flow))
 }
 
 /// A sign-in that belongs to another browser.
 pub(super) fn of_another_browser() -> Response {
-    show(SignInStopped::of_another_browser(), login_page(None))
+    refuse(SignInStopped::of_another_browser(), login_page(None))
 }
 
 /// No sign-in is under way.
 pub(super) fn over() -> Response {
-    show(SignInStopped::over(), login_page(None))
+    refuse(SignInStopped::over(), login_page(None))
 }
 
-fn show(page: SignInStopped, again: String) -> Response {
+fn refuse(page: SignInStopped, again: String) -> Response {
+    let why = Why::said(page.title.clone());
+    show(page, again, why)
+}
+
+fn show(page: SignInStopped, again: String, why: Why) -> Response {
     let page = SignInStopped { reference: reference::current(), again, ..page };
     let status = page.status;
     let mut response = Page(status, page).into_response();
+    why.mark(&mut response);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(http::header::RETRY_AFTER, 60.into());
     }

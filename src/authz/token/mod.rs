@@ -100,20 +100,34 @@ impl Issued {
 /// Answers a token request.
 pub async fn post(
     State(app): State<Arc<App>>,
-    address: ClientAddress,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, JsonError> {
+    let (client, params) = asked(&app, &address, &headers, &body).await?;
+    answer(&client, grant(&app, &client, &params).await)
+}
+
+/// Whoever asks for a token, and for what.
+pub(super) async fn asked(
+    app: &Arc<App>,
+    address: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Authenticated, Params), JsonError> {
     // 1. Read the form.
-    let params = form(&headers, &body)?;
+    let params = form(headers, body)?;
     // 2. Authenticate the client.
-    let quota = app.ephemeral.quota(Meter::Token(&address.0), app.config.limits.token).await;
+    let quota = app.ephemeral.quota(Meter::Token(address), app.config.limits.token).await;
     quota.map_err(Error::from)?.or_refuse("too many token requests from this address")?;
-    let client = client_auth::authenticate(&app, &headers, &params, &address.0).await?;
-    let basic = client.basic;
-    let answer = grant(&app, &client, &params).await;
-    // 5. Answer.
-    answer.map(|issued| no_store(Json(issued).into_response())).map_err(|error| JsonError { error, basic })
+    let client = client_auth::authenticate(app, headers, &params, address).await?;
+    Ok((client, params))
+}
+
+/// 5. Answer: in kind, when the client came with the `Authorization` header.
+pub(super) fn answer(client: &Authenticated, issued: Result<Issued, Error>) -> Result<Response, JsonError> {
+    let issued = issued.map_err(|error| JsonError { error, basic: client.basic })?;
+    Ok(no_store(Json(issued).into_response()))
 }
 
 async fn grant(app: &App, client: &Authenticated, params: &Params) -> Result<Issued, Error> {

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { blocks, commands, options } from '../book.mjs';
 import { Home, Program, run } from '../program.mjs';
-import { World } from '../world.mjs';
+import { sharedWorld } from '../world.mjs';
 
 const CLAUDE = path.join(import.meta.dirname, `node_modules/@anthropic-ai/claude-code-linux-${process.arch}/claude`);
 const env = {
@@ -15,15 +15,7 @@ const env = {
   DISABLE_TELEMETRY: '1',
 };
 
-let world, alice;
-before(async () => {
-  world = await World.open();
-  alice = await world.person();
-});
-after(async () => {
-  await alice?.leave();
-  await world?.close();
-});
+const here = sharedWorld();
 
 test('claude_code', async (t) => {
   const home = await Home.make();
@@ -32,7 +24,7 @@ test('claude_code', async (t) => {
   async function signingIn(options) {
     const program = Program.start(home, [CLAUDE, 'mcp', 'login', 'tickets'], { terminal: true, env });
     t.after(() => program.stop());
-    const consent = await alice.allow(await program.authorizeUrl(), options);
+    const consent = await here.alice.allow(await program.authorizeUrl(), options);
     assert.match(await program.succeeds(), /Authenticated with "tickets"/);
     return consent;
   }
@@ -46,7 +38,7 @@ test('claude_code', async (t) => {
     }
   });
   await t.test('is_added_and_says_that_it_must_sign_in', async () => {
-    await claude('mcp', 'add', '--transport', 'http', 'tickets', world.mcpUrl);
+    await claude('mcp', 'add', '--transport', 'http', 'tickets', here.world.mcpUrl);
     assert.match(await claude('mcp', 'list'), /tickets: .*Needs authentication/);
   });
   await t.test('signs_in_by_its_published_document', async () => {
@@ -61,23 +53,23 @@ test('claude_code', async (t) => {
   });
   await t.test('steps_up_by_signing_in_again', async () => {
     await signingIn();
-    assert.match(await alice.connectedApps(), /Open, comment on and close tickets as you/);
+    assert.match(await here.alice.connectedApps(), /Open, comment on and close tickets as you/);
   });
   await t.test('signs_out_and_tells_the_server', async () => {
     await claude('mcp', 'logout', 'tickets');
     assert.match(await claude('mcp', 'list'), /Needs authentication/);
-    assert.match(await alice.connectedApps(), /No app is connected yet/);
+    assert.match(await here.alice.connectedApps(), /No app is connected yet/);
   });
   await t.test('is_out_once_it_is_revoked', async () => {
     await signingIn();
-    await alice.revokeAll();
+    await here.alice.revokeAll();
     assert.match(await claude('mcp', 'list'), /Needs authentication|Failed to connect/);
   });
   await t.test('writes_the_file_that_a_project_shares', async () => {
     await claude('mcp', 'remove', 'tickets');
-    await claude('mcp', 'add', '--transport', 'http', '--scope', 'project', 'tickets', world.mcpUrl);
+    await claude('mcp', 'add', '--transport', 'http', '--scope', 'project', 'tickets', here.world.mcpUrl);
     const written = JSON.parse(await readFile(path.join(home.folder, '.mcp.json'), 'utf8'));
-    const [file] = blocks('claude-code.md', 'json').map((text) => text.replace('http://localhost:8080/mcp', world.mcpUrl));
+    const [file] = blocks('claude-code.md', 'json').map((text) => text.replace('http://localhost:8080/mcp', here.world.mcpUrl));
     assert.deepEqual(written, JSON.parse(file));
   });
 });

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { blocks, commands, options } from '../book.mjs';
 import { Home, Pipe, Program, run } from '../program.mjs';
-import { World } from '../world.mjs';
+import { sharedWorld } from '../world.mjs';
 
 const CODEX = path.join(import.meta.dirname, 'node_modules/.bin/codex');
 /** It may speak to nobody but the server, and keeps tokens where the test can throw them away. */
@@ -15,15 +15,7 @@ check_for_update_on_startup = false
 enabled = false
 `;
 
-let world, alice;
-before(async () => {
-  world = await World.open();
-  alice = await world.person();
-});
-after(async () => {
-  await alice?.leave();
-  await world?.close();
-});
+const here = sharedWorld();
 
 test('codex', async (t) => {
   const home = await Home.make();
@@ -34,7 +26,7 @@ test('codex', async (t) => {
   async function signingIn(words, options) {
     const program = Program.start(home, [CODEX, ...words], { terminal: true });
     t.after(() => program.stop());
-    const consent = await alice.allow(await program.authorizeUrl(), options);
+    const consent = await here.alice.allow(await program.authorizeUrl(), options);
     assert.match(await program.succeeds(), /Successfully logged in/);
     return consent;
   }
@@ -48,14 +40,14 @@ test('codex', async (t) => {
     }
   });
   await t.test('is_added_and_signs_in_by_its_published_document', async () => {
-    const consent = await signingIn(['mcp', 'add', 'tickets', '--url', world.mcpUrl], { untick: ['tickets:write'] });
+    const consent = await signingIn(['mcp', 'add', 'tickets', '--url', here.world.mcpUrl], { untick: ['tickets:write'] });
     assert.equal(consent.asked.searchParams.get('client_id'), 'https://chatgpt.com/oauth/codex/client.json');
     assert.match(consent.callback.href, /^http:\/\/127\.0\.0\.1:\d+\/callback$/);
     assert.match(consent.text, /“Codex”[\s\S]*chatgpt\.com Verified/);
     assert.deepEqual(consent.scopes, ['tickets:read', 'tickets:write']);
-    const [written] = blocks('codex.md', 'toml').map((table) => table.replace('http://localhost:8080/mcp', world.mcpUrl));
+    const [written] = blocks('codex.md', 'toml').map((table) => table.replace('http://localhost:8080/mcp', here.world.mcpUrl));
     assert.ok((await readFile(path.join(home.folder, '.codex/config.toml'), 'utf8')).includes(written));
-    assert.match(await codex('mcp', 'list'), new RegExp(`tickets +${world.mcpUrl} .*OAuth`));
+    assert.match(await codex('mcp', 'list'), new RegExp(`tickets +${here.world.mcpUrl} .*OAuth`));
   });
   await t.test('sees_the_tools_calls_one_and_says_what_it_lacks', async () => {
     const server = Program.start(home, [CODEX, 'app-server']);
@@ -84,8 +76,8 @@ test('codex', async (t) => {
   await t.test('signs_out_without_a_word_to_the_server', async () => {
     await codex('mcp', 'logout', 'tickets');
     assert.match(await codex('mcp', 'list'), /Not logged in/);
-    assert.match(await alice.connectedApps(), /Codex/, 'its grant is there until a person revokes it');
-    await alice.revokeAll();
+    assert.match(await here.alice.connectedApps(), /Codex/, 'its grant is there until a person revokes it');
+    await here.alice.revokeAll();
     await codex('mcp', 'remove', 'tickets');
   });
 });

@@ -35,6 +35,9 @@ impl Default for CacheBounds {
     }
 }
 
+/// How long a copy stands in that has no end.
+const ENDLESS_MS: i64 = i64::MAX;
+
 /// A document with what is needed to decide on its use. Times are unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedDocument {
@@ -49,6 +52,19 @@ pub struct CachedDocument {
     #[serde(flatten)]
     validators: Validators,
     terms: Terms,
+    /// None in what was kept before it was written down.
+    #[serde(default)]
+    origin: Option<Origin>,
+}
+
+/// Who said what a copy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Origin {
+    /// Its host.
+    Host,
+    /// The program that it came with: its host never said it.
+    Program,
 }
 
 /// What a copy is good for now.
@@ -113,18 +129,19 @@ impl CachedDocument {
     /// A copy that came with the program: its host is asked at once, and while the host fails it stands in.
     #[must_use]
     pub fn brought_along(body: &str, now_ms: i64) -> Self {
-        let terms = Terms { lifetime_ms: 0, stale_for_ms: i64::MAX };
-        Self::new(body.to_owned(), Validators::default(), terms, now_ms)
+        let terms = Terms { lifetime_ms: 0, stale_for_ms: ENDLESS_MS };
+        Self::new(Origin::Program, body.to_owned(), Validators::default(), terms, now_ms)
     }
 
-    /// Whether it came with the program, this one or another version, so that its host never said it. No host's copy
-    /// may stand in without an end.
+    /// Whether it came with the program, this one or another version, so that its host never said it.
     #[must_use]
-    pub const fn came_along(&self) -> bool {
-        self.terms.stale_for_ms == i64::MAX
+    pub fn came_along(&self) -> bool {
+        // No host's copy may stand in without an end, which tells those apart that do not say it.
+        let unsaid = || self.terms.stale_for_ms == ENDLESS_MS;
+        self.origin.map_or_else(unsaid, |origin| origin == Origin::Program)
     }
 
-    fn new(body: String, validators: Validators, terms: Terms, now_ms: i64) -> Self {
+    fn new(origin: Origin, body: String, validators: Validators, terms: Terms, now_ms: i64) -> Self {
         let fresh_until_ms = now_ms.saturating_add(terms.lifetime_ms);
         Self {
             body,
@@ -133,6 +150,7 @@ impl CachedDocument {
             stale_until_ms: fresh_until_ms.saturating_add(terms.stale_for_ms),
             validators,
             terms,
+            origin: Some(origin),
         }
     }
 }
@@ -177,7 +195,7 @@ fn read(
                 .map_err(|_| FetchError::Broken("it is not UTF-8".into()))?;
             let validators = Validators::of(&document.headers);
             let terms = Terms::of(&document.headers, bounds, now_ms);
-            let copy = CachedDocument::new(body, validators, terms, now_ms);
+            let copy = CachedDocument::new(Origin::Host, body, validators, terms, now_ms);
             Ok(Refresh::Fetched(copy))
         }
         (Answer::NotModified(headers), Some(copy)) if !copy.came_along() => {
@@ -189,7 +207,7 @@ fn read(
                 etag: new.etag.or_else(|| copy.validators.etag.clone()),
                 last_modified: new.last_modified.or_else(|| copy.validators.last_modified.clone()),
             };
-            let copy = CachedDocument::new(copy.body.clone(), validators, terms, now_ms);
+            let copy = CachedDocument::new(Origin::Host, copy.body.clone(), validators, terms, now_ms);
             Ok(Refresh::Confirmed(copy))
         }
         (Answer::NotModified(_), _) => Err(FetchError::Broken("304 without a copy to confirm".into())),
@@ -212,7 +230,7 @@ mod tests {
     fn copy() -> CachedDocument {
         let headers = HeaderMap::from_iter([one("cache-control", "max-age=3600"), one("etag", "\"one\"")]);
         let terms = Terms::of(&headers, &CacheBounds::default(), NOW);
-        CachedDocument::new("{}".into(), Validators::of(&headers), terms, NOW)
+        CachedDocument::new(Origin::Host, "{}".into(), Validators::of(&headers), terms, NOW)
     }
 
     #[test]
@@ -257,6 +275,17 @@ mod tests {
         let text = serde_json::to_string(&copy()).unwrap();
         assert_eq!(serde_json::from_str::<CachedDocument>(&text).unwrap(), copy());
         assert!(text.contains(r#""etag":"\"one\"""#), "{text}");
+    }
+
+    #[test]
+    fn whose_copy_it_is_is_kept_and_told_of_those_that_do_not_say_it() {
+        for (copy, came_along) in [(copy(), false), (CachedDocument::brought_along("{}", NOW), true)] {
+            let mut kept = serde_json::to_value(&copy).unwrap();
+            assert_eq!(kept["origin"], if came_along { "program" } else { "host" });
+            assert_eq!(serde_json::from_value::<CachedDocument>(kept.clone()).unwrap(), copy);
+            kept.as_object_mut().unwrap().remove("origin");
+            assert_eq!(serde_json::from_value::<CachedDocument>(kept).unwrap().came_along(), came_along);
+        }
     }
 
     #[test]
