@@ -52,6 +52,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::{AnyConnection, Executor as _};
 use tokio::sync::Semaphore;
 
 use crate::audit::chain::ChainKey;
@@ -202,6 +203,15 @@ impl Store {
         let (begin, patience) = self.kind.writing();
         let connection = self.write.begin(begin.work, patience.work).await?;
         Ok(Tx::new(connection, self.kind, self.chain_key.clone()))
+    }
+
+    /// A connection of its own, for what may take as long as it likes.
+    async fn connect_unbounded(&self) -> Result<AnyConnection> {
+        let mut connection = self.write.connect_unbounded().await?;
+        if self.kind == Kind::Sqlite {
+            connection.execute(sqlite::UNBOUNDED).await?;
+        }
+        Ok(connection)
     }
 
     /// The key of the audit log's seals.

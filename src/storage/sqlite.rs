@@ -23,6 +23,9 @@ pub(super) const PATIENCE: Patience = Patience {
 };
 /// `IMMEDIATE` takes the writer's lock at once, so that a transaction never fails half way for having read first.
 pub(super) const BEGIN: Begin = Begin { request: "BEGIN IMMEDIATE", work: "BEGIN IMMEDIATE" };
+/// What a connection begins with that waits for others as long as it takes: for a day, which SQLite counts in
+/// milliseconds.
+pub(super) const UNBOUNDED: &str = "PRAGMA busy_timeout = 86400000; PRAGMA foreign_keys = ON;";
 /// How often opening the file is tried, each time for as long.
 const OPENING_TRIES: u32 = 5;
 /// How often the migrations are tried: each step may have been taken by somebody else.
