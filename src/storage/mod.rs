@@ -81,6 +81,13 @@ pub enum Database {
     },
 }
 
+impl Database {
+    /// The file that a URL names, like `sqlite://./data/mandate.db`. Nothing where it names none.
+    pub fn in_file(url: &str) -> Option<Self> {
+        sqlite::path_of(url).map(Self::Sqlite)
+    }
+}
+
 /// What may be said aloud about it.
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
