@@ -164,9 +164,10 @@ impl Store {
         let room = Arc::new(Semaphore::new(room));
         match database {
             Database::Sqlite(path) => {
-                sqlite::create_folder_of(path)?;
-                let in_use = in_use::share(path)?.map(Arc::new);
-                let (read, write, schema) = sqlite::open(path, &room).await?;
+                let path = files::target_of(path);
+                sqlite::create_folder_of(&path)?;
+                let in_use = in_use::share(&path)?.map(Arc::new);
+                let (read, write, schema) = sqlite::open(&path, &room).await?;
                 Ok(Self { kind: Kind::Sqlite, chain_key, schema, read, write, _in_use: in_use })
             }
             Database::Postgres { url, connections } => {
