@@ -1,16 +1,17 @@
 //! Backups and what comes after one was put back: on SQLite by the binary's own commands, on PostgreSQL by
 //! PostgreSQL's and the binary's.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _};
 
-use crate::binary::{Place, Running};
+use crate::binary::{Place, Running, complaint, ended};
 use crate::support::browser::Browser;
 use crate::support::client::Client;
 use crate::support::mcp::Mcp;
@@ -183,8 +184,11 @@ async fn a_backup_of_a_busy_server_is_whole_private_and_overwrites_nothing() {
     let refused = place.refused(&["backup", "one.backup"], "");
     assert!(refused.contains("one.backup exists already"), "{refused}");
     assert!(std::fs::read(place.path("one.backup")).unwrap() == before);
+    // It has no name that another file could have already.
+    std::fs::write(place.path("data/mandate.backup"), "of another day").unwrap();
     let piped = place.command(&["backup", "-"]).stderr(Stdio::null()).output().unwrap();
     assert!(piped.status.success() && piped.stdout.starts_with(b"SQLite format 3\0"));
+    std::fs::remove_file(place.path("data/mandate.backup")).unwrap();
     assert!(files(&place).iter().all(|name| name.starts_with("mandate.db-")), "{:?}", files(&place));
     assert!(place.refused(&["backup", "nowhere/one.backup"], "").contains("no folder"));
 }
@@ -199,6 +203,114 @@ async fn a_backup_of_nothing_makes_nothing() {
     let said = place.done(&["backup", "one.backup"], "");
     assert!(said.contains("WARNING: there is no key file"), "{said}");
     assert!(!place.path("data/mandate.key").exists());
+}
+
+/// Starts `mandate backup -` and reads its first byte: it writes then, and cannot go on before somebody reads.
+fn piping(place: &Place) -> (Child, ChildStdout) {
+    let mut command = place.command(&["backup", "-"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    (child, stdout)
+}
+
+/// The sentence of a command that is ended by a signal.
+fn stopped(child: Child, signal: &str) -> String {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    complaint(&child.wait_with_output().unwrap())
+}
+
+#[tokio::test]
+async fn a_backup_that_is_not_read_to_its_end_fails() {
+    let place = Place::on_a_file();
+    add_user(&place, "alice");
+    let (child, stdout) = piping(&place);
+    drop(stdout);
+    let sentence = complaint(&child.wait_with_output().unwrap());
+    assert!(sentence.contains("standard output cannot be written"), "{sentence}");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = place.command(&["backup", "-"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert!(complaint(&output).contains("standard output cannot be written"), "{output:?}");
+    let file = std::fs::File::create(place.path("one.backup")).unwrap();
+    assert!(place.command(&["backup", "-"]).stdout(file).stderr(Stdio::null()).status().unwrap().success());
+    place.done(&["restore", "one.backup"], "");
+}
+
+#[tokio::test]
+async fn a_signal_leaves_no_half_written_file() {
+    let place = Place::on_a_file();
+    add_user(&place, "alice");
+    place.done(&["backup", "one.backup"], "");
+    for signal in ["-INT", "-TERM"] {
+        let (child, _stdout) = piping(&place);
+        assert!(files(&place).iter().any(|name| name.ends_with(".draft")), "{:?}", files(&place));
+        assert!(stopped(child, signal).contains("stopped by a signal; there is no backup"));
+        assert!(files(&place).iter().all(|name| !name.contains(".draft")), "{:?}", files(&place));
+    }
+    place.refused(&["restore", "missing"], "");
+    let before = std::fs::read(place.path("data/mandate.db")).unwrap();
+    assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+    for signal in ["-INT", "-TERM"] {
+        let mut restoring = place.command(&["restore", "pipe"]);
+        let child = restoring.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut pipe = std::fs::File::options().write(true).open(place.path("pipe")).unwrap();
+        // More than a pipe holds: it is being copied when this has been written.
+        pipe.write_all(&before[..200_000]).unwrap();
+        assert!(files(&place).iter().any(|name| name.ends_with(".draft")), "{:?}", files(&place));
+        assert!(stopped(child, signal).contains("stopped by a signal; the database is as it was"));
+        assert_eq!(files(&place), [""; 0]);
+    }
+    assert!(std::fs::read(place.path("data/mandate.db")).unwrap() == before);
+}
+
+#[tokio::test]
+async fn every_command_opens_the_file_that_the_url_names() {
+    let place = Place::on_a_file();
+    let run = |arguments: &[&str], input: &str| {
+        let mut command = place.command(arguments);
+        let output = ended(command.env("MANDATE_DATABASE_URL", "sqlite://my%20data/my%20db.db"), input);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["user", "add", "alice", "--role", "agent"], &format!("{PASSWORD}\n"));
+    run(&["backup", "one.backup"], "");
+    run(&["user", "add", "later", "--role", "agent"], &format!("{PASSWORD}\n"));
+    let said = run(&["restore", "one.backup"], "");
+    assert!(said.contains("kept as my data/my db.db.before-"), "{said}");
+    let entries = std::fs::read_dir(place.path("my data")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| !name.contains(".before-"));
+    names.sort();
+    assert_eq!(names, ["mandate.key", "my db.db", "my db.db.lock"]);
+    let listed = run(&["user", "list"], "");
+    assert!(listed.contains("alice") && !listed.contains("later"), "{listed}");
+}
+
+#[tokio::test]
+async fn a_link_to_the_database_is_another_name_of_it() {
+    let place = Place::on_a_file();
+    add_user(&place, "alice");
+    place.done(&["backup", "one.backup"], "");
+    add_user(&place, "later");
+    // It has no log beside it any more.
+    place.refused(&["restore", "missing"], "");
+    let link = place.path("data/mandate.db");
+    std::fs::rename(&link, place.path("data/real.db")).unwrap();
+    std::os::unix::fs::symlink("real.db", &link).unwrap();
+    let running = serve(&place);
+    let mut by_its_own_name = place.command(&["restore", "one.backup"]);
+    let refused = ended(by_its_own_name.env("MANDATE_DATABASE_URL", "sqlite://data/real.db"), "");
+    assert!(complaint(&refused).contains("is in use"), "{refused:?}");
+    assert!(place.refused(&["restore", "one.backup"], "").contains("is in use"));
+    stop(running);
+    place.done(&["restore", "one.backup"], "");
+    assert_eq!(std::fs::read_link(&link).unwrap().to_str(), Some("real.db"));
+    let there = files(&place);
+    assert!(there.len() == 3 && there[1].starts_with("real.db.before-"), "{there:?}");
+    assert!(there[0] == "real.db" && there[2] == "real.db.lock", "{there:?}");
+    assert!(!place.done(&["user", "list"], "").contains("later"));
 }
 
 #[tokio::test]
@@ -260,7 +372,7 @@ async fn no_database_is_replaced_under_a_server_a_pipe_or_a_stranger() {
     let mut stdio = stdio.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     // It has opened the store once it answers.
     let ping = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
-    std::io::Write::write_all(stdio.stdin.as_mut().unwrap(), ping.as_bytes()).unwrap();
+    stdio.stdin.as_mut().unwrap().write_all(ping.as_bytes()).unwrap();
     let mut line = String::new();
     let mut lines = std::io::BufReader::new(stdio.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
@@ -315,6 +427,8 @@ async fn what_is_no_good_backup_changes_nothing() {
     std::fs::write(place.path("empty"), "").unwrap();
     std::fs::write(place.path("logged"), &good).unwrap();
     std::fs::write(place.path("logged-wal"), "x").unwrap();
+    std::fs::write(place.path("half"), &good).unwrap();
+    std::fs::write(place.path("half-journal"), "x").unwrap();
     let mut overwritten = good.clone();
     let middle = overwritten.len() / 2;
     overwritten[middle..middle + 8192].fill(0xff);
@@ -327,6 +441,9 @@ async fn what_is_no_good_backup_changes_nothing() {
     changed(&place, "good.backup", "newer", newer).await;
     let tampered = "UPDATE audit_events SET detail = 'nothing at all'";
     changed(&place, "good.backup", "tampered", tampered).await;
+    let dangling = "PRAGMA foreign_keys = OFF; \
+                    INSERT INTO identities (issuer, subject, user_id, linked_at) VALUES ('i', 's', 'nobody', 1)";
+    changed(&place, "good.backup", "dangling", dangling).await;
     place.refused(&["restore", "missing"], "");
     // Now it has no log any more, and is not written to again.
     let before = std::fs::read(place.path("data/mandate.db")).unwrap();
@@ -337,7 +454,9 @@ async fn what_is_no_good_backup_changes_nothing() {
         ("text", "text is no database of Mandate"),
         ("empty", "empty is no database of Mandate"),
         ("foreign", "foreign is no database of Mandate"),
-        ("logged", "has a log beside it"),
+        ("dangling", "dangling is damaged (identities names what is not in users)"),
+        ("logged", "logged-wal), so it was copied while somebody wrote to it"),
+        ("half", "half-journal), so it was copied while somebody wrote to it"),
         ("newer", "a newer version brought the database to schema 9999"),
         ("tampered", "tampered: its audit log is not as it was written"),
         ("data/mandate.db", "is the database itself"),

@@ -1,6 +1,8 @@
 //! `mandate backup`.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,11 +10,12 @@ use clap::Args;
 use super::Failure;
 use super::open::check_file;
 use super::output::{aside, say};
+use super::signals::Stop;
 use crate::config::Config;
 use crate::keys::{SealingKey, is_sealed_with};
 use crate::random::Random;
 use crate::storage::Database;
-use crate::storage::backup::{Content, FileError, write};
+use crate::storage::backup::{Content, FileError, check_free, write};
 
 /// Write the whole database to one file while the server runs.
 ///
@@ -38,7 +41,24 @@ impl From<FileError> for Failure {
 /// What to read about databases that are not ours to copy.
 pub(super) const PAGE: &str = "the page \"Backup and upgrade\" of the documentation";
 
+/// Does work unless a signal ends the command: the work is dropped then, and with it every file that has no name yet.
+pub(super) async fn unless_stopped(
+    work: impl Future<Output = Result<(), Failure>>,
+    otherwise: &str,
+) -> Result<(), Failure> {
+    let mut stop = Stop::listen()?;
+    tokio::select! {
+        biased;
+        done = work => done,
+        _ = stop.asked() => Err(Failure::Said(format!("stopped by a signal; {otherwise}"))),
+    }
+}
+
 pub(super) async fn run(command: &Backup, config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+    Box::pin(unless_stopped(back_up(command, config, file), "there is no backup of it")).await
+}
+
+async fn back_up(command: &Backup, config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let Database::Sqlite(database) = &config.database else {
         return Err(Failure::Said(format!(
             "the database is PostgreSQL: back it up with `pg_dump --format=custom`, or for any moment with \
@@ -50,6 +70,7 @@ pub(super) async fn run(command: &Backup, config: &Config, file: Option<&Path>) 
     if command.file == Path::new("-") {
         return to_stdout(database, &name, config).await;
     }
+    check_free(&command.file)?;
     let written = write(database, &command.file, &name).await?;
     let content = written.publish(&command.file)?;
     say(&summary(&content, &format!("to {}", command.file.display())));
@@ -65,15 +86,32 @@ async fn to_stdout(database: &Path, name: &str, config: &Config) -> Result<(), F
         return Err(Failure::Said("a backup is no text: name a file, or send it to a program".to_owned()));
     }
     let written = write(database, &database.with_extension("backup"), name).await?;
-    let mut from = written.read()?;
-    let copied = tokio::task::spawn_blocking(move || io::copy(&mut from, &mut io::stdout())).await;
+    let from = written.read()?;
+    let copied = tokio::task::spawn_blocking(move || pass_on(from)).await;
     let copied = copied.map_err(io::Error::other).and_then(|copied| copied);
-    copied.map_err(|error| Failure::Said(format!("standard output cannot be written: {error}")))?;
+    let copied =
+        copied.map_err(|error| Failure::Said(format!("standard output cannot be written: {error}")))?;
+    if copied != written.content.bytes {
+        let all = written.content.bytes;
+        return Err(Failure::Said(format!("standard output took {copied} bytes of {all}")));
+    }
     aside(&summary(&written.content, "to standard output"));
     for line in about_keys(config, &written.content) {
         aside(&line);
     }
     Ok(())
+}
+
+/// Copies all of it to standard output, past this program's buffer: what cannot be written, to the last byte, is an
+/// error, and so is a reader who goes away.
+fn pass_on(mut from: File) -> io::Result<u64> {
+    let mut to = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let copied = io::copy(&mut from, &mut to)?;
+    match to.sync_all() {
+        // A pipe is on no disk.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(copied),
+        synced => synced.map(|()| copied),
+    }
 }
 
 fn summary(content: &Content, to: &str) -> String {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
-use super::backup::PAGE;
+use super::backup::{PAGE, unless_stopped};
 use super::open::open;
 use super::output::say;
 use crate::app::{StartError, chain_key, given_keys};
@@ -61,7 +61,10 @@ impl From<RestoreError> for Failure {
 pub(super) async fn run(command: &Restore, config: Config, program: &Checked) -> Result<(), Failure> {
     match (&command.file, &config.database) {
         (None, _) => Box::pin(finish(config, program)).await,
-        (Some(file), Database::Sqlite(database)) => replace(command, file, database, &config).await,
+        (Some(file), Database::Sqlite(database)) => {
+            let replaced = replace(command, file, database, &config);
+            Box::pin(unless_stopped(replaced, "the database is as it was")).await
+        }
         (Some(_), Database::Postgres { .. }) => Err(Failure::Said(format!(
             "the database is PostgreSQL: put it back with pg_restore or to a moment, then run `mandate restore --finish`; \
              {PAGE} has the commands"

@@ -1,7 +1,6 @@
 //! From the texts of keys to types; every refusal names its key and the cure.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -28,16 +27,12 @@ pub(super) fn database(url: &str, connections: u32) -> Result<Database, ConfigEr
         }
         return Ok(Database::Postgres { url, connections });
     }
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-    match path {
-        Some(path) if path.is_empty() || path.contains(['?', ':']) => {
-            Err(wrong("write the path of a file, like sqlite://./data/mandate.db"))
-        }
-        Some(path) => Ok(Database::Sqlite(PathBuf::from(path))),
-        None => {
-            Err(wrong("write postgres://user:password@host/database, or sqlite:// and the path of a file"))
-        }
+    if !url.starts_with("sqlite:") {
+        return Err(wrong(
+            "write postgres://user:password@host/database, or sqlite:// and the path of a file",
+        ));
     }
+    Database::in_file(url).ok_or_else(|| wrong("write the path of a file, like sqlite://./data/mandate.db"))
 }
 
 /// PostgreSQL without Redis would be one replica that looks like many.

@@ -43,6 +43,9 @@ pub enum FileError {
     /// It is not whole.
     #[error("{0} is damaged ({1})")]
     Damaged(String, String),
+    /// Its name is one that SQLite does not take.
+    #[error("{0} is no text in UTF-8, and SQLite takes no other names; choose another file or folder")]
+    NotText(String),
     /// Something of this name is there already.
     #[error("{0} exists already, and nothing is overwritten; choose another name")]
     Exists(String),
@@ -72,21 +75,26 @@ pub struct Backup {
     pub content: Content,
 }
 
+/// Refuses a name that something has already, before gigabytes are written.
+pub fn check_free(to: &Path) -> Result<(), FileError> {
+    if to.symlink_metadata().is_ok() { Err(FileError::Exists(to.display().to_string())) } else { Ok(()) }
+}
+
 /// Writes a backup of `database` beside `to`, as a file of its own that only its owner can read. `name` is part of its
 /// name. It is on the disk and verified when this returns.
 pub async fn write(database: &Path, to: &Path, name: &str) -> Result<Backup, FileError> {
-    if to.symlink_metadata().is_ok() {
-        return Err(FileError::Exists(to.display().to_string()));
-    }
     database.metadata().map_err(at(database))?;
     if !folder_of(to).is_dir() {
         return Err(FileError::NoFolder(folder_of(to).display().to_string()));
     }
     let draft = Draft::beside(to, name).map_err(at(to))?;
+    // Of another name a text can be made only by changing it.
+    let not_text = || FileError::NotText(to.display().to_string());
+    let into = draft.path.to_str().ok_or_else(not_text)?.to_owned();
     let mut connection = open(database).await?;
     let source = read(&mut connection, database).await?;
     sqlx::query("VACUUM INTO $1")
-        .bind(draft.path.to_string_lossy().into_owned())
+        .bind(into)
         .execute(&mut connection)
         .await
         .map_err(|error| FileError::Database(draft.path.display().to_string(), error))?;
@@ -136,6 +144,15 @@ pub async fn check(path: &Path) -> Result<Content, FileError> {
     let said: Vec<String> = said.into_iter().map(|(line,)| line).collect();
     if said != ["ok"] {
         return Err(FileError::Damaged(path.display().to_string(), said.join("; ")));
+    }
+    let lost: Option<(String, String)> =
+        sqlx::query_as("SELECT \"table\", parent FROM pragma_foreign_key_check LIMIT 1")
+            .fetch_optional(&mut connection)
+            .await
+            .map_err(|error| sorted(path, error))?;
+    if let Some((table, parent)) = lost {
+        let why = format!("{table} names what is not in {parent}");
+        return Err(FileError::Damaged(path.display().to_string(), why));
     }
     let _ = connection.close().await;
     Ok(content)
@@ -198,5 +215,27 @@ pub(super) fn code(error: &sqlx::Error) -> Option<i64> {
     match error {
         sqlx::Error::Database(database) => database.code()?.parse::<i64>().ok().map(|code| code & 0xff),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+    use crate::storage::everywhere::chain_key;
+    use crate::storage::{Database, Store};
+
+    #[tokio::test]
+    async fn a_name_that_is_no_text_is_refused_and_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("t.db");
+        Store::open(&Database::Sqlite(database.clone()), chain_key()).await.unwrap().close().await;
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+        let before = files();
+        let to = folder.path().join(OsStr::from_bytes(b"one\xff.backup"));
+        assert!(matches!(write(&database, &to, "1").await, Err(FileError::NotText(_))));
+        assert_eq!(files(), before);
     }
 }

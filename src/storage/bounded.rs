@@ -17,7 +17,7 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use sqlx::any::{Any, AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::pool::PoolConnection;
-use sqlx::{AnyPool, Either, Execute, Executor, SqlStr};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Either, Execute, Executor, SqlStr};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
@@ -87,6 +87,11 @@ impl Bounded {
         connection.in_transaction = true;
         connection.execute(statement).await?;
         Ok(connection)
+    }
+
+    /// A connection outside of the pool and its bounds.
+    pub(super) async fn connect_unbounded(&self) -> sqlx::Result<AnyConnection> {
+        AnyConnection::connect_with(&self.pool.connect_options()).await
     }
 
     /// Closes the pool after its statements have ended.

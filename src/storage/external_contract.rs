@@ -126,6 +126,41 @@ async fn what_its_user_took_back_counts_before_what_merely_ended_and_a_living_on
 }
 
 #[tokio::test]
+async fn the_next_grant_has_an_id_that_no_ended_one_has_also_where_some_of_those_are_missing() {
+    for Opened { store, _folder, .. } in with_user().await {
+        let (user_id, client_id) = (UserId::new("user_alice"), ClientId::new("acme:app"));
+        let next = async |now| {
+            let mut tx = store.write().await.unwrap();
+            let numbered = |number| GrantId::new(format!("ext_{number}"));
+            let id = external_grants::next_id(&mut tx, &user_id, &client_id, now, numbered).await.unwrap();
+            commit(tx).await.unwrap();
+            id.as_str().to_owned()
+        };
+        let allow_again = async |id| {
+            let mut tx = store.write().await.unwrap();
+            assert!(external_grants::allow_again(&mut tx, &user_id, &GrantId::new(id)).await.unwrap());
+            commit(tx).await.unwrap();
+        };
+        assert_eq!(next(NOW).await, "ext_0");
+        // As after a restore that brought the second one along, and not the first.
+        assert!(record(&store, "ext_1").await);
+        revoke(&store, "ext_1", TAKEN_BACK).await;
+        assert_eq!(next(NOW).await, "ext_1", "nothing takes the place of what was taken back");
+        allow_again("ext_1").await;
+        for id in ["ext_2", "ext_3"] {
+            assert_eq!(next(NOW).await, id);
+            assert!(record(&store, id).await);
+            assert_eq!(next(NOW).await, id, "of two at once the second meets the first");
+            revoke(&store, id, TAKEN_BACK).await;
+            allow_again(id).await;
+        }
+        assert!(record(&store, "ext_4").await);
+        assert_eq!(next(NOW).await, "ext_4");
+        assert_eq!(next(NOW.plus(Duration::from_secs(60))).await, "ext_5", "it ended by itself");
+    }
+}
+
+#[tokio::test]
 async fn a_grant_is_widened_from_what_it_was_and_only_while_it_lives() {
     for Opened { store, _folder, .. } in with_user().await {
         assert!(record(&store, "ext_1").await);

@@ -34,9 +34,13 @@ pub enum Standing {
 
 type StandingRow = (String, String, i64, Option<i64>, Option<String>);
 
-/// How many of a user with a client have ended: what tells the next one's id from theirs. One that lives is not
-/// counted, so that of two who record the next one at once the second meets the id of the first.
-pub async fn count_ended(tx: &mut Tx, user_id: &UserId, client_id: &ClientId, now: Timestamp) -> Result<i64> {
+/// How many of a user with a client have ended. One that lives is not counted.
+pub(super) async fn count_ended(
+    tx: &mut Tx,
+    user_id: &UserId,
+    client_id: &ClientId,
+    now: Timestamp,
+) -> Result<i64> {
     let (count,): (i64,) = sqlx::query_as(
         "SELECT count(*) FROM grants WHERE user_id = $1 AND client_id = $2 AND client_kind = 'external' \
          AND (revoked_at IS NOT NULL OR expires_at <= $3)",
@@ -47,6 +51,37 @@ pub async fn count_ended(tx: &mut Tx, user_id: &UserId, client_id: &ClientId, no
     .fetch_one(&mut **tx)
     .await?;
     Ok(count)
+}
+
+/// The id of the next one of a user with a client. `numbered` makes the ids of theirs: of two who record the next one
+/// at once the second meets the id of the first, whose grant lives or was taken back meanwhile.
+///
+/// The number is how many have ended, or the next after it that no ended one has: after a restore some of them are
+/// missing, and the numbers of those that are there do not begin with the first.
+pub async fn next_id(
+    tx: &mut Tx,
+    user_id: &UserId,
+    client_id: &ClientId,
+    now: Timestamp,
+    numbered: impl Fn(i64) -> GrantId,
+) -> Result<GrantId> {
+    let mut number = count_ended(tx, user_id, client_id, now).await?;
+    loop {
+        let grant_id = numbered(number);
+        let ended: Option<(i64,)> = sqlx::query_as(
+            "SELECT created_at FROM grants WHERE grant_id = $1 AND (revoked_at IS NOT NULL OR expires_at <= $2) \
+             AND COALESCE(revoked_because, '') <> $3",
+        )
+        .bind(grant_id.as_str())
+        .bind(now.0)
+        .bind(TAKEN_BACK)
+        .fetch_optional(&mut **tx)
+        .await?;
+        if ended.is_none() {
+            return Ok(grant_id);
+        }
+        number += 1;
+    }
 }
 
 /// Whether a user took a grant with a client back and has not let it in again, in the transaction that would record

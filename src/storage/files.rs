@@ -33,17 +33,35 @@ pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Gives a file that was written its name, which nobody has yet.
-pub(super) fn publish(draft: &Path, path: &Path) -> io::Result<()> {
-    match std::fs::hard_link(draft, path) {
-        Ok(()) => std::fs::remove_file(draft)?,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
-        // Some file systems have no links. The name is taken first, so that nothing is replaced there either.
-        Err(_) => {
-            create_private(path)?;
-            std::fs::rename(draft, path)?;
+/// Where a path leads: SQLite keeps its own files beside what a link leads to, and so do we.
+pub(super) fn target_of(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    // More than systems follow. One that still is a link then leads nowhere, and cannot be opened.
+    for _ in 0..64 {
+        match path.read_link() {
+            Ok(target) => path = folder_of(&path).join(target),
+            Err(_) => break,
         }
     }
+    path
+}
+
+/// Gives a file another name, which nothing has yet. It keeps the one that it has, where there are links.
+pub(super) fn name_also(path: &Path, name: &Path) -> io::Result<()> {
+    match std::fs::hard_link(path, name) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            // Some file systems have no links. The name is taken first, so that nothing is replaced there either.
+            create_private(name)?;
+            std::fs::rename(path, name)
+        }
+        linked => linked,
+    }
+}
+
+/// Gives a file that was written its name, which nobody has yet.
+pub(super) fn publish(draft: &Path, path: &Path) -> io::Result<()> {
+    name_also(draft, path)?;
+    remove(draft)?;
     sync_folder_of(path)
 }
 
@@ -60,8 +78,11 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What SQLite keeps beside a database that is open.
-pub(super) const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// What SQLite keeps beside a database that is open: a log of one kind or the other, and an index of the former.
+pub(super) const LOGS: [&str; 2] = ["-wal", "-journal"];
+pub(super) const SIDES: [&str; 3] = [LOGS[0], "-shm", LOGS[1]];
+/// What we keep beside it: the file that is locked for it.
+pub(super) const LOCK: &str = ".lock";
 
 /// A file on its way: gone with this value, with all that SQLite put beside it, unless it got its name.
 #[derive(Debug)]
@@ -91,7 +112,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let sides = SIDES.iter().chain(&[".lock"]).map(|end| with_end(&self.path, end));
+        let sides = SIDES.iter().chain([&LOCK]).map(|end| with_end(&self.path, end));
         for path in sides.chain([self.path.clone()]) {
             let _ = remove(&path);
         }
@@ -117,6 +138,19 @@ mod tests {
         std::fs::write(with_end(&drafted, "-wal"), "x").unwrap();
         drop(draft);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{}", drafted.display());
+    }
+
+    #[test]
+    fn a_link_leads_to_its_end_also_where_nothing_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other, end] = ["one", "other", "in/end"].map(|name| folder.path().join(name));
+        assert_eq!(target_of(&end), end);
+        std::os::unix::fs::symlink("other", &one).unwrap();
+        std::os::unix::fs::symlink("in/end", &other).unwrap();
+        assert_eq!(target_of(&one), end);
+        std::fs::remove_file(&other).unwrap();
+        std::os::unix::fs::symlink(&one, &other).unwrap();
+        assert!(std::fs::read(target_of(&one)).is_err(), "in a circle");
     }
 
     #[test]

@@ -5,13 +5,12 @@
 //! as it has the store, and who replaces the database holds that alone. The kernel ends the lock with the process.
 //! It is no lock on the database itself: closing a second descriptor of that would give SQLite's own locks away.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
-use super::files::{create_private, give_to_owner_of};
+use super::files::{LOCK, create_private, give_to_owner_of, with_end};
 
 /// Others may have the file open, too.
 #[derive(Debug)]
@@ -51,12 +50,11 @@ pub(super) fn alone(database: &Path) -> std::io::Result<Option<Alone>> {
 
 /// The file beside a database that is locked for it. It stays: one that was removed could be locked by two.
 pub(super) fn beside(database: &Path) -> PathBuf {
-    let mut name = OsString::from(database.file_name().unwrap_or_default());
-    name.push(".lock");
-    database.with_file_name(name)
+    with_end(database, LOCK)
 }
 
-/// Opened to be read, which is enough for a lock: it may be another user's who may write the database.
+/// Opened to be read, which is enough for a lock. It is the owner's of the database alone, because whoever could read it
+/// could keep the server from starting.
 fn open(database: &Path) -> std::io::Result<File> {
     let path = beside(database);
     let read = || OpenOptions::new().read(true).open(&path);

@@ -53,7 +53,7 @@ pub(super) async fn run(pool: &AnyPool, kind: Kind) -> Result<Schema, OpenError>
     }
     let unreadable = |error: sqlx::Error| OpenError::Unreadable(error.to_string());
     let mut connection = pool.acquire().await.map_err(unreadable)?;
-    let found = Found::read(&mut connection).await.map_err(unreadable)?;
+    let found = Found::read(&mut connection, kind).await.map_err(unreadable)?;
     drop(connection);
     if !found.lets_in(&versions(kind)) {
         return Err(OpenError::Newer { found: found.newest(), oldest: found.oldest, own });
@@ -114,15 +114,26 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) async fn read(connection: &mut AnyConnection) -> sqlx::Result<Self> {
+    /// Reads it where anything was ever brought up to date.
+    pub(super) async fn read_any(connection: &mut AnyConnection, kind: Kind) -> sqlx::Result<Option<Self>> {
+        if !has_table(connection, kind, "_sqlx_migrations").await? {
+            return Ok(None);
+        }
+        Self::read(connection, kind).await.map(Some)
+    }
+
+    async fn read(connection: &mut AnyConnection, kind: Kind) -> sqlx::Result<Self> {
         let applied: Vec<(i64,)> = sqlx::query_as("SELECT version FROM _sqlx_migrations ORDER BY version")
             .fetch_all(&mut *connection)
             .await?;
         let applied: Vec<i64> = applied.into_iter().map(|(version,)| version).collect();
         // Where there is no such table, no version that knows of it was here.
-        let said: sqlx::Result<Option<(i64,)>> =
-            sqlx::query_as("SELECT MAX(oldest_schema) FROM compatibility").fetch_optional(connection).await;
-        Ok(Self { applied, oldest: said.ok().flatten().map(|(oldest,)| oldest) })
+        if !has_table(connection, kind, "compatibility").await? {
+            return Ok(Self { applied, oldest: None });
+        }
+        let (oldest,): (Option<i64>,) =
+            sqlx::query_as("SELECT MAX(oldest_schema) FROM compatibility").fetch_one(connection).await?;
+        Ok(Self { applied, oldest })
     }
 
     fn newest(&self) -> i64 {
@@ -136,6 +147,16 @@ impl Found {
         let all_applied = known.iter().all(|version| self.applied.contains(version));
         unknown_is_newer && all_applied && self.oldest.is_some_and(|oldest| oldest <= own)
     }
+}
+
+async fn has_table(connection: &mut AnyConnection, kind: Kind, name: &'static str) -> sqlx::Result<bool> {
+    let count = match kind {
+        Kind::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1",
+        // Where a statement would find it.
+        Kind::Postgres => "SELECT COUNT(to_regclass($1))",
+    };
+    let (count,): (i64,) = sqlx::query_as(count).bind(name).fetch_one(connection).await?;
+    Ok(count > 0)
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::{AnyConnection, Executor as _};
 use tokio::sync::Semaphore;
 
 use crate::audit::chain::ChainKey;
@@ -78,6 +79,13 @@ pub enum Database {
         /// How many connections each replica opens at most.
         connections: u32,
     },
+}
+
+impl Database {
+    /// The file that a URL names, like `sqlite://./data/mandate.db`. Nothing where it names none.
+    pub fn in_file(url: &str) -> Option<Self> {
+        sqlite::path_of(url).map(Self::Sqlite)
+    }
 }
 
 /// What may be said aloud about it.
@@ -156,9 +164,10 @@ impl Store {
         let room = Arc::new(Semaphore::new(room));
         match database {
             Database::Sqlite(path) => {
-                sqlite::create_folder_of(path)?;
-                let in_use = in_use::share(path)?.map(Arc::new);
-                let (read, write, schema) = sqlite::open(path, &room).await?;
+                let path = files::target_of(path);
+                sqlite::create_folder_of(&path)?;
+                let in_use = in_use::share(&path)?.map(Arc::new);
+                let (read, write, schema) = sqlite::open(&path, &room).await?;
                 Ok(Self { kind: Kind::Sqlite, chain_key, schema, read, write, _in_use: in_use })
             }
             Database::Postgres { url, connections } => {
@@ -202,6 +211,15 @@ impl Store {
         let (begin, patience) = self.kind.writing();
         let connection = self.write.begin(begin.work, patience.work).await?;
         Ok(Tx::new(connection, self.kind, self.chain_key.clone()))
+    }
+
+    /// A connection of its own, for what may take as long as it likes.
+    async fn connect_unbounded(&self) -> Result<AnyConnection> {
+        let mut connection = self.write.connect_unbounded().await?;
+        if self.kind == Kind::Sqlite {
+            connection.execute(sqlite::UNBOUNDED).await?;
+        }
+        Ok(connection)
     }
 
     /// The key of the audit log's seals.

@@ -145,9 +145,9 @@ pub(super) async fn ping(store: &Bounded) -> Result<()> {
 }
 
 /// Keeps others from changing the schema until the transaction ends; waits for whoever is at it.
-pub(super) async fn hold_schema(tx: &mut Tx) -> Result<()> {
+pub(super) async fn hold_schema(connection: &mut AnyConnection) -> Result<()> {
     // Any number will do, as long as it is the same in every replica.
-    sqlx::query("SELECT pg_advisory_xact_lock(7308327)").execute(&mut **tx).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(7308327)").execute(connection).await?;
     Ok(())
 }
 

@@ -13,7 +13,9 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::backup::{Content, FileError, at, check, code, sorted};
 use super::external_grants::TAKEN_BACK;
-use super::files::{Draft, SIDES, give_to_owner_of, remove, sync_folder_of, with_end};
+use super::files::{
+    Draft, LOGS, SIDES, give_to_owner_of, name_also, remove, sync_folder_of, target_of, with_end,
+};
 use super::in_use::{self, Alone};
 use super::restored::{TAKEN_BACK_ROWS, TakenBack};
 use super::{Database, sqlite};
@@ -27,12 +29,12 @@ pub enum RestoreError {
     /// The backup is the database itself.
     #[error("{0} is the database itself; name a backup of it")]
     Itself(String),
-    /// The backup has a log beside it.
+    /// The backup has a log beside it, of this name.
     #[error(
-        "{0} has a log beside it ({0}-wal), so it was copied while somebody wrote to it and does not hold everything; \
-         take a file that `mandate backup` wrote"
+        "{0} has a log beside it ({1}), so it was copied while somebody wrote to it and is not whole; take a file that \
+         `mandate backup` wrote"
     )]
-    HasLog(String),
+    HasLog(String, String),
     /// Its folder cannot be made, or a file cannot be used.
     #[error("{0}")]
     Unusable(String),
@@ -66,6 +68,9 @@ impl Prepared {
 impl Place {
     /// Keeps everybody from the database, unless somebody has it open.
     pub async fn hold(database: &Path) -> Result<Self, RestoreError> {
+        // A link stays: what it leads to is what everybody opens and locks, and what is replaced.
+        let database = target_of(database);
+        let database = database.as_path();
         sqlite::create_folder_of(database).map_err(|error| RestoreError::Unusable(error.to_string()))?;
         let in_use = || RestoreError::InUse(database.display().to_string());
         let alone = in_use::alone(database).map_err(at(&in_use::beside(database)))?.ok_or_else(in_use)?;
@@ -104,20 +109,28 @@ impl Place {
         if self.database.canonicalize().is_ok_and(|database| database == real) {
             return Err(RestoreError::Itself(shown()));
         }
-        if with_end(&real, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
-            return Err(RestoreError::HasLog(shown()));
+        for log in LOGS.map(|log| with_end(&real, log)) {
+            if log.metadata().is_ok_and(|log| log.len() > 0) {
+                return Err(RestoreError::HasLog(shown(), log.display().to_string()));
+            }
         }
         let mut from = File::open(&real).map_err(at(backup))?;
         // Said of the backup, before gigabytes are copied.
         let draft = Draft::beside(&self.database, name).map_err(at(&self.database))?;
-        let copied = draft.file().and_then(|mut to| io::copy(&mut from, &mut to).and_then(|_| to.sync_all()));
-        copied.map_err(at(&draft.path))?;
+        let mut to = draft.file().and_then(File::try_clone).map_err(at(&draft.path))?;
+        // Elsewhere, so that a signal is heard meanwhile.
+        let copied = tokio::task::spawn_blocking(move || {
+            io::copy(&mut from, &mut to)?;
+            to.sync_all()
+        });
+        copied.await.map_err(io::Error::other).and_then(|copied| copied).map_err(at(&draft.path))?;
         let content = check(&draft.path).await.map_err(|error| of_backup(error, backup))?;
         Ok(Prepared { draft, content })
     }
 
-    /// Puts a copy in the database's place; nobody has it open any more. Says where what was there is now.
-    pub async fn put(self, prepared: Prepared, kept: &str) -> Result<Option<PathBuf>, RestoreError> {
+    /// Puts a copy in the database's place; nobody has it open any more. Says where what was there is now: under its
+    /// name with this at its end, and with a number where something has that already.
+    pub async fn put(self, prepared: Prepared, end: &str) -> Result<Option<PathBuf>, RestoreError> {
         let draft = &prepared.draft.path;
         if !fold(draft).await? {
             return Err(RestoreError::InUse(draft.display().to_string()));
@@ -125,11 +138,9 @@ impl Place {
         let file = prepared.draft.file().map_err(at(draft))?;
         give_to_owner_of(file, &self.database);
         file.sync_all().map_err(at(draft))?;
-        let kept = with_end(&self.database, kept);
         let was_there = self.database.symlink_metadata().is_ok();
-        if was_there {
-            keep(&self.database, &kept).map_err(at(&kept))?;
-        }
+        let kept = was_there.then(|| keep(&self.database, end)).transpose();
+        let kept = kept.map_err(at(&with_end(&self.database, end)))?;
         // A log without its database would be taken for that of the new one.
         for side in SIDES {
             let side = with_end(&self.database, side);
@@ -138,25 +149,29 @@ impl Place {
         prepared.draft.file().map_err(at(draft))?;
         std::fs::rename(draft, &self.database).map_err(at(&self.database))?;
         sync_folder_of(&self.database).map_err(at(&self.database))?;
-        Ok(was_there.then_some(kept))
+        Ok(kept)
     }
 }
 
 /// Gives what is there a second name, so that the first one is never without a file. Of a damaged database the log
 /// may be what is left of it.
-fn keep(database: &Path, kept: &Path) -> io::Result<()> {
+fn keep(database: &Path, end: &str) -> io::Result<PathBuf> {
+    let mut kept = with_end(database, end);
+    let mut others = 1;
+    while let Err(error) = name_also(database, &kept) {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+        others += 1;
+        kept = with_end(database, &format!("{end}-{others}"));
+    }
     for side in SIDES {
-        match std::fs::rename(with_end(database, side), with_end(kept, side)) {
+        match std::fs::rename(with_end(database, side), with_end(&kept, side)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    match std::fs::hard_link(database, kept) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // Where there are no links.
-        Err(_) => std::fs::rename(database, kept),
-        Ok(()) => Ok(()),
-    }
+    Ok(kept)
 }
 
 /// Whether a file looks like SQLite's. One that does not is not shown to SQLite, which would remove its log.
@@ -199,6 +214,24 @@ fn of_backup(error: FileError, backup: &Path) -> FileError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_takes_nobodys_name_and_its_log_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [database, first, second] =
+            ["t.db", "t.db.before", "t.db.before-2"].map(|name| folder.path().join(name));
+        for (kept, what) in [(&first, "one"), (&second, "other")] {
+            std::fs::write(&database, what).unwrap();
+            std::fs::write(with_end(&database, "-wal"), format!("log of {what}")).unwrap();
+            assert_eq!(&keep(&database, ".before").unwrap(), kept);
+            assert_eq!(std::fs::read_to_string(&database).unwrap(), what, "its name is never without a file");
+            std::fs::remove_file(&database).unwrap();
+        }
+        for (kept, what) in [(&first, "one"), (&second, "other")] {
+            assert_eq!(std::fs::read_to_string(kept).unwrap(), what);
+            assert_eq!(std::fs::read_to_string(with_end(kept, "-wal")).unwrap(), format!("log of {what}"));
+        }
+    }
 
     #[tokio::test]
     async fn a_copy_that_was_damaged_or_replaced_meanwhile_replaces_nothing() {

@@ -4,6 +4,9 @@
 //! every grant ends, and every browser session. A signing key that was revoked since would sign again: so all that are
 //! stored are revoked, and new ones are made at the next start. All of it can be done again.
 
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
 use super::external_grants::TAKEN_BACK;
 use super::leases::{self, Work};
 use super::{Result, Store, Tx, audit, commit, setup_links, signing_keys};
@@ -43,8 +46,38 @@ pub struct Ending<'a> {
 }
 
 /// A grant that rests on the tokens of another issuer and that its user took back: a row of a database that is replaced.
-/// Its texts and then its times, in the order in which they are read.
-pub type TakenBack = (String, String, String, String, String, String, String, i64, i64, i64, i64);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenBack {
+    grant_id: String,
+    user_id: String,
+    client_id: String,
+    client_metadata: String,
+    redirect_uri: String,
+    resource: String,
+    scope: String,
+    auth_time: i64,
+    created_at: i64,
+    expires_at: i64,
+    revoked_at: i64,
+}
+
+impl<'r> sqlx::FromRow<'r, SqliteRow> for TakenBack {
+    fn from_row(row: &'r SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            grant_id: row.try_get("grant_id")?,
+            user_id: row.try_get("user_id")?,
+            client_id: row.try_get("client_id")?,
+            client_metadata: row.try_get("client_metadata")?,
+            redirect_uri: row.try_get("redirect_uri")?,
+            resource: row.try_get("resource")?,
+            scope: row.try_get("scope")?,
+            auth_time: row.try_get("auth_time")?,
+            created_at: row.try_get("created_at")?,
+            expires_at: row.try_get("expires_at")?,
+            revoked_at: row.try_get("revoked_at")?,
+        })
+    }
+}
 
 /// Reads those of a database.
 pub(super) const TAKEN_BACK_ROWS: &str = "SELECT grant_id, user_id, client_id, client_metadata, redirect_uri, resource, \
@@ -86,8 +119,6 @@ pub async fn carry_over(store: &Store, taken_back: &[TakenBack]) -> Result<u64> 
     let mut carried = 0;
     let mut tx = store.write_patiently().await?;
     for row in taken_back {
-        let (grant_id, user_id, client_id, metadata, redirect_uri, resource, scope, ..) = row;
-        let (.., auth_time, created_at, expires_at, revoked_at) = row;
         let done = sqlx::query(
             "INSERT INTO grants (grant_id, user_id, client_id, client_kind, client_metadata, redirect_uri, resource, \
              scope, auth_time, created_at, expires_at, revoked_at, revoked_because) \
@@ -95,17 +126,17 @@ pub async fn carry_over(store: &Store, taken_back: &[TakenBack]) -> Result<u64> 
              ON CONFLICT (grant_id) DO UPDATE SET revoked_at = excluded.revoked_at, \
              revoked_because = excluded.revoked_because",
         )
-        .bind(grant_id)
-        .bind(user_id)
-        .bind(client_id)
-        .bind(metadata)
-        .bind(redirect_uri)
-        .bind(resource)
-        .bind(scope)
-        .bind(auth_time)
-        .bind(created_at)
-        .bind(expires_at)
-        .bind(revoked_at)
+        .bind(&row.grant_id)
+        .bind(&row.user_id)
+        .bind(&row.client_id)
+        .bind(&row.client_metadata)
+        .bind(&row.redirect_uri)
+        .bind(&row.resource)
+        .bind(&row.scope)
+        .bind(row.auth_time)
+        .bind(row.created_at)
+        .bind(row.expires_at)
+        .bind(row.revoked_at)
         .bind(TAKEN_BACK)
         .execute(&mut *tx)
         .await?;

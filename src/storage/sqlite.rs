@@ -1,9 +1,10 @@
 //! What is particular to SQLite: how its file is opened, and how numbers are handed out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sqlx::AnyPool;
 use sqlx::Executor as _;
 use sqlx::any::AnyPoolOptions;
@@ -23,6 +24,9 @@ pub(super) const PATIENCE: Patience = Patience {
 };
 /// `IMMEDIATE` takes the writer's lock at once, so that a transaction never fails half way for having read first.
 pub(super) const BEGIN: Begin = Begin { request: "BEGIN IMMEDIATE", work: "BEGIN IMMEDIATE" };
+/// What a connection begins with that waits for others as long as it takes: for a day, which SQLite counts in
+/// milliseconds.
+pub(super) const UNBOUNDED: &str = "PRAGMA busy_timeout = 86400000; PRAGMA foreign_keys = ON;";
 /// How often opening the file is tried, each time for as long.
 const OPENING_TRIES: u32 = 5;
 /// How often the migrations are tried: each step may have been taken by somebody else.
@@ -30,12 +34,28 @@ const MIGRATING_TRIES: u32 = 10;
 /// Readers: enough to use every core, few enough that their page caches stay small.
 const READERS: u32 = 4;
 
+/// The path that a URL names, like `sqlite://./data/my%20mandate.db`. Nothing where it names none, or what SQLite would
+/// not take for a path: `:memory:`, or a URL of its own.
+pub(super) fn path_of(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    // What comes after it are settings, and those are ours.
+    let path = percent_decode_str(path).decode_utf8().ok().filter(|_| !path.contains('?'))?;
+    (!path.is_empty() && !path.contains([':', '\0'])).then(|| PathBuf::from(path.as_ref()))
+}
+
+/// The URL by which the driver opens this path and no other. Slashes and dots are escaped as well: without that the first
+/// folder counts as a host, and `..` takes away what is before it.
+pub(super) fn url_of(path: &Path, mode: &str) -> String {
+    let path = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
+    format!("sqlite:{path}?mode={mode}")
+}
+
 /// Opens the file, creating it if need be: the readers and the one writer.
 pub(super) async fn open(
     path: &Path,
     room: &Arc<Semaphore>,
 ) -> std::result::Result<(Bounded, Bounded, Schema), OpenError> {
-    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let url = url_of(path, "rwc");
     let write = pool(&url, 1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").await?;
     let schema = migrate(&write).await?;
     let read = pool(&url, READERS, "PRAGMA query_only = ON;").await?;
@@ -112,6 +132,44 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_names_a_path_and_nothing_else() {
+        for (url, path) in [
+            ("sqlite://./data/mandate.db", Some("./data/mandate.db")),
+            ("sqlite:data/mandate.db", Some("data/mandate.db")),
+            ("sqlite:///srv/my%20data/100%25.db", Some("/srv/my data/100%.db")),
+            ("sqlite://a b/../c%3Fd%23.db", Some("a b/../c?d#.db")),
+            ("sqlite://100%.db", Some("100%.db")),
+            ("sqlite://", None),
+            ("sqlite://a.db?mode=ro", None),
+            ("sqlite::memory:", None),
+            ("sqlite:%3Amemory%3A", None),
+            ("sqlite://file%3Aa.db", None),
+            ("sqlite://a%00.db", None),
+            ("sqlite://a%FF.db", None),
+            ("a.db", None),
+        ] {
+            assert_eq!(path_of(url), path.map(PathBuf::from), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_driver_opens_the_very_path() {
+        sqlx::any::install_default_drivers();
+        let folder = tempfile::tempdir().unwrap();
+        let room = Arc::new(Semaphore::new(16));
+        for name in ["my db.db", "my%20db.db", "100%.db", "a?b#c.db", "é.db", "X.db", "there/../back.db"] {
+            let path = folder.path().join(name);
+            create_folder_of(&path).unwrap();
+            let (read, write, _) = open(&path, &room).await.unwrap();
+            let at = path.parent().unwrap().canonicalize().unwrap().join(path.file_name().unwrap());
+            assert!(at.metadata().unwrap().len() > 0, "{name}");
+            read.close().await;
+            write.close().await;
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 8, "and nothing else");
+    }
 
     #[tokio::test]
     async fn of_several_that_open_a_new_file_at_once_all_succeed() {

@@ -1,7 +1,9 @@
 //! Tables that are not ours: the steps by which whoever builds upon this makes theirs, remembered apart from our own
 //! migrations. Forward only, each taken once.
 
-use super::{Kind, Result, StorageError, Store, Tx, commit, postgres};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
+
+use super::{Kind, Result, StorageError, Store, postgres};
 use crate::clock::Timestamp;
 use crate::oauth::secret::SecretHash;
 
@@ -94,12 +96,29 @@ pub async fn take(
     if steps.is_empty() {
         return Ok(0);
     }
-    let mut tx = store.write_patiently().await?;
-    if tx.kind() == Kind::Postgres {
-        postgres::hold_schema(&mut tx).await?;
+    // Without bounds, as our own migrations: an index on a big table takes its time, and so do the steps of another
+    // replica.
+    let mut connection = store.connect_unbounded().await?;
+    let taken = take_missing(&mut connection, store.kind(), (owner, steps), now).await;
+    // A transaction that did not come to its end is undone by this.
+    let closed = connection.close().await;
+    let taken = taken?;
+    closed.map_err(StorageError::from)?;
+    Ok(taken)
+}
+
+async fn take_missing(
+    connection: &mut AnyConnection,
+    kind: Kind,
+    (owner, steps): (&str, &[Step]),
+    now: Timestamp,
+) -> std::result::Result<usize, StepError> {
+    run(connection, kind.writing().0.request).await?;
+    if kind == Kind::Postgres {
+        postgres::hold_schema(connection).await?;
     }
-    create(&mut tx).await?;
-    let taken = list(&mut tx, owner).await?;
+    create(connection).await?;
+    let taken = list(connection, owner).await?;
     if taken.len() > steps.len() {
         return Err(StepError::Newer { owner: owner.to_owned(), taken: taken.len(), known: steps.len() });
     }
@@ -109,17 +128,16 @@ pub async fn take(
     let missing = steps.iter().enumerate().skip(taken.len());
     for (number, step) in missing {
         let failed = |error| StepError::Failed { owner: owner.to_owned(), step: step.name, error };
-        let sql = step.sql(tx.kind());
-        run(&mut tx, sql).await.map_err(failed)?;
-        record(&mut tx, owner, (number, step), now).await?;
+        run(connection, step.sql(kind)).await.map_err(failed)?;
+        record(connection, owner, (number, step), now).await?;
     }
-    commit(tx).await?;
+    run(connection, "COMMIT").await?;
     Ok(steps.len() - taken.len())
 }
 
-async fn create(tx: &mut Tx) -> Result<()> {
+async fn create(connection: &mut AnyConnection) -> Result<()> {
     run(
-        tx,
+        connection,
         "CREATE TABLE IF NOT EXISTS extension_steps (owner TEXT NOT NULL, number BIGINT NOT NULL, \
          name TEXT NOT NULL, digest TEXT NOT NULL, taken_at BIGINT NOT NULL, PRIMARY KEY (owner, number))",
     )
@@ -127,23 +145,27 @@ async fn create(tx: &mut Tx) -> Result<()> {
 }
 
 /// The digests of the steps that were taken, in their order.
-async fn list(tx: &mut Tx, owner: &str) -> Result<Vec<String>> {
+async fn list(connection: &mut AnyConnection, owner: &str) -> Result<Vec<String>> {
     let rows: Vec<(String,)> =
         sqlx::query_as("SELECT digest FROM extension_steps WHERE owner = $1 ORDER BY number")
             .bind(owner)
-            .fetch_all(&mut **tx)
+            .fetch_all(connection)
             .await?;
     Ok(rows.into_iter().map(|(digest,)| digest).collect())
 }
 
 /// Runs statements, of which there may be several.
-async fn run(tx: &mut Tx, sql: &'static str) -> Result<()> {
-    use sqlx::Executor as _;
-    tx.connection().execute(sql).await?;
+async fn run(connection: &mut AnyConnection, sql: &'static str) -> Result<()> {
+    connection.execute(sql).await?;
     Ok(())
 }
 
-async fn record(tx: &mut Tx, owner: &str, (number, step): (usize, &Step), now: Timestamp) -> Result<()> {
+async fn record(
+    connection: &mut AnyConnection,
+    owner: &str,
+    (number, step): (usize, &Step),
+    now: Timestamp,
+) -> Result<()> {
     sqlx::query(
         "INSERT INTO extension_steps (owner, number, name, digest, taken_at) VALUES ($1, $2, $3, $4, $5)",
     )
@@ -152,7 +174,7 @@ async fn record(tx: &mut Tx, owner: &str, (number, step): (usize, &Step), now: T
     .bind(step.name)
     .bind(step.digest())
     .bind(now.0)
-    .execute(&mut **tx)
+    .execute(connection)
     .await?;
     Ok(())
 }
@@ -160,7 +182,7 @@ async fn record(tx: &mut Tx, owner: &str, (number, step): (usize, &Step), now: T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::everywhere;
+    use crate::storage::{commit, everywhere};
 
     const NOW: Timestamp = Timestamp(1_000);
     const FIRST: Step =
@@ -172,7 +194,7 @@ mod tests {
 
     async fn insert(store: &Store, sql: &'static str) -> Result<()> {
         let mut tx = store.write().await?;
-        run(&mut tx, sql).await?;
+        tx.connection().execute(sql).await?;
         commit(tx).await
     }
 
@@ -219,6 +241,23 @@ mod tests {
             let all = (0..8).map(|_| take(&opened.store, "a", &[FIRST, SECOND], NOW));
             let taken = futures::future::try_join_all(all).await.unwrap();
             assert_eq!(taken.iter().sum::<usize>(), 2, "{taken:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_may_take_as_long_as_it_takes() {
+        // SQLite's bound is the one on the store's own connections, which is kept by none of its settings.
+        let bound = Step::for_each(
+            "bound",
+            "CREATE TABLE x_bound AS SELECT '0' AS bound",
+            "CREATE TABLE x_bound AS SELECT current_setting('statement_timeout') AS bound \
+             UNION ALL SELECT current_setting('lock_timeout')",
+        );
+        for opened in everywhere::open().await {
+            take(&opened.store, "a", &[bound], NOW).await.unwrap();
+            let bounds: Vec<(String,)> =
+                sqlx::query_as("SELECT bound FROM x_bound").fetch_all(opened.store.read()).await.unwrap();
+            assert!(!bounds.is_empty() && bounds.iter().all(|(bound,)| bound == "0"), "{bounds:?}");
         }
     }
 }

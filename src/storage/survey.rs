@@ -67,14 +67,11 @@ async fn sqlite(path: &Path, usernames: &[&str]) -> Result<Option<Survey>, OpenE
     }
     let wrong = |error: sqlx::Error| OpenError::Unreadable(error.to_string());
     // Not `ro`: in that mode a file with a log beside it cannot always be opened.
-    let url = format!("sqlite://{}?mode=rw", path.display());
-    let mut connection = AnyConnection::connect(&url).await.map_err(wrong)?;
+    let mut connection = AnyConnection::connect(&super::sqlite::url_of(path, "rw")).await.map_err(wrong)?;
     sqlx::query("PRAGMA query_only = ON").execute(&mut connection).await.map_err(wrong)?;
     let (version,): (String,) =
         sqlx::query_as("SELECT sqlite_version()").fetch_one(&mut connection).await.map_err(wrong)?;
-    let taken = "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
-    let (there,): (i64,) = sqlx::query_as(taken).fetch_one(&mut connection).await.map_err(wrong)?;
-    let taken = taken_steps(&mut connection, there > 0).await.map_err(wrong)?;
+    let taken = Found::read_any(&mut connection, Kind::Sqlite).await.map_err(wrong)?;
     let accounts = active(&mut connection, usernames, taken.as_ref()).await.map_err(wrong)?;
     connection.close().await.map_err(wrong)?;
     let (behind, ahead) = compare(Kind::Sqlite, taken.as_ref());
@@ -95,21 +92,16 @@ async fn postgres(url: &PostgresUrl, usernames: &[&str]) -> Result<Survey, OpenE
     let wrong = super::postgres::unreachable;
     let mut connection = url.connect().await.map_err(wrong)?;
     let about = "SELECT current_setting('server_version'), CAST(current_setting('server_version_num') AS BIGINT), \
-                 CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT), pg_is_in_recovery(), \
-                 to_regclass('_sqlx_migrations') IS NOT NULL";
-    let (version, number, now, reads_only, there): (String, i64, i64, bool, bool) =
+                 CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT), pg_is_in_recovery()";
+    let (version, number, now, reads_only): (String, i64, i64, bool) =
         sqlx::query_as(about).fetch_one(&mut connection).await.map_err(wrong)?;
-    let taken = taken_steps(&mut connection, there).await.map_err(wrong)?;
+    let taken = Found::read_any(&mut connection, Kind::Postgres).await.map_err(wrong)?;
     let accounts = active(&mut connection, usernames, taken.as_ref()).await.map_err(wrong)?;
     connection.close().await.map_err(wrong)?;
     let (behind, ahead) = compare(Kind::Postgres, taken.as_ref());
     let lets_in = taken.is_none_or(|taken| taken.lets_in(&migrations::versions(Kind::Postgres)));
     let (postgres, now) = (u32::try_from(number / 10_000).ok(), Some(Timestamp(now)));
     Ok(Survey { version, postgres, behind, ahead, lets_in, now, reads_only, accounts })
-}
-
-async fn taken_steps(connection: &mut AnyConnection, there: bool) -> sqlx::Result<Option<Found>> {
-    if there { Found::read(connection).await.map(Some) } else { Ok(None) }
 }
 
 /// Those of the accounts that can sign in.
@@ -187,6 +179,16 @@ mod tests {
             let changed = survey(&database, &["alice", "bob", "carol"]).await.unwrap().unwrap();
             assert_eq!((changed.behind, changed.ahead), (vec![11], vec![4711]));
             assert_eq!(changed.accounts, ["alice"]);
+            for statement in ["DROP TABLE compatibility", "CREATE TABLE compatibility (other BIGINT)"] {
+                assert!(!survey(&database, &[]).await.unwrap().unwrap().lets_in);
+                let mut tx = store.write().await.unwrap();
+                sqlx::query(statement).execute(&mut *tx).await.unwrap();
+                commit(tx).await.unwrap();
+            }
+            assert!(
+                survey(&database, &[]).await.is_err(),
+                "a table that cannot be read is not one that is not there"
+            );
             store.close().await;
         }
     }

@@ -25,10 +25,15 @@ pub struct Survey {
     pub now: Timestamp,
 }
 
-/// Looks at each node that is named; the first of a pair is its address, without a password.
+/// Looks at each node that is named; the first of a pair is its address, without a password. Where none is, that is
+/// what was seen.
 pub async fn survey(url: &RedisUrl) -> Vec<(String, Result<Survey>)> {
+    let nodes = match url.nodes() {
+        Ok(nodes) => nodes,
+        Err(error) => return vec![(url.to_string(), Err(failed(&error)))],
+    };
     let mut seen = Vec::new();
-    for node in url.nodes().unwrap_or_default() {
+    for node in nodes {
         let name = node.addr().to_string();
         let looked = match tokio::time::timeout(WITHIN, look(node)).await {
             Ok(looked) => looked.map_err(|error| failed(&error)),

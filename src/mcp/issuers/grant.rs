@@ -103,10 +103,11 @@ async fn record(app: &App, party: Party<'_>, now: Timestamp) -> Result<Recorded,
         undo(tx).await?;
         return Ok(Recorded::Meanwhile);
     }
-    let earlier = external_grants::count_ended(&mut tx, party.user_id, party.client_id, now).await?;
+    let numbered = |number| grant_id(party, number);
+    let grant_id = external_grants::next_id(&mut tx, party.user_id, party.client_id, now, numbered).await?;
     let redirect_uri = RedirectUri::stored(party.issuer.issuer.clone());
     let grant = Grant {
-        grant_id: grant_id(party, earlier),
+        grant_id,
         user_id: party.user_id.clone(),
         client: client(party.client_id, &redirect_uri),
         redirect_uri,
@@ -137,8 +138,8 @@ fn given(party: Party<'_>, grant_id: &GrantId, scopes: &Scopes) -> Event {
 }
 
 /// The same for everybody who sees the first token, so that it is recorded once.
-fn grant_id(party: Party<'_>, earlier: i64) -> GrantId {
-    let what = json!([party.user_id.as_str(), party.client_id.as_str(), earlier]).to_string();
+fn grant_id(party: Party<'_>, number: i64) -> GrantId {
+    let what = json!([party.user_id.as_str(), party.client_id.as_str(), number]).to_string();
     GrantId::new(format!("ext_{}", SecretHash::of(&what).as_str()))
 }
 
