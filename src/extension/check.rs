@@ -202,6 +202,11 @@ impl Found {
         if let Some(missing) = tool.needed().iter().find(|needed| self.access(needed).is_none()) {
             return refuse(format!("the tool {name} takes the scope {missing}, which does not exist"));
         }
+        if tool.says_too_much() {
+            return refuse(format!(
+                "the tool {name} only reads: .destructive() and .idempotent() are for tools that write"
+            ));
+        }
         let writes = tool.needed().iter().filter(|needed| self.access(needed) == Some(Access::Write)).count();
         match (tool.is_write(), tool.needed().len(), writes) {
             (_, 0, _) => refuse(format!("the tool {name} takes no scope: give it one with .scopes(&[…])")),

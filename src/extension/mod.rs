@@ -64,7 +64,7 @@ pub use crate::oauth::scope::Scope;
 pub use crate::oauth::{ClientId, GrantId, Scopes, UserId};
 pub use crate::storage::steps::Step;
 pub use crate::storage::users::Role;
-pub use crate::storage::{StorageError, Store, Tx};
+pub use crate::storage::{ReadOnly, StorageError, Tx};
 
 /// Tools that belong together, with what they need. Write it with `..Extension::EMPTY` at its end, so that what a later
 /// version adds is left empty.

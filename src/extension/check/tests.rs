@@ -172,6 +172,12 @@ fn a_tool_takes_scopes_that_exist_and_fit() {
     assert!(with(read("look").scopes(&[])).starts_with("the tool look takes no scope"));
     assert!(with(read("look").scopes(&["a:write"])).starts_with("the tool look only reads"));
     assert!(with(write("change").scopes(&["a:read"])).starts_with("the tool change writes"));
+    for tool in [read("look").destructive(), read("look").idempotent()] {
+        assert_eq!(
+            with(tool),
+            "the tool look only reads: .destructive() and .idempotent() are for tools that write"
+        );
+    }
     assert_eq!(with(write("change").scopes(&["a:read", "a:write"])), "accepted");
     let ticket = Tool::reads::<Plain>("look", "Look", "Looks.").scopes(&["tickets:read"]);
     assert!(with(ticket).ends_with("takes the scope tickets:read, which does not exist"));
