@@ -52,9 +52,10 @@
 //! audit event; every call is traced and measured; and a grant that is revoked ends on the next call. What a user may
 //! see is the tool's own affair: it gets the [`Principal`] and asks only for what is theirs.
 //!
-//! Prompts and resources of your own are not served.
+//! Tests call the tools of a program by [`testing`]. Prompts and resources of your own are not served.
 
 mod check;
+pub mod testing;
 
 pub use check::{Checked, Refused};
 
