@@ -148,6 +148,10 @@ fn a_scope_has_a_name_of_its_own_and_words() {
         let said = with(Scope::read(name, "See", "It sees."));
         assert_eq!(said, format!("the scope {name} is Mandate's own: choose another name"));
     }
+    for (length, is_good) in [(128, true), (129, false)] {
+        let name: &'static str = Box::leak("s".repeat(length).into_boxed_str());
+        assert_eq!(with(Scope::read(name, "See", "It sees.")) == "accepted", is_good, "{length}");
+    }
     assert!(with(Scope::read("b", "", "It sees.")).starts_with("the title of the scope b "));
     for words in ["", "It sees", "two\nlines."] {
         assert!(
