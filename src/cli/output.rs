@@ -1,6 +1,27 @@
-//! What commands say. A closed pipe is no reason to fail.
+//! What commands say, under the name of the program. A closed pipe is no reason to fail.
 
 use std::io::Write;
+use std::sync::OnceLock;
+
+use super::naming;
+
+/// The name under which everything is said: that of our own program, unless another said its own first.
+static NAME: OnceLock<&'static str> = OnceLock::new();
+
+/// Everything is said under this name from now on.
+pub(super) fn speak_as(name: &'static str) {
+    let _ = NAME.set(name);
+}
+
+/// A sentence of ours, in which commands have the name of the program.
+pub(super) fn named(text: &str) -> String {
+    naming::quoted(text, NAME.get().copied().unwrap_or(naming::OURS))
+}
+
+/// Writes a command line of the program that is worth running, to standard output.
+pub(super) fn hint(command: &str) {
+    say(&format!("  {} {command}", NAME.get().copied().unwrap_or(naming::OURS)));
+}
 
 /// Writes a line to standard output.
 pub(super) fn say(line: &str) {
@@ -14,7 +35,8 @@ pub(super) fn write(bytes: &[u8]) {
 
 /// Writes a complaint to standard error.
 pub(super) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "mandate: {line}");
+    let name = NAME.get().copied().unwrap_or(naming::OURS);
+    let _ = writeln!(std::io::stderr(), "{name}: {}", named(line));
 }
 
 /// Writes a line beside what a command is for, to standard error.

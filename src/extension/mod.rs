@@ -113,6 +113,11 @@ impl Program {
         Self { tickets: true, is_ours: true, ..ours }
     }
 
+    /// Its command.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// With an extension.
     #[must_use]
     pub fn with(mut self, extension: &'static Extension) -> Self {

@@ -202,4 +202,4 @@ impl Caller<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

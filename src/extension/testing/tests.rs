@@ -50,7 +50,8 @@ static OWN: Extension = Extension {
     ..Extension::EMPTY
 };
 
-fn program() -> Program {
+/// A program with one tool.
+pub(crate) fn program() -> Program {
     Program::new("who", "Who", "1").with(&OWN)
 }
 
