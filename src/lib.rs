@@ -9,8 +9,12 @@
 //!
 //! Whoever builds their own MCP server on this begins at [`extension`].
 
-/// With what extensions write their statements: the version that [`extension::Store`] and [`extension::Tx`] take.
+/// With what extensions write their statements: the version that [`extension::ReadOnly`] and [`extension::Tx`] take.
 pub use sqlx;
+
+/// With what extensions derive their schemas: the version whose `JsonSchema` [`extension::Reads`] and
+/// [`extension::Writes`] take.
+pub use schemars;
 
 #[cfg(test)]
 mod architecture;

@@ -3,5 +3,6 @@
 #[expect(dead_code, reason = "its `main` is that of the program itself")]
 #[path = "../../docs/examples/notes/main.rs"]
 mod notes;
+mod probes;
 mod program;
 mod server;

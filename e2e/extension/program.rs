@@ -46,6 +46,24 @@ async fn help_names_the_program_and_no_tickets() {
 }
 
 #[tokio::test]
+async fn what_it_complains_of_and_its_pages_name_the_program() {
+    let place = Place::new().await;
+    let complaint = |arguments: &[&str]| {
+        let output = output(&place, arguments);
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = complaint(&["user", "disable", "nobody"]);
+    assert_eq!(said, "notes: there is no account named nobody; `notes user list` shows them all\n");
+    let said = complaint(&["man", "nothing"]);
+    assert_eq!(said, "notes: no command is called nothing; see `notes --help`\n");
+    let page = String::from_utf8(output(&place, &["man", "restore"]).stdout).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(page.contains(&format!("\"Notes {version}\"")) && page.contains("notes backup"), "{page}");
+    assert!(!page.to_lowercase().contains("mandate"), "{page}");
+}
+
+#[tokio::test]
 async fn it_greets_with_its_name_and_its_demo_has_people_alone() {
     let place = Place::new().await;
     let running = Running::wait_for_line(&mut command(&place, &["serve", "--demo"]), "/mcp\"}}}");

@@ -1,6 +1,7 @@
 //! Its own tools, scopes and tables stand behind the same gate as ours, over HTTP.
 
 use mandate::extension::Checked;
+use mandate::storage::commit;
 use mandate::storage::users::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -131,6 +132,25 @@ async fn an_idempotency_key_counts_once_even_after_a_restart() {
     assert_eq!(*again.structured(), first);
     assert_eq!(again.body["result"]["_meta"]["mandate/replayed"], true);
     assert_eq!(texts(&client).await, ["Buy milk"]);
+}
+
+#[tokio::test]
+async fn the_last_place_is_taken_once_although_calls_come_at_once() {
+    let server = started().await;
+    let client = Mcp::modern(&server, &token(&server, "alice", &BOTH).await);
+    client.call("add_note", json!({ "text": "The first" })).await.structured();
+    let mut tx = server.app.store.write().await.unwrap();
+    sqlx::query("UPDATE x_note_counts SET kept = 999").execute(tx.connection()).await.unwrap();
+    commit(tx).await.unwrap();
+    let adding = (0..4).map(|number| client.call("add_note", json!({ "text": number.to_string() })));
+    let answers = futures::future::join_all(adding).await;
+    let (kept, refused): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|answer| answer.body["result"]["isError"] == false);
+    assert_eq!((kept.len(), refused.len()), (1, 3));
+    for answer in refused {
+        assert_eq!(answer.problem(), "There are 1000 notes, which is the most. Nothing was added.");
+    }
+    assert_eq!(texts(&client).await.len(), 2);
 }
 
 #[tokio::test]

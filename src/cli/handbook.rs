@@ -3,6 +3,7 @@
 use clap::{Arg, Command};
 
 use super::examples::{self, Piece};
+use super::naming;
 
 const PREAMBLE: &str = "\
 <!-- Written by `mandate man --markdown`: change what `--help` says in src/cli instead. -->
@@ -15,7 +16,7 @@ was called wrongly.
 
 /// The whole page.
 pub(super) fn markdown(program: &Command) -> String {
-    let mut page = PREAMBLE.to_owned();
+    let mut page = naming::quoted(PREAMBLE, program.get_name());
     page += "\n## Of every command\n\n";
     page += &rows(program.get_arguments().filter(|argument| argument.is_global_set()));
     for command in program.get_subcommands() {

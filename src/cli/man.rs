@@ -33,6 +33,7 @@ pub(super) struct Man {
 }
 
 pub(super) fn run(command: &Man, program: &Checked) -> Result<(), Failure> {
+    let source = Source::of(program);
     let program = whole(program);
     if command.markdown {
         say(handbook::markdown(&program).trim_end());
@@ -41,7 +42,7 @@ pub(super) fn run(command: &Man, program: &Checked) -> Result<(), Failure> {
     if let Some(folder) = &command.dir {
         let unwritten = |error: io::Error| Failure::Said(format!("--dir: {}: {error}", folder.display()));
         fs::create_dir_all(folder).map_err(unwritten)?;
-        let count = write_all(&program, folder).map_err(unwritten)?;
+        let count = write_all(&program, folder, &source).map_err(unwritten)?;
         say(&format!("{count} pages are in {}.", folder.display()));
         return Ok(());
     }
@@ -51,8 +52,21 @@ pub(super) fn run(command: &Man, program: &Checked) -> Result<(), Failure> {
         named =
             next.ok_or_else(|| Failure::Said(format!("no command is called {name}; see `mandate --help`")))?;
     }
-    write(page(named).map_err(|error| Failure::Said(error.to_string()))?.as_slice());
+    write(page(named, &source).map_err(|error| Failure::Said(error.to_string()))?.as_slice());
     Ok(())
+}
+
+/// What stands at the foot and at the head of every page.
+struct Source {
+    title: &'static str,
+    version: String,
+}
+
+impl Source {
+    fn of(program: &Checked) -> Self {
+        let title = if program.is_mandate() { "Mandate" } else { program.title() };
+        Self { title, version: format!("{title} {}", program.version()) }
+    }
 }
 
 /// The program with everything below it, each with its full name.
@@ -62,21 +76,21 @@ pub(super) fn whole(program: &Checked) -> Command {
     program
 }
 
-fn write_all(command: &Command, folder: &Path) -> io::Result<usize> {
+fn write_all(command: &Command, folder: &Path, source: &Source) -> io::Result<usize> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    fs::write(folder.join(format!("{name}.1")), page(command)?)?;
+    fs::write(folder.join(format!("{name}.1")), page(command, source)?)?;
     let mut count = 1;
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
-        count += write_all(below, folder)?;
+        count += write_all(below, folder, source)?;
     }
     Ok(count)
 }
 
-fn page(command: &Command) -> io::Result<Vec<u8>> {
+fn page(command: &Command, source: &Source) -> io::Result<Vec<u8>> {
     let mut written = Vec::new();
     // What stands below the help is laid out here: it is examples, and has its own section.
     let plain = command.clone().after_help(None::<&str>).version(None::<&str>);
-    let page = Page::new(plain).source(concat!("Mandate ", env!("CARGO_PKG_VERSION"))).manual("Mandate");
+    let page = Page::new(plain).source(&source.version).manual(source.title);
     page.render(&mut written)?;
     let mut roff = Roff::new();
     roff.control("SH", ["EXAMPLES"]);

@@ -137,6 +137,7 @@ pub fn main() -> ExitCode {
 /// Runs a program of your own: the same commands under its name, with its tools, its scopes and its tables. What is
 /// wrong with it is said in one sentence, before anything else is done.
 pub fn main_with(program: Program) -> ExitCode {
+    output::speak_as(program.name());
     let program = match program.check() {
         Ok(program) => program,
         Err(refused) => {

@@ -1,12 +1,31 @@
-//! What commands say. A closed pipe is no reason to fail; a full disk is, for whoever keeps what was said.
+//! What commands say, under the name of the program. A closed pipe is no reason to fail; a full disk is, for whoever
+//! keeps what was said.
 
 use std::io::{self, ErrorKind, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
-use super::Failure;
+use super::{Failure, naming};
 
 /// What went wrong first with standard output, until somebody asks.
 static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// The name under which everything is said: that of our own program, unless another said its own first.
+static NAME: OnceLock<&'static str> = OnceLock::new();
+
+/// Everything is said under this name from now on.
+pub(super) fn speak_as(name: &'static str) {
+    let _ = NAME.set(name);
+}
+
+/// A sentence of ours, in which commands have the name of the program.
+pub(super) fn named(text: &str) -> String {
+    naming::quoted(text, NAME.get().copied().unwrap_or(naming::OURS))
+}
+
+/// Writes a command line of the program that is worth running, to standard output.
+pub(super) fn hint(command: &str) {
+    say(&format!("  {} {command}", NAME.get().copied().unwrap_or(naming::OURS)));
+}
 
 /// Writes a line to standard output.
 pub(super) fn say(line: &str) {
@@ -44,7 +63,8 @@ fn lost() -> std::sync::MutexGuard<'static, Option<io::Error>> {
 
 /// Writes a complaint to standard error.
 pub(super) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "mandate: {line}");
+    let name = NAME.get().copied().unwrap_or(naming::OURS);
+    let _ = writeln!(std::io::stderr(), "{name}: {}", named(line));
 }
 
 /// Writes a line beside what a command is for, to standard error.

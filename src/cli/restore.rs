@@ -7,7 +7,7 @@ use clap::Args;
 use super::Failure;
 use super::backup::{PAGE, unless_stopped};
 use super::open::open;
-use super::output::say;
+use super::output::{hint, say};
 use crate::app::{StartError, chain_key, given_keys};
 use crate::audit::chain::ChainKey;
 use crate::audit::verify::verify;
@@ -207,8 +207,8 @@ fn tell(ended: Option<&Ended>, is_all_known: bool, config: &Config) {
             say(
                 "taken back since is given again. A key that was revoked since signs again until you revoke it:",
             );
-            say("  mandate keys list");
-            say("  mandate keys rotate --revoke KID");
+            hint("keys list");
+            hint("keys rotate --revoke KID");
         }
         Some(Ended { grants, external, carried, sessions, keys }) => {
             say(&format!("Ended {grants} grants and {sessions} browser sessions: apps are connected anew."));
@@ -230,8 +230,8 @@ fn tell(ended: Option<&Ended>, is_all_known: bool, config: &Config) {
                 say(
                     "next token lets them in again. Disable the client, or the user's account, to keep one out:",
                 );
-                say("  mandate client disable 'ISSUER NAME:CLIENT ID'");
-                say("  mandate user disable NAME");
+                hint("client disable 'ISSUER NAME:CLIENT ID'");
+                hint("user disable NAME");
             }
             if !keys.is_empty() {
                 say(&format!(

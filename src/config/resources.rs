@@ -4,20 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{ConfigError, raw};
-use crate::oauth::scope::{Catalogue, RESERVED_SCOPES};
+use crate::oauth::scope::{
+    self, Catalogue, LONGEST_SENTENCE, LONGEST_TITLE, MOST_SCOPES, RESERVED_SCOPES, is_line,
+};
 use crate::oauth::secret::SecretHash;
 use crate::oauth::{Resource, Scopes};
 
 /// The longest name of a resource, in characters.
 const LONGEST_NAME: usize = 32;
-/// The longest title, in characters: it stands in a heading.
-const LONGEST_TITLE: usize = 60;
-/// The longest sentence about a scope, in characters.
-const LONGEST_SENTENCE: usize = 200;
-/// The most scopes of one resource: each has a box on the consent page.
-const MOST_SCOPES: usize = 32;
-/// The longest name of a scope, in bytes.
-const LONGEST_SCOPE: usize = 128;
 /// The shortest secret that cannot be guessed, in characters.
 const SHORTEST_SECRET: usize = 32;
 /// The longest one, in characters.
@@ -216,7 +210,7 @@ fn tell_apart(
 
 fn scope_problem(scope: &str, sentence: &str) -> Option<&'static str> {
     let is_one = Scopes::parse(scope).is_ok_and(|scopes| scopes.contains(scope));
-    if !is_one || scope.len() > LONGEST_SCOPE {
+    if !is_one || scope.len() > scope::LONGEST_NAME {
         return Some(
             "a scope is at most 128 printable ASCII characters without spaces, quotes and backslashes",
         );
@@ -226,11 +220,6 @@ fn scope_problem(scope: &str, sentence: &str) -> Option<&'static str> {
     }
     let told = is_line(sentence, LONGEST_SENTENCE);
     (!told).then_some("write what it lets an app do, in at most 200 characters")
-}
-
-fn is_line(text: &str, longest: usize) -> bool {
-    let length = text.chars().count();
-    !text.trim().is_empty() && length <= longest && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -8,21 +8,16 @@ use crate::app::App;
 use crate::config::Own;
 use crate::ephemeral::admission::{READS, WRITES};
 use crate::mcp::Surface;
-use crate::oauth::scope::{Access, Catalogue, RESERVED_SCOPES, RESOURCE_SCOPES, TICKETS};
+use crate::oauth::scope::{
+    self, Access, Catalogue, LONGEST_SENTENCE, LONGEST_TITLE, MOST_SCOPES, RESERVED_SCOPES, RESOURCE_SCOPES,
+    TICKETS, is_line,
+};
 use crate::storage::steps::{self, StepError};
 
 /// The longest name of a program, an extension or a tool, in characters.
 const LONGEST_NAME: usize = 64;
-/// The longest name of a scope.
-const LONGEST_SCOPE: usize = 64;
-/// The longest title, in characters: it stands in a heading or beside a box.
-const LONGEST_TITLE: usize = 60;
-/// The longest sentence about a scope.
-const LONGEST_SENTENCE: usize = 200;
 /// The longest description of a tool, and the longest instructions.
 const LONGEST_DESCRIPTION: usize = 2000;
-/// The most scopes: each has a box on the consent page.
-const MOST_SCOPES: usize = 32;
 
 /// Why a program cannot be run, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,9 +158,9 @@ impl Found {
     fn add_scope(&mut self, scope: &Scope) -> Result<(), Refused> {
         let name = scope.name;
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._:-".contains(&b);
-        if !(1..=LONGEST_SCOPE).contains(&name.len()) || !name.bytes().all(legal) {
+        if !(1..=scope::LONGEST_NAME).contains(&name.len()) || !name.bytes().all(legal) {
             let cure =
-                "1 to 64 small letters, digits, dots, dashes, underscores and colons, such as notes:read";
+                "1 to 128 small letters, digits, dots, dashes, underscores and colons, such as notes:read";
             return refuse(format!("the scope's name {name:?} must be {cure}"));
         }
         if RESERVED_SCOPES.contains(&name) || RESOURCE_SCOPES.contains(&name) {
@@ -204,6 +199,11 @@ impl Found {
         if let Some(missing) = tool.needed().iter().find(|needed| self.access(needed).is_none()) {
             return refuse(format!("the tool {name} takes the scope {missing}, which does not exist"));
         }
+        if tool.says_too_much() {
+            return refuse(format!(
+                "the tool {name} only reads: .destructive() and .idempotent() are for tools that write"
+            ));
+        }
         let writes = tool.needed().iter().filter(|needed| self.access(needed) == Some(Access::Write)).count();
         match (tool.is_write(), tool.needed().len(), writes) {
             (_, 0, _) => refuse(format!("the tool {name} takes no scope: give it one with .scopes(&[…])")),
@@ -233,10 +233,6 @@ fn is_name(name: &str, further: &[u8]) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
         && name.bytes().all(legal)
         && name.starts_with(|first: char| first.is_ascii_lowercase())
-}
-
-fn is_line(text: &str, longest: usize) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= longest && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -52,9 +52,10 @@
 //! audit event; every call is traced and measured; and a grant that is revoked ends on the next call. What a user may
 //! see is the tool's own affair: it gets the [`Principal`] and asks only for what is theirs.
 //!
-//! Prompts and resources of your own are not served.
+//! Tests call the tools of a program by [`testing`]. Prompts and resources of your own are not served.
 
 mod check;
+pub mod testing;
 
 pub use check::{Checked, Refused};
 
@@ -64,7 +65,7 @@ pub use crate::oauth::scope::Scope;
 pub use crate::oauth::{ClientId, GrantId, Scopes, UserId};
 pub use crate::storage::steps::Step;
 pub use crate::storage::users::Role;
-pub use crate::storage::{StorageError, Store, Tx};
+pub use crate::storage::{ReadOnly, StorageError, Tx};
 
 /// Tools that belong together, with what they need. Write it with `..Extension::EMPTY` at its end, so that what a later
 /// version adds is left empty.
@@ -110,6 +111,11 @@ impl Program {
     pub(crate) fn mandate() -> Self {
         let ours = Self::new("mandate", "Tickets", env!("CARGO_PKG_VERSION"));
         Self { tickets: true, is_ours: true, ..ours }
+    }
+
+    /// Its command.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// With an extension.

@@ -3,11 +3,8 @@
 
 use std::time::Duration;
 
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, InputRequiredResult,
-    MetaObject,
-};
-use serde_json::{Value, json};
+use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ErrorData, InputRequiredResult};
+use serde_json::json;
 use tracing::Instrument as _;
 
 use super::confirm::{self, Asking, Confirmation};
@@ -15,8 +12,9 @@ use super::context::Context;
 use super::once::{Known, Once, digest};
 use super::permit::Permit;
 use super::principal::Principal;
-use super::tools::{Answer, Arguments, Deed, Look, Outcome, Run, Scene, Tool};
-use super::{observe, trail};
+use super::result::{in_flight, replayed, result};
+use super::tools::{Arguments, Deed, Look, NoDeed, Outcome, Question, Run, Scene, Tool};
+use super::trail;
 use crate::app::App;
 use crate::audit;
 use crate::audit::reason::KEY_USED;
@@ -27,14 +25,8 @@ use crate::oauth::error::server_error;
 use crate::storage::{self, Tx, commit, undo};
 use crate::tickets::search::Progress;
 
-/// Marks a result that was remembered rather than made now.
-const REPLAYED: &str = "mandate/replayed";
-/// Says, in seconds, when a call is worth another try.
-const RETRY_AFTER: &str = "mandate/retryAfterSeconds";
 /// How many characters of the name of no tool are repeated: as many as a name may have.
 const REPEATED: usize = 128;
-/// How long to stay away from a call that is in progress, in seconds.
-const IN_FLIGHT_WAIT: u64 = 2;
 
 /// Runs a call, for which there must be a permit that names this very tool. Without one the tool does not
 /// exist: it is unknown, or not offered.
@@ -54,14 +46,17 @@ pub(super) async fn call(
     let asking = Asking { context, responses: request.input_responses, state: request.request_state };
     let done = match &tool.run {
         Run::Read(run) => {
-            let look = Look { store: &app.store, principal, now: app.now(), progress };
+            let look = Look { store: &app.store, principal, now: app.now(), progress: Some(progress) };
             run(look, arguments).await.map(|outcome| Done::Result(result(permit, outcome, tool)))
         }
         Run::Write { parse, .. } => {
             let mut arguments = arguments;
             let key = arguments.idempotency_key();
             match parse(arguments) {
-                Err(problems) => Ok(Done::Result(result(permit, Outcome::Problems(problems), tool))),
+                Err(NoDeed::Problems(problems)) => {
+                    Ok(Done::Result(result(permit, Outcome::Problems(problems), tool)))
+                }
+                Err(NoDeed::Fault(error)) => Err(error),
                 Ok(deed) => write(app, permit, principal, Write { tool, deed, key }, &asking).await,
             }
         }
@@ -132,7 +127,7 @@ async fn write(
             match confirmed(app, permit, principal, &write, asking).await? {
                 Confirmation::Given => {}
                 Confirmation::Refused(why) => {
-                    return Ok(Done::Result(refuse(app, permit, principal, &write, why).await?));
+                    return Ok(Done::Result(refuse(app, permit, principal, &write, &why).await?));
                 }
                 Confirmation::Ask(question) => return Ok(Done::Ask(question)),
                 Confirmation::Forged => return Ok(Done::Forged),
@@ -168,13 +163,17 @@ async fn confirmed(
     write: &Write,
     asking: &Asking<'_>,
 ) -> Result<Confirmation, Error> {
-    let Some(question) = write.deed.question(&app.store, principal).await? else {
-        return Ok(Confirmation::Given);
+    let look = Look { store: &app.store, principal, now: app.now(), progress: None };
+    let question = match write.deed.question(look).await? {
+        Question::None => return Ok(Confirmation::Given),
+        Question::Unable(why) => return Ok(Confirmation::Refused(why.into())),
+        Question::Ask(question) => question,
     };
     let unasked = match app.config.mcp.unconfirmed {
         Unconfirmed::Proceed => Confirmation::Given,
         Unconfirmed::Refuse => Confirmation::Refused(
-            "This needs the user's own word, and their client cannot ask for it (MCP elicitation). Nothing was changed.",
+            "This needs the user's own word, and their client cannot ask for it (MCP elicitation). Nothing was changed."
+                .into(),
         ),
     };
     let digest = digest(write.tool, write.deed.as_ref());
@@ -187,10 +186,10 @@ async fn refuse(
     permit: &Permit,
     principal: &Principal,
     write: &Write,
-    why: &'static str,
+    why: &str,
 ) -> Result<CallToolResult, Error> {
     let mut event = write.event(principal, permit, audit::Outcome::Refused);
-    event.detail = Some(why.to_owned());
+    event.detail = Some(trail::sentence(why));
     append(app, event, None).await?;
     Ok(result(permit, Outcome::Unable(why.to_owned()), write.tool))
 }
@@ -264,46 +263,6 @@ async fn run(
         app.tell(&Notice::TicketChanged { id }).await;
     }
     Ok(Ok(outcome))
-}
-
-/// What the caller gets. What they can mend themselves is a result that says so, not a protocol error, so that
-/// the model sees it (MCP server/tools, "Error Handling").
-fn result(permit: &Permit, outcome: Outcome, tool: &Tool) -> CallToolResult {
-    observe::outcome(permit, &outcome);
-    let (text, structured) = match outcome {
-        Outcome::Answer(Answer { structured, text }) => (text, Some(structured)),
-        Outcome::Problems(problems) => (format!("Arguments of {} to mend:\n{problems}", tool.name), None),
-        Outcome::Unable(why) => (why, None),
-    };
-    let content = vec![ContentBlock::text(text)];
-    let mut result = match &structured {
-        Some(_) => CallToolResult::success(content),
-        None => CallToolResult::error(content),
-    };
-    result.structured_content = structured;
-    result
-}
-
-/// Another attempt under the same key is at it: nobody knows yet what comes of it.
-fn in_flight() -> CallToolResult {
-    let text = format!(
-        "A call with this idempotency_key is in progress. Try again in {IN_FLIGHT_WAIT} seconds with the same key \
-         and the same arguments: you then get its result."
-    );
-    let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
-    let mut meta = MetaObject::default();
-    meta.0.insert(RETRY_AFTER.to_owned(), IN_FLIGHT_WAIT.into());
-    result.meta = Some(meta);
-    result
-}
-
-fn replayed(answer: Answer) -> CallToolResult {
-    let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text)]);
-    result.structured_content = Some(answer.structured);
-    let mut meta = MetaObject::default();
-    meta.0.insert(REPLAYED.to_owned(), Value::Bool(true));
-    result.meta = Some(meta);
-    result
 }
 
 #[cfg(test)]

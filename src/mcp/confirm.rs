@@ -5,6 +5,7 @@
 //! runs out, so nobody can answer a question that was not asked. Before, the call waits while its client is asked
 //! (`elicitation/create`), where the session or the pipe says that the client can be.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub(super) enum Confirmation {
     /// Go on.
     Given,
     /// Not to be done, and this is why.
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
     /// The client is to ask, and to call again.
     Ask(Box<InputRequiredResult>),
     /// What the client brings back was not given to it for this call.
@@ -113,11 +114,11 @@ async fn wait(app: &App, permit: &Permit, context: &Context, question: &str) -> 
     let answer = context.peer.create_elicitation_with_timeout(form(question)?, Some(ANSWERED_WITHIN)).await;
     let Ok(answer) = answer else {
         return Ok(Confirmation::Refused(
-            "The user was asked to confirm and did not answer. Nothing was changed.",
+            "The user was asked to confirm and did not answer. Nothing was changed.".into(),
         ));
     };
     if !watch::still_permitted(app, permit).await? {
-        return Ok(Confirmation::Refused("The access was taken back meanwhile. Nothing was changed."));
+        return Ok(Confirmation::Refused("The access was taken back meanwhile. Nothing was changed.".into()));
     }
     Ok(judge(&answer))
 }
@@ -139,7 +140,7 @@ fn judge(answer: &ElicitResult) -> Confirmation {
     if answer.action == ElicitationAction::Accept && ticked {
         return Confirmation::Given;
     }
-    Confirmation::Refused("The user was asked to confirm and did not. Nothing was changed.")
+    Confirmation::Refused("The user was asked to confirm and did not. Nothing was changed.".into())
 }
 
 fn unmade(why: impl std::fmt::Display) -> Error {

@@ -39,6 +39,7 @@ mod progress;
 mod prompts;
 mod refusal;
 mod resources;
+mod result;
 mod server;
 mod site;
 pub mod stdio;

@@ -54,6 +54,11 @@ impl Surface {
         self.tickets
     }
 
+    /// The name of the program.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Who answers.
     pub(super) fn implementation(&self) -> Implementation {
         Implementation::new(self.name, self.version).with_title(self.title)

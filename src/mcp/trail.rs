@@ -200,7 +200,11 @@ fn unread(tool: &'static Tool, params: &Map<String, Value>) -> (Option<String>, 
 /// Arguments as they are recorded: long texts reduced to their beginning and length, long lists to their beginning,
 /// and secrets to nothing.
 pub(super) fn reduced(tool: &Tool, arguments: &Value) -> String {
-    let Value::Object(members) = arguments else { return shortened(arguments, 0).to_string() };
+    let Value::Object(members) = arguments else {
+        // Nobody can say which part of it is which argument.
+        let hidden = tool.schemas.hides_any();
+        return if hidden { Value::from(HIDDEN) } else { shortened(arguments, 0) }.to_string();
+    };
     let reduced = members.iter().map(|(name, value)| {
         let kept = if tool.schemas.hides(name) { Value::from(HIDDEN) } else { shortened(value, 0) };
         (name.clone(), kept)
@@ -243,7 +247,34 @@ pub(super) fn sentence(why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extension::{Failure, Reply, Scene, Tx, Writes};
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
     use serde_json::json;
+
+    #[derive(Clone, Deserialize, Serialize, JsonSchema)]
+    #[serde(into = "(String, String)")]
+    struct Login {
+        username: String,
+        #[schemars(extend("writeOnly" = true))]
+        password: String,
+    }
+
+    impl From<Login> for (String, String) {
+        fn from(login: Login) -> Self {
+            (login.username, login.password)
+        }
+    }
+
+    impl Writes for Login {
+        type Output = Login;
+
+        async fn run(&self, _: &mut Tx, _: &Scene<'_>) -> Result<Reply<Login>, Failure> {
+            Err(Failure::unable("Nobody signs in."))
+        }
+    }
+
+    static LOGIN: Tool = Tool::writes::<Login>("login", "Sign in", "Signs in.");
 
     #[test]
     fn long_texts_are_recorded_by_their_beginning_and_length() {
@@ -268,6 +299,13 @@ mod tests {
         let tool = crate::mcp::tools::TICKETS[2];
         let recorded = reduced(tool, &json!({ "title": "t", "other": "secret" }));
         assert_eq!(recorded, r#"{"other":"(not recorded)","title":"t"}"#);
+    }
+
+    #[test]
+    fn of_arguments_that_are_no_object_nothing_is_recorded_where_one_is_secret() {
+        let login = json!(["alice", "secret"]);
+        assert_eq!(reduced(crate::mcp::tools::TICKETS[2], &login), login.to_string());
+        assert_eq!(reduced(&LOGIN, &login), r#""(not recorded)""#);
     }
 
     #[test]

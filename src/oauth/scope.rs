@@ -33,6 +33,20 @@ pub const TICKETS: [Scope; 2] = [
 /// Scopes that no resource can have, because they ask for something of the authorization server itself.
 pub const RESERVED_SCOPES: [&str; 5] = [OFFLINE_ACCESS, TOKENS_MINT, "openid", "profile", "email"];
 
+/// The longest name of a scope, in bytes.
+pub(crate) const LONGEST_NAME: usize = 128;
+/// The longest title of a scope or of what it belongs to, in characters: it stands in a heading or beside a box.
+pub(crate) const LONGEST_TITLE: usize = 60;
+/// The longest sentence about a scope, in characters.
+pub(crate) const LONGEST_SENTENCE: usize = 200;
+/// The most scopes of one resource: each has a box on the consent page.
+pub(crate) const MOST_SCOPES: usize = 32;
+
+/// Whether words can stand on a page as one line of so many characters at most.
+pub(crate) fn is_line(text: &str, longest: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= longest && !text.chars().any(char::is_control)
+}
+
 /// What a scope lets a client do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

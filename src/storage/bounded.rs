@@ -26,7 +26,8 @@ use tokio_util::task::TaskTracker;
 use crate::telemetry::StoreWatch;
 use crate::telemetry::metrics::{Pool, PoolState};
 
-type Step = Either<AnyQueryResult, AnyRow>;
+/// What a statement gives: rows, and how many it changed.
+pub(super) type Step = Either<AnyQueryResult, AnyRow>;
 
 /// How long a connection that goes back to its pool may take to show that it is well.
 const RETURNED_WITHIN: Duration = Duration::from_secs(1);
@@ -92,6 +93,11 @@ impl Bounded {
     /// A connection outside of the pool and its bounds.
     pub(super) async fn connect_unbounded(&self) -> sqlx::Result<AnyConnection> {
         AnyConnection::connect_with(&self.pool.connect_options()).await
+    }
+
+    /// Opens a transaction with this statement for one statement that reads, and ends as such a statement does.
+    pub(super) async fn begin_reading(&self, statement: &'static str) -> sqlx::Result<BoundedConnection> {
+        self.begin(statement, self.within).await
     }
 
     /// Closes the pool after its statements have ended.
@@ -184,7 +190,8 @@ fn too_many() -> sqlx::Error {
     std::io::Error::new(ErrorKind::WouldBlock, "too many requests wait for the database").into()
 }
 
-fn steps(done: sqlx::Result<Vec<Step>>) -> BoxStream<'static, sqlx::Result<Step>> {
+/// What a statement gave, one by one.
+pub(super) fn steps(done: sqlx::Result<Vec<Step>>) -> BoxStream<'static, sqlx::Result<Step>> {
     match done {
         Ok(steps) => stream::iter(steps.into_iter().map(Ok)).boxed(),
         Err(error) => stream::iter([Err(error)]).boxed(),

@@ -26,6 +26,7 @@ pub mod live_grants;
 pub mod machines;
 mod migrations;
 pub mod postgres;
+mod read_only;
 pub mod refresh_tokens;
 pub mod restore;
 pub mod restored;
@@ -62,6 +63,7 @@ pub use error::{OpenError, StorageError};
 use in_use::InUse;
 pub use migrations::Schema;
 use postgres::PostgresUrl;
+pub use read_only::ReadOnly;
 pub use tx::{Tx, commit, undo};
 
 /// The result of a storage function.
@@ -227,9 +229,15 @@ impl Store {
         &self.chain_key
     }
 
-    /// Where statements that only read are run: `….fetch_all(store.read())`.
+    /// Where our own statements that only read are run: `….fetch_all(store.read())`. On PostgreSQL nothing holds them to
+    /// it: those of others are run by [`Self::read_only`].
     pub fn read(&self) -> &Bounded {
         &self.read
+    }
+
+    /// Where statements of others are run that are to read.
+    pub fn read_only(&self) -> ReadOnly<'_> {
+        ReadOnly::new(&self.read, self.kind)
     }
 
     /// Which kind of database it is, for what only one of them understands.

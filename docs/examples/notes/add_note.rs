@@ -29,11 +29,16 @@ impl Writes for AddNote {
 
     async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Reply<Note>, Failure> {
         let user_id = scene.principal.user_id.as_str();
-        let (kept,): (i64,) = sqlx::query_as("SELECT count(*) FROM x_notes WHERE user_id = $1")
-            .bind(user_id)
-            .fetch_one(tx.connection())
-            .await?;
-        if kept >= MOST {
+        // One statement looks at the limit and counts: of two calls at once the second waits, and looks again.
+        let counted = sqlx::query(
+            "INSERT INTO x_note_counts (user_id, kept) VALUES ($1, 1) ON CONFLICT (user_id) \
+             DO UPDATE SET kept = x_note_counts.kept + 1 WHERE x_note_counts.kept < $2",
+        )
+        .bind(user_id)
+        .bind(MOST)
+        .execute(tx.connection())
+        .await?;
+        if counted.rows_affected() == 0 {
             return Err(Failure::unable(format!(
                 "There are {MOST} notes, which is the most. Nothing was added."
             )));

@@ -52,7 +52,7 @@ impl Reads for ListNotes {
         )
         .bind(look.principal.user_id.as_str())
         .bind(self.limit)
-        .fetch_all(look.store.read())
+        .fetch_all(look.read())
         .await?;
         let note = |(id, text, at)| Note { id, text, kept_at: Timestamp(at).rfc3339() };
         let notes: Vec<Note> = rows.into_iter().map(note).collect();

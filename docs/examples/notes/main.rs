@@ -22,7 +22,8 @@ static NOTES: Extension = Extension {
         "notes",
         "CREATE TABLE x_notes (note_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, text TEXT NOT NULL, \
          created_at BIGINT NOT NULL); \
-         CREATE INDEX x_notes_by_user ON x_notes (user_id, created_at)",
+         CREATE INDEX x_notes_by_user ON x_notes (user_id, created_at); \
+         CREATE TABLE x_note_counts (user_id TEXT PRIMARY KEY, kept BIGINT NOT NULL)",
     )],
     ..Extension::EMPTY
 };
@@ -42,9 +43,29 @@ fn main() -> ExitCode {
 // ANCHOR: test
 #[cfg(test)]
 mod tests {
+    use mandate::extension::Role;
+    use mandate::extension::testing::{Bench, Called};
+    use serde_json::json;
+
     #[test]
     fn the_program_can_be_run() {
         super::program().check().unwrap();
+    }
+
+    #[tokio::test]
+    async fn everybody_sees_the_notes_that_they_kept() {
+        let bench = Bench::of(super::program()).await.unwrap();
+        let alice = bench.caller("alice", Role::Agent, &["notes:read", "notes:write"]).await.unwrap();
+        let bob = bench.caller("bob", Role::Agent, &["notes:read"]).await.unwrap();
+
+        alice.call("add_note", json!({ "text": "Buy milk" })).await.unwrap();
+        let hers = alice.call("list_notes", json!({})).await.unwrap();
+        assert_eq!(hers.structured()["notes"][0]["text"], "Buy milk");
+        let his = bob.call("list_notes", json!({})).await.unwrap();
+        assert_eq!(his.structured()["notes"], json!([]));
+
+        let refused = bob.call("add_note", json!({ "text": "Buy bread" })).await.unwrap();
+        assert!(matches!(refused, Called::Refused { status: 403, .. }), "{refused:?}");
     }
 }
 // ANCHOR_END: test

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Token;
 use super::findings::{Finding, Level};
-use crate::cli::output::say;
+use crate::cli::output::{named, say};
 use crate::web::text::visible;
 
 /// The longest detail that is shown, in characters.
@@ -139,7 +139,7 @@ impl Line {
                     format!("  {mark} {word:<8} {}: {} {}", finding.id, finding.meaning, self.text)
                         .trim_end()
                         .to_owned(),
-                    format!("             Cure: {}", finding.cure),
+                    format!("             Cure: {}", named(finding.cure)),
                 ]
             }
         }
@@ -150,7 +150,7 @@ impl Line {
             None => json!({ "group": self.group, "level": "ok", "detail": self.text }),
             Some(Finding { id, level, meaning, cure }) => json!({
                 "group": self.group, "id": id, "level": level.word(), "meaning": meaning,
-                "detail": self.text, "cure": cure,
+                "detail": self.text, "cure": named(cure),
             }),
         }
     }

@@ -148,6 +148,10 @@ fn a_scope_has_a_name_of_its_own_and_words() {
         let said = with(Scope::read(name, "See", "It sees."));
         assert_eq!(said, format!("the scope {name} is Mandate's own: choose another name"));
     }
+    for (length, is_good) in [(128, true), (129, false)] {
+        let name: &'static str = Box::leak("s".repeat(length).into_boxed_str());
+        assert_eq!(with(Scope::read(name, "See", "It sees.")) == "accepted", is_good, "{length}");
+    }
     assert!(with(Scope::read("b", "", "It sees.")).starts_with("the title of the scope b "));
     for words in ["", "It sees", "two\nlines."] {
         assert!(
@@ -172,6 +176,12 @@ fn a_tool_takes_scopes_that_exist_and_fit() {
     assert!(with(read("look").scopes(&[])).starts_with("the tool look takes no scope"));
     assert!(with(read("look").scopes(&["a:write"])).starts_with("the tool look only reads"));
     assert!(with(write("change").scopes(&["a:read"])).starts_with("the tool change writes"));
+    for tool in [read("look").destructive(), read("look").idempotent()] {
+        assert_eq!(
+            with(tool),
+            "the tool look only reads: .destructive() and .idempotent() are for tools that write"
+        );
+    }
     assert_eq!(with(write("change").scopes(&["a:read", "a:write"])), "accepted");
     let ticket = Tool::reads::<Plain>("look", "Look", "Looks.").scopes(&["tickets:read"]);
     assert!(with(ticket).ends_with("takes the scope tickets:read, which does not exist"));

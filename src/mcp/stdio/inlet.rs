@@ -15,11 +15,12 @@ use super::super::admit::Admission;
 use super::super::message::{Incoming, Malformed, Message};
 use super::super::permit::Permit;
 use super::super::refusal::Refusal;
+use super::super::surface::Surface;
 use super::super::{intake, server, trail};
 use super::grant::LocalGrant;
 use super::lines::{Line, Lines};
 use super::outlet::{Begun, Outlet};
-use super::refusal::error;
+use super::refusal;
 use super::updates::Updates;
 use crate::app::App;
 use crate::telemetry;
@@ -42,6 +43,8 @@ pub(super) struct Inlet<W> {
     outlet: Arc<Outlet<W>>,
     judged: mpsc::Sender<ClientJsonRpcMessage>,
     updates: Updates<W>,
+    /// What the program is called.
+    program: &'static str,
     /// Whether the client has said how it speaks. Before, the MCP library takes requests only.
     begun: bool,
 }
@@ -54,11 +57,12 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
     pub(super) fn new(
         app: Arc<App>,
         grant: Arc<LocalGrant>,
-        admission: Admission,
+        (admission, surface): (Admission, &Surface),
         (outlet, judged): (Arc<Outlet<W>>, mpsc::Sender<ClientJsonRpcMessage>),
     ) -> Self {
         let updates = Updates::new(app.clone(), outlet.clone());
-        Self { admission, app, grant, outlet, judged, updates, begun: false }
+        let program = surface.name();
+        Self { admission, app, grant, outlet, judged, updates, program, begun: false }
     }
 
     /// Reads and judges until there is no more to read, or nobody to read it for.
@@ -85,7 +89,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
                     Box::pin(reference::scope(reference, taking).instrument(span)).await
                 }
                 Ok(Line::TooLong) => {
-                    self.outlet.refuse(None, error(Refusal::TooLarge)).await;
+                    self.outlet.refuse(None, self.error(Refusal::TooLarge)).await;
                     Ok(())
                 }
                 Ok(Line::End) => return,
@@ -164,7 +168,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
                 self.judged.send(JsonRpcMessage::Request(request)).await.map_err(|_| Gone)
             }
             Err(refusal) => {
-                self.outlet.refuse(Some(id), error(refusal)).await;
+                self.outlet.refuse(Some(id), self.error(refusal)).await;
                 Ok(())
             }
         }
@@ -189,8 +193,12 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Inlet<W> {
         let Some(id) = id.filter(|id| self.outlet.answered(id)) else { return Ok(()) };
         match self.admit(&Message::response()).await {
             Ok(_) => self.pass(answer).await,
-            Err(refusal) => self.pass(JsonRpcMessage::error(error(refusal), Some(id))).await,
+            Err(refusal) => self.pass(JsonRpcMessage::error(self.error(refusal), Some(id))).await,
         }
+    }
+
+    fn error(&self, refusal: Refusal) -> ErrorData {
+        refusal::error(refusal, self.program)
     }
 
     async fn pass(&self, message: ClientJsonRpcMessage) -> Result<(), Gone> {

@@ -66,7 +66,7 @@ pub async fn serve_for<R, W>(
     let (sender, judged) = mpsc::channel(WAITING);
     let outlet = Arc::new(Outlet::new(app.clone(), output));
     let admission = Admission::new(app.clone(), surface.clone());
-    let inlet = Inlet::new(app.clone(), grant.clone(), admission, (outlet.clone(), sender));
+    let inlet = Inlet::new(app.clone(), grant.clone(), (admission, surface), (outlet.clone(), sender));
 
     app.tasks.spawn(inlet.run(input));
     let serving = async {

@@ -13,10 +13,10 @@ const ENDED: ErrorCode = ErrorCode(401);
 /// The grant does not reach this.
 const OUT_OF_REACH: ErrorCode = ErrorCode(403);
 
-/// A refusal as an error.
-pub(super) fn error(refusal: Refusal) -> ErrorData {
+/// A refusal as an error. `program` is the name of the one that is to be started otherwise.
+pub(super) fn error(refusal: Refusal, program: &str) -> ErrorData {
     match refusal {
-        Refusal::Challenge(challenge) | Refusal::OutOfReach(challenge, _) => challenged(&challenge),
+        Refusal::Challenge(challenge) | Refusal::OutOfReach(challenge, _) => challenged(&challenge, program),
         Refusal::Protocol { code, message, data, .. } => ErrorData::new(code, message, data),
         Refusal::Limited { name, rate, retry_after, .. } => {
             let (message, data) = limited_words(&name, rate, retry_after);
@@ -40,13 +40,13 @@ pub(super) fn error(refusal: Refusal) -> ErrorData {
     }
 }
 
-fn challenged(challenge: &Challenge) -> ErrorData {
+fn challenged(challenge: &Challenge, program: &str) -> ErrorData {
     match challenge {
         Challenge::InsufficientScope { needed, granted, .. } => {
             let options: Vec<String> =
                 needed.union(granted).iter().map(|scope| format!("--scope {scope}")).collect();
             let message = format!(
-                "This needs {}. Start `mandate stdio` with {} to allow it.",
+                "This needs {}. Start `{program} stdio` with {} to allow it.",
                 needed.difference(granted),
                 options.join(" ")
             );
@@ -59,7 +59,7 @@ fn challenged(challenge: &Challenge) -> ErrorData {
         }
         Challenge::NoToken | Challenge::BadToken | Challenge::Unclear(_) => ErrorData::new(
             ENDED,
-            "Access was taken back. Start `mandate stdio` again to give it anew.",
+            format!("Access was taken back. Start `{program} stdio` again to give it anew."),
             Some(json!({ "error": "invalid_token" })),
         ),
     }

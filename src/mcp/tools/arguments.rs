@@ -24,13 +24,6 @@ const REPEATED: usize = 40;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::mcp) struct Problems(Vec<String>);
 
-impl Problems {
-    /// One problem.
-    pub(super) fn of(problem: String) -> Self {
-        Self(vec![problem])
-    }
-}
-
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<_> = self.0.iter().take(NAMED).map(|problem| format!("- {problem}")).collect();

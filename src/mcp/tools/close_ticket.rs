@@ -5,13 +5,12 @@ use serde_json::{Value, json};
 
 use super::get_ticket::not_found;
 use super::{
-    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
-    object, text_schema, ticket_id_schema, view,
+    Answer, Arguments, Deed, Look, NoDeed, Outcome, Question, Run, Scene, Schemas, Subject, Tool,
+    idempotency_key_schema, object, text_schema, ticket_id_schema, view,
 };
-use crate::mcp::principal::Principal;
 use crate::oauth::Error;
 use crate::oauth::scope::TICKETS_WRITE;
-use crate::storage::{Store, Tx};
+use crate::storage::Tx;
 use crate::tickets::store::{self, Closing};
 use crate::tickets::{Resolution, Sight, Status, TicketId};
 
@@ -23,7 +22,9 @@ pub(super) static TOOL: Tool = Tool {
                   that is closed already changes nothing. The user is asked first when somebody else opened it.",
     scopes: &[TICKETS_WRITE],
     schemas: Schemas::of(input, output),
-    run: Run::Write { parse, subject: Subject::Ticket, destructive: true, idempotent: true },
+    run: Run::Write { parse, subject: Subject::Ticket },
+    destructive: true,
+    idempotent: true,
 };
 
 fn input() -> Value {
@@ -57,7 +58,7 @@ struct Close {
     resolution: Option<Resolution>,
 }
 
-fn parse(mut arguments: Arguments) -> Result<Box<dyn Deed>, Problems> {
+fn parse(mut arguments: Arguments) -> Result<Box<dyn Deed>, NoDeed> {
     let id = arguments.required("id", TicketId::parse);
     let resolution = arguments.text("resolution", |text| Resolution::parse(text));
     let deed = arguments.finish(id.map(|id| Close { id, resolution }))?;
@@ -74,14 +75,15 @@ impl Deed for Close {
     }
 
     /// Whose ticket it is can be overlooked by whoever speaks through a client, so closing another's is asked about.
-    async fn question(&self, store: &Store, principal: &Principal) -> Result<Option<String>, Error> {
+    async fn question(&self, look: Look<'_>) -> Result<Question, Error> {
+        let (store, principal) = (look.store, look.principal);
         let sight = Sight::of(principal.role, &principal.user_id);
-        let Some(ticket) = store::find(store, &sight, self.id).await? else { return Ok(None) };
+        let Some(ticket) = store::find(store, &sight, self.id).await? else { return Ok(Question::None) };
         let own = store.find_user(&principal.user_id).await?.map(|user| user.username);
         if ticket.status == Status::Closed || own.as_ref() == Some(&ticket.reporter) {
-            return Ok(None);
+            return Ok(Question::None);
         }
-        Ok(Some(format!(
+        Ok(Question::Ask(format!(
             "Close {}, \u{201c}{}\u{201d}? {} opened it.",
             self.id, ticket.title, ticket.reporter
         )))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::get_ticket::not_found;
 use super::{
-    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
+    Answer, Arguments, Deed, NoDeed, Outcome, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
     object, text_schema, ticket_id_schema, view,
 };
 use crate::oauth::Error;
@@ -23,7 +23,9 @@ pub(super) static TOOL: Tool = Tool {
                   new one if the trouble is back.",
     scopes: &[TICKETS_WRITE],
     schemas: Schemas::of(input, output),
-    run: Run::Write { parse, subject: Subject::Ticket, destructive: false, idempotent: false },
+    run: Run::Write { parse, subject: Subject::Ticket },
+    destructive: false,
+    idempotent: false,
 };
 
 fn input() -> Value {
@@ -54,7 +56,7 @@ struct AddComment {
     body: Body,
 }
 
-fn parse(mut arguments: Arguments) -> Result<Box<dyn Deed>, Problems> {
+fn parse(mut arguments: Arguments) -> Result<Box<dyn Deed>, NoDeed> {
     let id = arguments.required("id", TicketId::parse);
     let body = arguments.required("body", |text| Body::parse(text));
     let deed = arguments.finish(id.zip(body).map(|(id, body)| AddComment { id, body }))?;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Arguments, Deed, Outcome, Problems, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
+    Answer, Arguments, Deed, NoDeed, Outcome, Run, Scene, Schemas, Subject, Tool, idempotency_key_schema,
     object, text_schema, ticket_id_schema, view, with,
 };
 use crate::oauth::Error;
@@ -21,7 +21,9 @@ pub(super) static TOOL: Tool = Tool {
                   idempotency_key if you might have to retry.",
     scopes: &[TICKETS_WRITE],
     schemas: Schemas::of(input, output),
-    run: Run::Write { parse, subject: Subject::Ticket, destructive: false, idempotent: false },
+    run: Run::Write { parse, subject: Subject::Ticket },
+    destructive: false,
+    idempotent: false,
 };
 
 fn input() -> Value {
@@ -57,7 +59,7 @@ struct Create {
     priority: Priority,
 }
 
-fn parse(mut arguments: Arguments) -> Result<Box<dyn Deed>, Problems> {
+fn parse(mut arguments: Arguments) -> Result<Box<dyn Deed>, NoDeed> {
     let title = arguments.required("title", |text| Title::parse(text));
     let body = arguments.required("body", |text| Body::parse(text));
     let priority = arguments.choice("priority", Priority::ALL, Priority::as_str).unwrap_or(Priority::Medium);

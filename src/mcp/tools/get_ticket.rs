@@ -18,6 +18,8 @@ pub(super) static TOOL: Tool = Tool {
     scopes: &[TICKETS_READ],
     schemas: Schemas::of(page::input, Page::schema),
     run: Run::Read(run),
+    destructive: false,
+    idempotent: false,
 };
 
 fn parse(mut arguments: Arguments) -> Result<(TicketId, Which), Problems> {

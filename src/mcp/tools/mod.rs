@@ -26,7 +26,7 @@ use super::principal::Principal;
 use crate::clock::Timestamp;
 use crate::oauth::Error;
 use crate::random::Random;
-use crate::storage::{Store, Tx};
+use crate::storage::{ReadOnly, Store, Tx};
 use crate::tickets::search::Progress;
 
 pub(super) use arguments::{Arguments, KEY, Problems};
@@ -48,6 +48,10 @@ pub struct Tool {
     pub(in crate::mcp) schemas: Schemas,
     /// How it is run.
     pub(in crate::mcp) run: Run,
+    /// Of one that has an effect: whether something that was there may be gone afterwards.
+    pub(in crate::mcp) destructive: bool,
+    /// Of one that has an effect: whether doing it again changes nothing more, even without an idempotency key.
+    pub(in crate::mcp) idempotent: bool,
 }
 
 /// How a tool is run.
@@ -58,13 +62,9 @@ pub(in crate::mcp) enum Run {
     /// It has an effect, which is done at most once for an idempotency key.
     Write {
         /// Makes the deed out of the arguments.
-        parse: fn(Arguments) -> Result<Box<dyn Deed>, Problems>,
+        parse: fn(Arguments) -> Result<Box<dyn Deed>, NoDeed>,
         /// What it changes.
         subject: Subject,
-        /// Whether something that was there may be gone afterwards.
-        destructive: bool,
-        /// Whether doing it again changes nothing more, even without an idempotency key.
-        idempotent: bool,
     },
 }
 
@@ -82,21 +82,28 @@ type Read = for<'a> fn(Look<'a>, Arguments) -> BoxFuture<'a, Result<Outcome, Err
 /// With what a tool looks, and on whose behalf.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'a> {
-    /// The database, to be read: `….fetch_all(look.store.read())`.
-    pub store: &'a Store,
+    /// The whole database, for the tools for tickets.
+    pub(in crate::mcp) store: &'a Store,
     /// On whose behalf: show what this user may see, and nothing else.
     pub principal: &'a Principal,
     /// When.
     pub now: Timestamp,
     /// Whom to tell how far it has come.
-    pub(in crate::mcp) progress: &'a dyn Progress,
+    pub(in crate::mcp) progress: Option<&'a dyn Progress>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// The database, to be read: `….fetch_all(look.read())`. A statement that would change something is an error.
+    pub fn read(&self) -> ReadOnly<'a> {
+        self.store.read_only()
+    }
+
     /// Tells a client that asked for it that so many of a hundred parts are done. More often than twice a second
     /// nothing is sent, so that it may be called as often as is convenient.
     pub async fn reached(&self, percent: u32) {
-        self.progress.reached(percent).await;
+        if let Some(progress) = self.progress {
+            progress.reached(percent).await;
+        }
     }
 }
 
@@ -126,13 +133,39 @@ pub(in crate::mcp) trait Deed: Send + Sync {
     /// The arguments, defaults filled in: what tells one deed from another.
     fn arguments(&self) -> Value;
 
-    /// What the user is asked before it is done, in one sentence; nothing, for most.
-    async fn question(&self, _: &Store, _: &Principal) -> Result<Option<String>, Error> {
-        Ok(None)
+    /// What the user is asked before it is done; nothing, for most.
+    async fn question(&self, _: Look<'_>) -> Result<Question, Error> {
+        Ok(Question::None)
     }
 
     /// Does it, inside the transaction that also records it.
     async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, Error>;
+}
+
+/// Whether the user is asked before a deed is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::mcp) enum Question {
+    /// They are not.
+    None,
+    /// They are asked this, in one sentence.
+    Ask(String),
+    /// There is nothing to ask, because it cannot be done, and this is why.
+    Unable(String),
+}
+
+/// Why arguments make no deed.
+#[derive(Debug)]
+pub(in crate::mcp) enum NoDeed {
+    /// They are wrong.
+    Problems(Problems),
+    /// They cannot be told from others, and that is not the caller's fault.
+    Fault(Error),
+}
+
+impl From<Problems> for NoDeed {
+    fn from(problems: Problems) -> Self {
+        Self::Problems(problems)
+    }
 }
 
 /// On whose behalf and when something is done.
@@ -202,7 +235,7 @@ impl Tool {
     pub(crate) fn listed(&self) -> rmcp::model::Tool {
         let (read_only, destructive, idempotent) = match self.run {
             Run::Read(_) => (true, false, true),
-            Run::Write { destructive, idempotent, .. } => (false, destructive, idempotent),
+            Run::Write { .. } => (false, self.destructive, self.idempotent),
         };
         let annotations = ToolAnnotations::with_title(self.title)
             .read_only(read_only)

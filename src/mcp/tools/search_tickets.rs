@@ -28,6 +28,8 @@ pub(super) static TOOL: Tool = Tool {
     scopes: &[TICKETS_READ],
     schemas: Schemas::of(input, output),
     run: Run::Read(run),
+    destructive: false,
+    idempotent: false,
 };
 
 fn input() -> Value {
@@ -111,7 +113,7 @@ fn run(look: Look<'_>, arguments: Arguments) -> BoxFuture<'_, Result<Outcome, Er
             after: wanted.after,
             limit: usize::try_from(wanted.limit).unwrap_or(1),
             excerpt: LISTED_BODY,
-            progress: Some(look.progress),
+            progress: look.progress,
         };
         let page = search(look.store, asked).await?;
         let next_cursor = page.next.map(|position| position.cursor(&wanted.query, wanted.status));

@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use super::schemas::{input_of, input_with_key_of, output_of};
 use super::{
-    Answer, Arguments, Deed, Look, Outcome, Principal, Problems, Run, Scene, Schemas, Subject, Tool, promised,
+    Answer, Arguments, Deed, Look, NoDeed, Outcome, Question, Run, Scene, Schemas, Subject, Tool, promised,
 };
 use crate::oauth::Error;
 use crate::oauth::error::server_error;
-use crate::storage::{StorageError, Store, Tx};
+use crate::storage::{StorageError, Tx};
 
 /// The arguments of a tool that looks and changes nothing.
 ///
@@ -51,12 +51,9 @@ pub trait Writes: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'sta
     ) -> impl Future<Output = Result<Reply<Self::Output>, Failure>> + Send;
 
     /// What the user is asked before it is done, in one sentence; nothing, unless this is written. What happens when
-    /// their client cannot ask is configured (`mcp.unconfirmed`).
-    fn question(
-        &self,
-        _store: &Store,
-        _principal: &Principal,
-    ) -> impl Future<Output = Result<Option<String>, Failure>> + Send {
+    /// their client cannot ask is configured (`mcp.unconfirmed`). Where there is nothing to ask, because it cannot be
+    /// done, this says so as [`run`](Writes::run) would: with [`Failure::unable`].
+    fn question(&self, _look: Look<'_>) -> impl Future<Output = Result<Option<String>, Failure>> + Send {
         async { Ok(None) }
     }
 }
@@ -96,7 +93,7 @@ impl Failure {
     /// Something is broken here. The detail is logged; the caller hears that the server made an error, and its
     /// reference.
     pub fn fault(detail: impl fmt::Display) -> Self {
-        Self(Why::Fault(server_error("the server made an error").detail(detail)))
+        Self(Why::Fault(fault(detail)))
     }
 }
 
@@ -111,7 +108,7 @@ impl Tool {
     /// name for people; `description` tells the model what it does and when to use it.
     pub const fn reads<T: Reads>(name: &'static str, title: &'static str, description: &'static str) -> Self {
         let schemas = Schemas::of(input_of::<T>, output_of::<T::Output>);
-        Self { name, title, description, scopes: &[], schemas, run: Run::Read(look::<T>) }
+        Self::new((name, title, description), schemas, Run::Read(look::<T>))
     }
 
     /// A tool that has an effect.
@@ -121,9 +118,16 @@ impl Tool {
         description: &'static str,
     ) -> Self {
         let schemas = Schemas::of(input_with_key_of::<T>, output_of::<T::Output>);
-        let run =
-            Run::Write { parse: parse::<T>, subject: Subject::Other, destructive: false, idempotent: false };
-        Self { name, title, description, scopes: &[], schemas, run }
+        let run = Run::Write { parse: parse::<T>, subject: Subject::Other };
+        Self::new((name, title, description), schemas, run)
+    }
+
+    const fn new(
+        (name, title, description): (&'static str, &'static str, &'static str),
+        schemas: Schemas,
+        run: Run,
+    ) -> Self {
+        Self { name, title, description, scopes: &[], schemas, run, destructive: false, idempotent: false }
     }
 
     /// Every scope that a call takes. There is no order among scopes: one for writing does not include one for reading.
@@ -133,22 +137,23 @@ impl Tool {
         self
     }
 
-    /// Says that something that was there may be gone afterwards: clients may ask their user first.
+    /// Says of a tool that writes that something that was there may be gone afterwards: clients may ask their user first.
     #[must_use]
     pub const fn destructive(mut self) -> Self {
-        if let Run::Write { parse, subject, idempotent, .. } = self.run {
-            self.run = Run::Write { parse, subject, destructive: true, idempotent };
-        }
+        self.destructive = true;
         self
     }
 
-    /// Says that doing it again changes nothing more, even without an idempotency key.
+    /// Says of a tool that writes that doing it again changes nothing more, even without an idempotency key.
     #[must_use]
     pub const fn idempotent(mut self) -> Self {
-        if let Run::Write { parse, subject, destructive, .. } = self.run {
-            self.run = Run::Write { parse, subject, destructive, idempotent: true };
-        }
+        self.idempotent = true;
         self
+    }
+
+    /// Whether something is said of it that can be said only of a tool that writes.
+    pub(crate) fn says_too_much(&self) -> bool {
+        !self.is_write() && (self.destructive || self.idempotent)
     }
 
     /// What is wrong with its schemas, in a few words.
@@ -194,9 +199,10 @@ struct Typed<T> {
     arguments: Value,
 }
 
-fn parse<T: Writes>(arguments: Arguments) -> Result<Box<dyn Deed>, Problems> {
+fn parse<T: Writes>(arguments: Arguments) -> Result<Box<dyn Deed>, NoDeed> {
     let deed = arguments.typed::<T>()?;
-    let arguments = serde_json::to_value(&deed).map_err(|error| Problems::of(error.to_string()))?;
+    let arguments = serde_json::to_value(&deed)
+        .map_err(|error| NoDeed::Fault(fault(format!("arguments that do not serialise: {error}"))))?;
     Ok(Box::new(Typed { deed, arguments }))
 }
 
@@ -206,11 +212,13 @@ impl<T: Writes> Deed for Typed<T> {
         self.arguments.clone()
     }
 
-    async fn question(&self, store: &Store, principal: &Principal) -> Result<Option<String>, Error> {
-        self.deed.question(store, principal).await.map_err(|failure| match failure.0 {
-            Why::Unable(why) => server_error("the server made an error").detail(why),
-            Why::Fault(error) => error,
-        })
+    async fn question(&self, look: Look<'_>) -> Result<Question, Error> {
+        match self.deed.question(look).await.map_err(|failure| failure.0) {
+            Ok(None) => Ok(Question::None),
+            Ok(Some(question)) => Ok(Question::Ask(question)),
+            Err(Why::Unable(why)) => Ok(Question::Unable(why)),
+            Err(Why::Fault(error)) => Err(error),
+        }
     }
 
     async fn run(&self, tx: &mut Tx, scene: &Scene<'_>) -> Result<Outcome, Error> {
@@ -220,12 +228,19 @@ impl<T: Writes> Deed for Typed<T> {
 
 fn outcome<T: Serialize>(replied: Result<Reply<T>, Failure>) -> Result<Outcome, Error> {
     match replied.map_err(|failure| failure.0) {
-        Ok(Reply { structured, text }) => {
-            let structured = serde_json::to_value(structured).ok().filter(Value::is_object);
-            let fault = || server_error("the server made an error").detail("a result that is no object");
-            Ok(Outcome::Answer(Answer { structured: structured.ok_or_else(fault)?, text }))
-        }
+        Ok(Reply { structured, text }) => match serde_json::to_value(structured) {
+            Ok(structured) if structured.is_object() => Ok(Outcome::Answer(Answer { structured, text })),
+            Ok(_) => Err(fault("a result that is no object")),
+            Err(error) => Err(fault(format!("a result that does not serialise: {error}"))),
+        },
         Err(Why::Unable(why)) => Ok(Outcome::Unable(why)),
         Err(Why::Fault(error)) => Err(error),
     }
 }
+
+fn fault(detail: impl fmt::Display) -> Error {
+    server_error("the server made an error").detail(detail)
+}
+
+#[cfg(test)]
+mod tests;
