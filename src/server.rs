@@ -14,6 +14,7 @@ mod listeners;
 mod room;
 mod socket;
 pub mod tls;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
