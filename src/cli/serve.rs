@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::say;
 use super::{Failure, demo, open};
-use crate::app::App;
+use crate::app::{App, StartError};
 use crate::authz::{client_document, housekeeping, known_documents, rotation, setup};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
@@ -19,7 +19,7 @@ use crate::identity::password;
 use crate::server::Listeners;
 use crate::server::tls::{self, Tls};
 use crate::telemetry::metrics;
-use crate::{server, telemetry};
+use crate::{server, storage, telemetry};
 
 /// How often it is looked whether the certificate was replaced.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
@@ -62,6 +62,7 @@ async fn serve(
     let listeners = Listeners::bind(&config, tls.as_ref()).await?;
     let scraped = config.metrics_listen.map(|address| server::bind_address("metrics_listen", address));
     let scraped = scraped.transpose()?;
+    let _serving = storage::serve_alone(&config.database).map_err(StartError::from)?;
     let mut app = open(config, program).await?;
     app.preloaded = preloaded;
     app.standing_by = known_documents::all();

@@ -59,6 +59,7 @@ use crate::telemetry::{Metrics, StoreWatch};
 pub use bounded::{Bounded, BoundedConnection};
 pub use error::{OpenError, StorageError};
 use in_use::InUse;
+pub use in_use::{Serving, serve_alone};
 pub use migrations::Schema;
 use postgres::PostgresUrl;
 pub use tx::{Tx, commit, undo};
