@@ -60,7 +60,8 @@ async fn serve(
         None => None,
     };
     let listeners = Listeners::bind(&config, tls.as_ref()).await?;
-    let scraped = config.metrics_listen.map(|address| server::bind_address("metrics_listen", address));
+    let scraped = config.metrics_listen;
+    let scraped = scraped.map(|address| server::bind_address(&config, "metrics_listen", address));
     let scraped = scraped.transpose()?;
     let _serving = storage::serve_alone(&config.database).map_err(StartError::from)?;
     let mut app = open(config, program).await?;
@@ -75,7 +76,7 @@ async fn serve(
     // Before anybody is told that the server is ready, and may tell it to stop.
     app.tasks.spawn(stop_on_signal(app.clone())?);
     app.tasks.spawn(switch_on_signal(app.clone(), file, tls.clone())?);
-    greet(&app, program, (command.demo, &accounts), setup_link.as_deref());
+    greet(&app, program, &listeners.places(), (command.demo, &accounts), setup_link.as_deref());
     app.tasks.spawn(rotation::run(app.clone()));
     app.tasks.spawn(housekeeping::run(app.clone()));
     if let Some(listener) = scraped {
@@ -109,7 +110,10 @@ fn switch_on_signal(
                 () = app.stopping.cancelled() => return,
             }
             if let Some(tls) = &tls {
-                tls.reload(app.now()).await;
+                tokio::select! {
+                    _ = tls.reload(app.now()) => {}
+                    () = app.stopping.cancelled() => return,
+                }
             }
             match Config::load_for(file.as_deref(), app.config.own.clone()) {
                 Ok(config) => {
@@ -150,7 +154,13 @@ fn stop_on_signal(app: Arc<App>) -> Result<impl Future<Output = ()> + Send + 'st
     })
 }
 
-fn greet(app: &App, program: &Checked, (demo, accounts): (bool, &[demo::Account]), setup_link: Option<&str>) {
+fn greet(
+    app: &App,
+    program: &Checked,
+    places: &[String],
+    (demo, accounts): (bool, &[demo::Account]),
+    setup_link: Option<&str>,
+) {
     let config = &app.config;
     let mcp_url = config.resource_server.then(|| config.public_url.resource().as_str());
     let name = if program.is_mandate() { "Mandate" } else { program.title() };
@@ -171,7 +181,7 @@ fn greet(app: &App, program: &Checked, (demo, accounts): (bool, &[demo::Account]
         let how = if other.may_introspect() { "JWKS, introspection" } else { "JWKS" };
         say(&format!("  Tokens for                {} ({}, {how})", other.resource(), other.name()));
     }
-    for place in config.places() {
+    for place in places {
         say(&format!("  Listening on              {place}"));
     }
     say(&format!("  Database                  {}", config.database));
