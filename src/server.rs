@@ -15,6 +15,7 @@ mod room;
 mod socket;
 pub mod tls;
 mod unread;
+mod written;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,23 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::activity::{Activity, Seen, State};
+use super::activity::{Activity, Looks, Verdict};
 use super::listeners::{Accepted, Listeners};
 use super::room::Room;
 use super::tls::{Protocol, Tls};
 use super::unread::{self, Patience};
+use super::written::Written;
 use crate::config::TrustedProxy;
 use crate::web::address::Peer;
-
-/// How many looks in a row may find every answer of a connection unread until it ends. A look comes as often as a head may
-/// take, so this is five minutes at most: whoever reads anything within four stays.
-///
-/// How long we are silent does not matter: a call that is not answered yet and a stream between two keep-alives (one every
-/// 15 seconds, of either era) wait for us, and such a connection is never stuck. So a person may think about a question for
-/// as long as the call that asked lets them, and tools of an extension may take their time. But an answer whose part was
-/// taken and is not sent waits for the other end: it opened no window in HTTP/2, or does not read in HTTP/1, and pings
-/// that it answers say nothing of it.
-const UNREAD_LOOKS: u8 = 3;
 
 /// What connections may do.
 #[derive(Clone, Copy, Debug)]
@@ -159,10 +150,10 @@ impl End {
             })
         };
         let builder = builder(limits, protocol);
-        let mut serving = pin!(builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
+        let io = TokioIo::new(Written::new(io, activity.clone()));
+        let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(service)));
         let mut look = pin!(tokio::time::sleep(limits.head_within));
-        let (mut seen, mut is_stopping, mut is_sent_away) = (Seen::default(), false, false);
-        let mut unread = 0;
+        let (mut looks, mut is_stopping) = (Looks::default(), false);
         loop {
             tokio::select! {
                 // Whoever breaks off knows about it.
@@ -173,20 +164,14 @@ impl End {
                 }
                 // Until it is known which HTTP is spoken, and on connections of HTTP/2, nobody else looks at the time.
                 () = look.as_mut() => {
-                    let state = activity.look(&mut seen);
-                    unread = if state == State::Stuck { unread + 1 } else { 0 };
-                    match state {
-                        // Who never asked for anything, or was told to go and has not, is not asked.
-                        State::Idle if is_sent_away || !activity.has_begun() => return,
-                        State::Idle => {
-                            is_sent_away = true;
-                            serving.as_mut().graceful_shutdown();
-                        }
-                        State::Stuck if unread >= UNREAD_LOOKS => {
+                    match looks.judge(&activity) {
+                        Verdict::Stays => {}
+                        Verdict::IsSentAway => serving.as_mut().graceful_shutdown(),
+                        Verdict::IsOver => return,
+                        Verdict::IsUnread => {
                             tracing::debug!(?peer, "a connection whose answers nobody read was ended");
                             return;
                         }
-                        State::Busy | State::Stuck => {}
                     }
                     look.set(tokio::time::sleep(limits.head_within));
                 }
