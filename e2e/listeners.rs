@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::binary::{Place, Running, complaint, ended};
+use crate::binary::{Place, Running, complaint, ended, free_port};
 use crate::support::{Server, at_most, http};
 
 #[expect(clippy::disallowed_methods, reason = "this is the proxy")]
@@ -173,4 +173,35 @@ async fn beyond_the_limit_of_connections_the_next_one_waits_and_is_answered() {
     assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock, "it waits");
     drop(first);
     hear(&mut second).await;
+}
+
+#[test]
+fn a_port_that_the_system_chose_is_told_at_the_start() {
+    let place = Place::on_a_file();
+    let mut command = place.command(&["serve"]);
+    let running = Running::wait_for(command.env("MANDATE_LISTEN", "127.0.0.1:0").stderr(Stdio::null()));
+    let address = running.word_after("Listening on");
+    assert!(std::net::TcpStream::connect(address).is_ok(), "{address}");
+}
+
+#[test]
+fn one_server_serves_a_file_and_commands_and_stdio_may_use_it_beside() {
+    let place = Place::on_a_file();
+    let second = || {
+        let mut command = place.command(&["serve"]);
+        command.env("MANDATE_LISTEN", format!("127.0.0.1:{}", free_port()));
+        command
+    };
+    let running = Running::start(&place, &["--demo"]);
+    let refused = complaint(&ended(&mut second(), ""));
+    assert!(
+        refused.starts_with("database_url: another server serves this file")
+            && refused.contains("PostgreSQL and Redis"),
+        "{refused}"
+    );
+    assert!(ended(&mut place.command(&["user", "list"]), "").status.success());
+    assert!(ended(&mut place.command(&["stdio", "--user", "alice"]), "").status.success());
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+    let _next = Running::wait_for(second().stderr(Stdio::null()));
 }

@@ -14,6 +14,8 @@ mod listeners;
 mod room;
 mod socket;
 pub mod tls;
+mod unread;
+mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,14 +33,14 @@ use crate::app::App;
 use crate::authz;
 use crate::mcp::{self, Surface};
 use crate::web::page::ErrorPage;
-use crate::web::{cors, draining, not_found, reference};
+use crate::web::{cors, draining, host, not_found, reference};
 use connections::Limits;
 pub use listeners::{Listeners, bind_address};
 
 /// How long a stop waits for requests that are being answered.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
 
-/// Every route of a server for tickets. The layers, from the outside: reference and span, draining, panics, headers;
+/// Every route of a server for tickets. The layers, from the outside: reference and span, draining, the host, panics, headers;
 /// then each half's own.
 pub fn router(app: &Arc<App>) -> Router {
     router_for(app, &Arc::default())
@@ -66,6 +68,7 @@ pub fn router_with(app: &Arc<App>, mcp: Router) -> Router {
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(host::layer))
         .layer(middleware::from_fn_with_state(app.clone(), draining::layer))
         .layer(middleware::from_fn_with_state(app.clone(), reference::layer))
 }

@@ -153,3 +153,24 @@ async fn a_healthcheck_asks_over_tls_whatever_the_certificate_is_for() {
     let refused = complaint(&ended(&mut place.command(&["healthcheck"]), ""));
     assert!(refused.contains(&StatusCode::BAD_REQUEST.to_string()), "{refused}");
 }
+
+#[tokio::test]
+async fn what_never_ends_when_it_is_read_is_refused_and_keeps_the_server_from_nothing() {
+    let (place, authority) = (Place::new().await, Authority::new());
+    authority.renew(1, 2090);
+    let log = place.path("log");
+    let mut command = with_tls(&place, &authority, &["serve", "--demo"]);
+    let running = Running::wait_for(command.stderr(Stdio::from(File::create(&log).unwrap())));
+    let logged = || std::fs::read_to_string(&log).unwrap();
+    let key = authority.files().key;
+    std::fs::remove_file(&key).unwrap();
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    running.signal("-HUP");
+    until(async || logged().contains("configuration read again")).await;
+    let line = logged().lines().find(|line| line.contains("is not replaced")).unwrap().to_owned();
+    assert!(line.contains("ERROR") && line.contains("is no regular file"), "{line}");
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+    let refused = complaint(&ended(&mut with_tls(&place, &authority, &["serve"]), ""));
+    assert!(refused.starts_with("tls.key_file: ") && refused.contains("no regular file"), "{refused}");
+}

@@ -6,7 +6,6 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::callback::Callback;
-use crate::oauth::error::temporarily_unavailable;
 use crate::oauth::{Error, ErrorCode};
 use crate::telemetry;
 use crate::web::page::ErrorPage;
@@ -154,24 +153,4 @@ pub fn log(error: &Error) {
     } else {
         tracing::info!(code, description, detail, "refused");
     }
-}
-
-/// A time-out, in the form that clients read.
-pub async fn late_in_json(response: Response) -> Response {
-    if is_late(&response) { JsonError::from(late()).into_response() } else { response }
-}
-
-/// A time-out, on a page.
-pub async fn late_on_a_page(response: Response) -> Response {
-    if is_late(&response) { page_of(&late()).into_response() } else { response }
-}
-
-/// The layer that ends what takes too long answers without a body.
-fn is_late(response: &Response) -> bool {
-    response.status() == StatusCode::SERVICE_UNAVAILABLE
-        && !response.headers().contains_key(header::CONTENT_TYPE)
-}
-
-fn late() -> Error {
-    temporarily_unavailable("the server is busy, try again shortly").detail("it took too long").retry_after(2)
 }

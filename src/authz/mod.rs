@@ -42,6 +42,7 @@ pub mod introspect;
 pub mod jwks;
 pub mod known_documents;
 pub mod lasting;
+mod late;
 pub mod login;
 pub mod metadata;
 pub mod mint;
@@ -57,24 +58,19 @@ pub mod token;
 pub mod views;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::map_response;
+use axum::middleware::from_fn;
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
-use http::StatusCode;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
-use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::web::page::ErrorPage;
 use crate::web::{assets, cors, not_found};
 
-/// How long an answer may take in all.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The longest form or registration, in bytes.
 const BODY_LIMIT: usize = 16 * 1024;
 
@@ -94,8 +90,7 @@ fn endpoints() -> Router<Arc<App>> {
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
-        .layer(map_response(error::late_in_json))
+        .layer(from_fn(late::in_json))
         .layer(cors::open())
 }
 
@@ -107,8 +102,7 @@ fn for_servers() -> Router<Arc<App>> {
         .route("/mint", post(mint::post))
         .route("/login/{provider}/logout", post(sign_in::backchannel::post))
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
-        .layer(map_response(error::late_in_json))
+        .layer(from_fn(late::in_json))
 }
 
 /// What people see. No CORS, and no form from another site.
@@ -131,8 +125,7 @@ fn pages_router(app: &App) -> Router<Arc<App>> {
         .route("/signed-out", get(account::get_signed_out))
         .route("/setup", get(setup::get).post(setup::post))
         .layer(forms)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
-        .layer(map_response(error::late_on_a_page))
+        .layer(from_fn(late::on_a_page))
         .merge(assets::router())
 }
 

@@ -7,7 +7,7 @@ use crate::extension::Checked;
 use crate::tickets::demo::COLLEAGUES;
 use crate::web::snippets::Snippets;
 
-/// Says where everything is, from where it was `read`, and how to go on.
+/// Says where everything is, from where the configuration was read, and how to go on.
 pub(super) fn greet(app: &App, program: &Checked, read: &str, demo: Option<&Demo>, setup_link: Option<&str>) {
     let config = &app.config;
     let mcp_url = config.resource_server.then(|| config.public_url.resource().as_str());
@@ -29,7 +29,7 @@ pub(super) fn greet(app: &App, program: &Checked, read: &str, demo: Option<&Demo
         let how = if other.may_introspect() { "JWKS, introspection" } else { "JWKS" };
         say(&format!("  Tokens for                {} ({}, {how})", other.resource(), other.name()));
     }
-    for place in config.places() {
+    for place in places {
         say(&format!("  Listening on              {place}"));
     }
     say(&format!("  Configuration file        {read}"));

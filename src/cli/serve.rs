@@ -12,17 +12,17 @@ use super::greeting::greet;
 use super::lasting::{close, watched};
 use super::open::open;
 use super::signals::{By, Hangup, Stop};
-use crate::app::App;
+use crate::app::{App, StartError};
 use crate::authz::{client_document, housekeeping, known_documents, rotation, setup};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::ephemeral::bus::Notice;
 use crate::extension::Checked;
 use crate::identity::password;
-use crate::server;
 use crate::server::Listeners;
 use crate::server::tls::{self, Tls};
 use crate::telemetry::metrics;
+use crate::{server, storage};
 
 /// How often it is looked whether the certificate was replaced.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
@@ -62,8 +62,10 @@ async fn serve(
         None => None,
     };
     let listeners = Listeners::bind(&config, tls.as_ref()).await?;
-    let scraped = config.metrics_listen.map(|address| server::bind_address("metrics_listen", address));
+    let scraped = config.metrics_listen;
+    let scraped = scraped.map(|address| server::bind_address(&config, "metrics_listen", address));
     let scraped = scraped.transpose()?;
+    let _serving = storage::serve_alone(&config.database).map_err(StartError::from)?;
     let opened = tokio::select! {
         opened = Box::pin(open(config, program)) => opened,
         _ = stop.asked() => {
@@ -84,7 +86,13 @@ async fn serve(
     };
     app.tasks.spawn(stop_on_signal(app.clone(), stop));
     app.tasks.spawn(switch_on_signal(app.clone(), hangup, file.map(Path::to_owned), tls.clone()));
-    greet(&app, program, &read, greeting.demo.as_ref(), greeting.setup_link.as_deref());
+    greet(
+        &app,
+        program,
+        (&listeners.places(), &read),
+        greeting.demo.as_ref(),
+        greeting.setup_link.as_deref(),
+    );
     app.tasks.spawn(rotation::run(app.clone()));
     app.tasks.spawn(housekeeping::run(app.clone()));
     if let Some(listener) = scraped {
@@ -126,7 +134,10 @@ async fn switch_on_signal(app: Arc<App>, mut hangup: Hangup, file: Option<PathBu
             () = app.stopping.cancelled() => return,
         }
         if let Some(tls) = &tls {
-            tls.reload(app.now()).await;
+            tokio::select! {
+                _ = tls.reload(app.now()) => {}
+                () = app.stopping.cancelled() => return,
+            }
         }
         match Config::load_for(file.as_deref(), app.config.own.clone()) {
             Ok(config) => {

@@ -39,6 +39,11 @@ impl Listens {
         self.0.iter()
     }
 
+    /// The ports among them.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.addresses().map(|address| address.port())
+    }
+
     /// The addresses among them.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().filter_map(|listen| match listen {
@@ -65,6 +70,9 @@ impl Listens {
             if places.contains(&place) {
                 return Err(wrong(format!("{place} is named twice; name it once")));
             }
+            if let Some((wide, narrow)) = places.iter().find_map(|other| overlap(other, &place)) {
+                return Err(wrong(format!("{narrow} is a part of {wide}; leave one of them out")));
+            }
             places.push(place);
         }
         if places.is_empty() {
@@ -83,6 +91,46 @@ impl Config {
             .map(|listen| if has_tls(listen) { format!("{listen} (TLS)") } else { listen.to_string() })
             .collect()
     }
+
+    /// Refuses metrics at an address that clients use.
+    pub(super) fn check_listen(self) -> Result<Self, ConfigError> {
+        let Some(metrics) = self.metrics_listen else { return Ok(self) };
+        let is_same = |address: &SocketAddr| covers(*address, metrics) || covers(metrics, *address);
+        let taken = self.listen.addresses().find(is_same);
+        match taken {
+            Some(address) => Err(ConfigError::new(
+                "metrics_listen",
+                format!("{metrics} is where clients are heard (listen is {address}); choose another port"),
+            )),
+            None => Ok(self),
+        }
+    }
+
+    /// Whether a listener for all addresses of IPv6 leaves IPv4 alone, which it could hear as well: another one is named
+    /// for that.
+    pub fn is_for_ipv6_alone(&self, address: SocketAddr) -> bool {
+        let others = self.listen.addresses().chain(self.metrics_listen);
+        let is_other = |other: SocketAddr| other.is_ipv4() && other.port() == address.port();
+        address.is_ipv6() && address.ip().is_unspecified() && others.into_iter().any(is_other)
+    }
+}
+
+/// Two places of which one is a part of the other, the larger one first.
+fn overlap<'a>(one: &'a Listen, other: &'a Listen) -> Option<(&'a Listen, &'a Listen)> {
+    let (Listen::Tcp(first), Listen::Tcp(second)) = (one, other) else { return None };
+    match (covers(*first, *second), covers(*second, *first)) {
+        (true, _) => Some((one, other)),
+        (_, true) => Some((other, one)),
+        _ => None,
+    }
+}
+
+/// Whether who listens at one address hears all that is for the other. The system chooses port 0.
+fn covers(wide: SocketAddr, narrow: SocketAddr) -> bool {
+    wide.port() == narrow.port()
+        && wide.port() != 0
+        && wide.is_ipv4() == narrow.is_ipv4()
+        && (wide.ip() == narrow.ip() || wide.ip().is_unspecified())
 }
 
 impl From<SocketAddr> for Listens {
@@ -167,9 +215,40 @@ mod tests {
             ("listen = \"127.0.0.1:1,\"", "\"\" is no place"),
             ("listen = []", "write one"),
             ("listen = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "twice"),
+            ("listen = \"0.0.0.0:1,127.0.0.1:1\"", "127.0.0.1:1 is a part of 0.0.0.0:1"),
+            ("listen = \"[::1]:1,[::]:1\"", "[::1]:1 is a part of [::]:1"),
         ] {
             let refused = listed(text).unwrap_err();
             assert!(refused.starts_with("listen: ") && refused.contains(said), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn metrics_have_an_address_of_their_own() {
+        for listen in ["127.0.0.1:9090", "0.0.0.0:9090", "127.0.0.1:8080,0.0.0.0:9090"] {
+            let text = format!("listen = \"{listen}\"\nmetrics_listen = \"127.0.0.1:9090\"");
+            let refused = listed(&text).unwrap_err();
+            assert!(refused.starts_with("metrics_listen: 127.0.0.1:9090 is where clients"), "{refused}");
+        }
+        for listen in ["127.0.0.1:8080", "127.0.0.2:9090", "[::]:9090", "unix:m.sock"] {
+            let text = format!("listen = \"{listen}\"\nmetrics_listen = \"127.0.0.1:9090\"");
+            assert_eq!(listed(&text).unwrap(), [listen]);
+        }
+    }
+
+    #[test]
+    fn all_of_ipv6_is_not_ipv4_where_that_is_named_too() {
+        for (text, expected) in [
+            ("listen = \"[::]:1\"", false),
+            ("listen = \"[::]:1,0.0.0.0:1\"", true),
+            ("listen = \"127.0.0.1:1,[::]:1\"", true),
+            ("listen = \"[::]:1,0.0.0.0:2\"", false),
+            ("listen = \"[::]:1\"\nmetrics_listen = \"127.0.0.1:1\"", true),
+        ] {
+            let config = Config::written(text).unwrap();
+            assert_eq!(config.is_for_ipv6_alone("[::]:1".parse().unwrap()), expected, "{text}");
+            assert!(!config.is_for_ipv6_alone("0.0.0.0:1".parse().unwrap()), "{text}");
+            assert!(!config.is_for_ipv6_alone("[::1]:1".parse().unwrap()), "{text}");
         }
     }
 

@@ -246,7 +246,7 @@ impl Config {
             database,
             own,
         };
-        config.check_shape()?.check_tls()
+        config.check_shape()?.check_tls()?.check_listen()
     }
 }
 

@@ -3,11 +3,21 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+
+/// How many looks in a row may find every answer of a connection unread until it ends. A look comes as often as a head may
+/// take, so this is five minutes at most: whoever reads anything within four stays.
+///
+/// How long we are silent does not matter: a call that is not answered yet and a stream between two keep-alives (one every
+/// 15 seconds, of either era) wait for us, and such a connection is never stuck. So a person may think about a question for
+/// as long as the call that asked lets them, and tools of an extension may take their time. But an answer whose part was
+/// taken and is not sent waits for the other end: it opened no window in HTTP/2, or does not read in HTTP/1, and pings
+/// that it answers say nothing of it.
+const UNREAD_LOOKS: u8 = 3;
 
 /// The requests of one connection.
 #[derive(Debug, Default)]
@@ -16,8 +26,10 @@ pub(super) struct Activity {
     open: AtomicUsize,
     /// Those among them for which we have nothing to send yet.
     ours: AtomicUsize,
-    /// How often a request began, a part of an answer was sent, or an answer ended.
+    /// How often a request began, a part of an answer was taken to be sent, one was sent, or an answer ended.
     changes: AtomicU64,
+    /// Whether a request ever came.
+    has_begun: AtomicBool,
 }
 
 /// What was seen of a connection at some moment.
@@ -29,7 +41,7 @@ pub(super) struct Seen(u64);
 pub(super) enum State {
     /// Something happened since the last look, or we are at work on an answer.
     Busy,
-    /// Nothing is being answered.
+    /// Nothing is being answered, and nothing that was left since the last look.
     Idle,
     /// Every answer waits until the other end reads what is there of it, and it read nothing since the last look.
     Stuck,
@@ -40,13 +52,19 @@ impl Activity {
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         self.open.fetch_add(1, Ordering::SeqCst);
         self.ours.fetch_add(1, Ordering::SeqCst);
+        self.has_begun.store(true, Ordering::SeqCst);
         self.changes.fetch_add(1, Ordering::SeqCst);
         UnderWay { activity: self.clone(), turn: Turn::Ours }
     }
 
     /// Whether a request ever came.
     pub(super) fn has_begun(&self) -> bool {
-        self.changes.load(Ordering::SeqCst) > 0
+        self.has_begun.load(Ordering::SeqCst)
+    }
+
+    /// A part of an answer has left, of one that is under way or of one that was handed over whole.
+    pub(super) fn sent(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// What it does, and did since then. Sets the moment to now.
@@ -58,6 +76,45 @@ impl Activity {
             (0, _) => State::Idle,
             (_, 0) => State::Stuck,
             _ => State::Busy,
+        }
+    }
+}
+
+/// What the looks at one connection have come to.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    seen: Seen,
+    /// How many in a row found all answers unread.
+    unread: u8,
+    is_sent_away: bool,
+}
+
+/// What becomes of a connection after a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It stays as it is.
+    Stays,
+    /// It is told to go when it has its answers.
+    IsSentAway,
+    /// It ends: it never asked for anything, or was told to go and has not.
+    IsOver,
+    /// It ends: nobody reads its answers.
+    IsUnread,
+}
+
+impl Looks {
+    /// Looks once more.
+    pub(super) fn judge(&mut self, activity: &Activity) -> Verdict {
+        let state = activity.look(&mut self.seen);
+        self.unread = if state == State::Stuck { self.unread + 1 } else { 0 };
+        match state {
+            State::Idle if self.is_sent_away || !activity.has_begun() => Verdict::IsOver,
+            State::Idle => {
+                self.is_sent_away = true;
+                Verdict::IsSentAway
+            }
+            State::Stuck if self.unread >= UNREAD_LOOKS => Verdict::IsUnread,
+            State::Busy | State::Stuck => Verdict::Stays,
         }
     }
 }
@@ -156,6 +213,25 @@ mod tests {
         drop(answer);
         assert_eq!(activity.look(&mut seen), State::Busy, "it was sent since the last look");
         assert_eq!(activity.look(&mut seen), State::Idle);
+    }
+
+    #[test]
+    fn who_is_idle_goes_in_two_looks_and_who_reads_what_was_handed_over_stays() {
+        let (activity, mut looks) = (Arc::<Activity>::default(), Looks::default());
+        assert_eq!(looks.judge(&activity), Verdict::IsOver, "it never asked");
+        drop(activity.begin().until_the_end_of(Body::from("text")));
+        for _ in 0..10 {
+            activity.sent();
+            assert_eq!(looks.judge(&activity), Verdict::Stays);
+        }
+        assert_eq!(looks.judge(&activity), Verdict::IsSentAway);
+        activity.sent();
+        assert_eq!(looks.judge(&activity), Verdict::Stays);
+        assert_eq!(looks.judge(&activity), Verdict::IsOver);
+        let _unread = activity.begin().until_the_end_of(Body::from("text"));
+        assert_eq!(looks.judge(&activity), Verdict::Stays);
+        let verdicts = [(); 3].map(|()| looks.judge(&activity));
+        assert_eq!(verdicts, [Verdict::Stays, Verdict::Stays, Verdict::IsUnread]);
     }
 
     #[tokio::test]

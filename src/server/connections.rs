@@ -15,22 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::activity::{Activity, Seen, State};
+use super::activity::{Activity, Looks, Verdict};
 use super::listeners::{Accepted, Listeners};
 use super::room::Room;
 use super::tls::{Protocol, Tls};
+use super::unread::{self, Patience};
+use super::written::Written;
 use crate::config::TrustedProxy;
 use crate::web::address::Peer;
-
-/// How many looks in a row may find every answer of a connection unread until it ends. A look comes as often as a head may
-/// take, so this is five minutes at most: whoever reads anything within four stays.
-///
-/// How long we are silent does not matter: a call that is not answered yet and a stream between two keep-alives (one every
-/// 15 seconds, of either era) wait for us, and such a connection is never stuck. So a person may think about a question for
-/// as long as the call that asked lets them, and tools of an extension may take their time. But an answer whose part was
-/// taken and is not sent waits for the other end: it opened no window in HTTP/2, or does not read in HTTP/1, and pings
-/// that it answers say nothing of it.
-const UNREAD_LOOKS: u8 = 3;
 
 /// What connections may do.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +47,8 @@ pub(super) struct Limits {
     pub(super) ping_every: Duration,
     /// How long it may take until TLS is agreed upon, counted from the connection's beginning.
     pub(super) handshake_within: Duration,
+    /// What is read of bodies that nobody wants, in HTTP/1.
+    pub(super) unread: Patience,
 }
 
 impl Default for Limits {
@@ -69,6 +63,7 @@ impl Default for Limits {
             head: 64 * 1024,
             ping_every,
             handshake_within,
+            unread: Patience::default(),
         }
     }
 }
@@ -89,7 +84,8 @@ pub(super) async fn serve(
             () = stopping.cancelled() => break,
         };
         let Some((accepted, place)) = taken else { break };
-        let end = End { router: router.clone(), limits, stopping: stopping.clone() };
+        let (tasks, stopping) = (connections.clone(), stopping.clone());
+        let end = End { router: router.clone(), limits, stopping, tasks };
         connections.spawn(async move {
             end.answer(accepted).await;
             drop(place);
@@ -105,6 +101,7 @@ struct End {
     router: Router,
     limits: Limits,
     stopping: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl End {
@@ -131,26 +128,32 @@ impl End {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { router, limits, stopping } = self;
+        let Self { router, limits, stopping, tasks } = self;
         let activity = Arc::<Activity>::default();
         let service = {
-            let activity = activity.clone();
+            let (activity, stopping) = (activity.clone(), stopping.clone());
             tower::service_fn(move |mut request: Request<Incoming>| {
                 let under_way = activity.begin();
                 request.extensions_mut().insert(peer);
+                let (request, unread) = unread::lend(request, limits.unread);
                 let answering = router.clone().oneshot(request);
+                let (tasks, stopping) = (tasks.clone(), stopping.clone());
                 async move {
-                    Ok::<_, std::convert::Infallible>(
-                        answering.await?.map(|body| under_way.until_the_end_of(body)),
-                    )
+                    let mut response = answering.await?;
+                    if let Some(unread) = unread
+                        && let Some(rest) = unread.settle(&mut response).await
+                    {
+                        tasks.spawn(unread::linger(rest, limits.unread, stopping));
+                    }
+                    Ok::<_, std::convert::Infallible>(response.map(|body| under_way.until_the_end_of(body)))
                 }
             })
         };
         let builder = builder(limits, protocol);
-        let mut serving = pin!(builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
+        let io = TokioIo::new(Written::new(io, activity.clone()));
+        let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(service)));
         let mut look = pin!(tokio::time::sleep(limits.head_within));
-        let (mut seen, mut is_stopping, mut is_sent_away) = (Seen::default(), false, false);
-        let mut unread = 0;
+        let (mut looks, mut is_stopping) = (Looks::default(), false);
         loop {
             tokio::select! {
                 // Whoever breaks off knows about it.
@@ -161,20 +164,14 @@ impl End {
                 }
                 // Until it is known which HTTP is spoken, and on connections of HTTP/2, nobody else looks at the time.
                 () = look.as_mut() => {
-                    let state = activity.look(&mut seen);
-                    unread = if state == State::Stuck { unread + 1 } else { 0 };
-                    match state {
-                        // Who never asked for anything, or was told to go and has not, is not asked.
-                        State::Idle if is_sent_away || !activity.has_begun() => return,
-                        State::Idle => {
-                            is_sent_away = true;
-                            serving.as_mut().graceful_shutdown();
-                        }
-                        State::Stuck if unread >= UNREAD_LOOKS => {
+                    match looks.judge(&activity) {
+                        Verdict::Stays => {}
+                        Verdict::IsSentAway => serving.as_mut().graceful_shutdown(),
+                        Verdict::IsOver => return,
+                        Verdict::IsUnread => {
                             tracing::debug!(?peer, "a connection whose answers nobody read was ended");
                             return;
                         }
-                        State::Busy | State::Stuck => {}
                     }
                     look.set(tokio::time::sleep(limits.head_within));
                 }
@@ -209,8 +206,9 @@ mod tests {
     use super::*;
     use axum::Extension;
     use axum::body::Body;
-    use axum::routing::get;
+    use axum::routing::{get, post};
     use futures::{Stream, StreamExt as _};
+    use http::StatusCode;
     use std::collections::BTreeSet;
     use std::convert::Infallible;
     use std::net::SocketAddr;
@@ -237,6 +235,8 @@ mod tests {
             .route("/", get(async || "here"))
             .route("/known", get(who))
             .route("/late", get(late))
+            .route("/refused", post(async || StatusCode::UNAUTHORIZED))
+            .route("/begun", post(begun))
             .route("/much", get(async || Body::from_stream(much())))
             .route("/count", get(async || Body::from_stream(count())));
         let stop = stopping.clone();
@@ -251,6 +251,12 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Ok(number.to_string())
         })
+    }
+
+    /// Reads the first part of a body, and wants no more.
+    async fn begun(body: Body) -> StatusCode {
+        let _ = body.into_data_stream().next().await;
+        StatusCode::PAYLOAD_TOO_LARGE
     }
 
     /// Says something after many looks.
@@ -310,6 +316,52 @@ mod tests {
         let unfinished = said(Limits::default().head - start, "");
         let answer = sent_before_the_end(address, unfinished.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_lives_on_behind_a_body_that_nobody_read() {
+        let (address, _stopping) = listen(Limits::default()).await;
+        let body = "x".repeat(60_000);
+        let last = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        for path in ["/refused", "/begun", "/count", "/nowhere"] {
+            let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n");
+            let known = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+            let chunked =
+                format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            let said = [known.as_str(), &chunked, &known, last].concat();
+            let answers = sent_before_the_end(address, said.as_bytes()).await;
+            assert_eq!(answers.matches("HTTP/1.1 4").count(), 3, "{path}: {answers}");
+            assert!(answers.ends_with("here"), "{path}: {answers}");
+            assert_eq!(answers.matches("connection: close").count(), 1, "{path}: {answers}");
+        }
+    }
+
+    #[tokio::test]
+    async fn behind_a_body_that_is_too_long_or_late_a_connection_ends_with_the_answer_read() {
+        let unread = Patience { bytes: 100_000, within: Duration::from_millis(50), ..Patience::default() };
+        let (address, _stopping) = listen(Limits { unread, ..Limits::default() }).await;
+        let head = "POST /refused HTTP/1.1\r\nhost: localhost\r\n";
+        let much = "x".repeat(4_000_000);
+        let long = format!("{head}content-length: {}\r\n\r\n{much}", much.len());
+        let chunked =
+            format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{much}\r\n0\r\n\r\n", much.len());
+        for said in [long, chunked] {
+            // Sent to the end before anything is read, as simple clients do.
+            let answer = sent_before_the_end(address, said.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("connection: close"), "{answer}");
+        }
+        let said = format!("{head}content-length: 10\r\n\r\nlate");
+        let unasked = format!("{head}content-length: 10\r\nexpect: 100-continue\r\n\r\n");
+        for said in [said, unasked] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(said.as_bytes()).await.unwrap();
+            let mut answer = [0; 512];
+            let length = stream.read(&mut answer).await.unwrap();
+            let answer = std::str::from_utf8(&answer[..length]).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("connection: close"), "{answer}");
+            stream.shutdown().await.unwrap();
+            assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "who has gone is not waited for");
+        }
     }
 
     #[tokio::test]

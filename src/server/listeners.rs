@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::room::is_near;
@@ -16,8 +17,8 @@ use crate::config::{Config, ConfigError, Listen};
 /// How long it takes until another connection is tried for after the system had none to give: as long as it may take
 /// until files are closed or memory is free.
 const RESPITE: Duration = Duration::from_secs(1);
-/// How many connections wait at a Unix socket until they are taken; as many as at an address.
-const BACKLOG: u32 = 1024;
+/// How many connections wait at an address or a Unix socket until they are taken, where the system lets so many.
+const BACKLOG: i32 = 1024;
 
 /// The listeners of a server. Dropping them ends their Unix sockets.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub struct Listeners {
 enum Source {
     Tcp(TcpListener, Option<Arc<Tls>>),
     // The file goes before the listener: what cannot be connected to is not found.
-    Unix { _file: SocketFile, listener: UnixListener },
+    Unix { file: SocketFile, listener: UnixListener },
 }
 
 /// A connection that was taken.
@@ -69,13 +70,13 @@ impl Listeners {
         let mut sources = Vec::new();
         for listen in &config.listen {
             sources.push(match listen {
-                Listen::Tcp(address) => Source::Tcp(bind_address("listen", *address)?, tls.cloned()),
+                Listen::Tcp(address) => Source::Tcp(bind_address(config, "listen", *address)?, tls.cloned()),
                 Listen::Unix(path) => {
-                    let bound = socket::bind(path, config.listen_mode, BACKLOG).await;
+                    let bound = socket::bind(path, config.listen_mode, BACKLOG.unsigned_abs()).await;
                     let (file, listener) = bound.map_err(|problem| {
                         ConfigError::new("listen", format!("cannot listen on {listen}: {problem}"))
                     })?;
-                    Source::Unix { _file: file, listener }
+                    Source::Unix { file, listener }
                 }
             });
         }
@@ -85,6 +86,11 @@ impl Listeners {
     /// One that listens already, with TLS.
     pub fn tls(listener: TcpListener, tls: Arc<Tls>) -> Self {
         Self { sources: vec![Source::Tcp(listener, Some(tls))], turn: 0 }
+    }
+
+    /// Where it is listened, for people, and where TLS is spoken there.
+    pub fn places(&self) -> Vec<String> {
+        self.sources.iter().map(Source::place).collect()
     }
 
     /// The next connection of some listeners.
@@ -123,6 +129,16 @@ impl From<TcpListener> for Listeners {
 }
 
 impl Source {
+    fn place(&self) -> String {
+        match self {
+            Self::Tcp(listener, tls) => {
+                let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+                if tls.is_some() { format!("{address} (TLS)") } else { address }
+            }
+            Self::Unix { file, .. } => Listen::Unix(file.path().to_owned()).to_string(),
+        }
+    }
+
     fn is_near(&self) -> bool {
         match self {
             Self::Tcp(listener, _) => listener.local_addr().is_ok_and(|address| is_near(address.ip())),
@@ -163,12 +179,8 @@ fn taken(key: &str, address: SocketAddr) -> String {
 }
 
 /// Listens on an address that stands under `key`.
-pub fn bind_address(key: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
-    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    });
-    bound.map_err(|error| {
+pub fn bind_address(config: &Config, key: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
+    listen(address, config.is_for_ipv6_alone(address)).map_err(|error| {
         let cure = match error.kind() {
             io::ErrorKind::AddrInUse => taken(key, address),
             io::ErrorKind::PermissionDenied => {
@@ -178,4 +190,54 @@ pub fn bind_address(key: &str, address: SocketAddr) -> Result<TcpListener, Confi
         };
         ConfigError::new(key, format!("cannot listen on {address} ({error}): {cure}"))
     })
+}
+
+fn listen(address: SocketAddr, is_for_ipv6_alone: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
+    // What is left of connections of a server before does not keep this one from its port.
+    socket.set_reuse_address(true)?;
+    if is_for_ipv6_alone {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Listens;
+    use std::net::Ipv4Addr;
+
+    #[tokio::test]
+    async fn more_wait_at_an_address_than_the_128_of_the_standard_library() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..200 {
+            let connected = tokio::time::timeout(Duration::from_mins(1), TcpStream::connect(address)).await;
+            waiting.push(connected.expect("the backlog is full").unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn both_families_may_be_named_with_one_port() {
+        let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        for text in [format!("[::]:{port},0.0.0.0:{port}"), format!("127.0.0.1:{port},[::]:{port}")] {
+            let config = Config::written(&format!("listen = \"{text}\"")).unwrap();
+            let listeners = Listeners::bind(&config, None).await.unwrap();
+            assert_eq!(listeners.places().join(","), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_the_system_chose_is_told() {
+        let mut config = Config::defaults().unwrap();
+        config.listen = Listens::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let listeners = Listeners::bind(&config, None).await.unwrap();
+        let [place] = &*listeners.places() else { panic!("{:?}", listeners.places()) };
+        assert_ne!(place.parse::<SocketAddr>().unwrap().port(), 0);
+    }
 }

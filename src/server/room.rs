@@ -30,7 +30,17 @@ pub(super) struct Room {
 /// A place; it is free again when this is dropped.
 pub(super) struct Place {
     _place: OwnedSemaphorePermit,
-    _share: Option<Share>,
+    _claim: Claim,
+}
+
+/// What a connection has of its address's share.
+enum Claim {
+    /// It needs none: it is of this machine, or a proxy's.
+    Free,
+    /// One of it, for as long as it lives.
+    Share { _share: Share },
+    /// Nothing: others have all of it.
+    Refused,
 }
 
 impl Room {
@@ -61,8 +71,9 @@ impl Room {
                 }
                 taken = kept(&self.kept, listeners) => taken?,
             };
-            if let Some(share) = self.share(accepted.address()) {
-                return Some((accepted, Place { _place: place, _share: share }));
+            match self.claim(accepted.address()) {
+                Claim::Refused => {}
+                claim => return Some((accepted, Place { _place: place, _claim: claim })),
             }
         }
     }
@@ -79,14 +90,14 @@ impl Room {
         self.told = free == 0 || (self.told && free <= self.all / 10);
     }
 
-    /// The share that a connection from this address needs, if it needs one; nothing when there is none left.
-    #[expect(clippy::option_option, reason = "whether it may come in, and with what")]
-    fn share(&self, address: Option<IpAddr>) -> Option<Option<Share>> {
+    /// What a connection from this address may have.
+    fn claim(&self, address: Option<IpAddr>) -> Claim {
         match address {
             Some(address) if !is_near(address) && !trusts(&self.trusted, address) => {
-                Shares::take(&self.shares, bucket(address)).map(Some)
+                Shares::take(&self.shares, bucket(address))
+                    .map_or(Claim::Refused, |share| Claim::Share { _share: share })
             }
-            _ => Some(None),
+            _ => Claim::Free,
         }
     }
 }
@@ -108,27 +119,47 @@ pub(super) fn is_near(address: IpAddr) -> bool {
 /// How many connections each address has.
 struct Shares {
     most: usize,
-    held: Mutex<HashMap<String, usize>>,
+    held: Mutex<HashMap<String, Held>>,
+}
+
+/// What one address has.
+#[derive(Default)]
+struct Held {
+    count: usize,
+    told: bool,
 }
 
 impl Shares {
     fn take(this: &Arc<Self>, address: String) -> Option<Share> {
         let mut held = this.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(address.clone()).or_default();
-        if *count >= this.most {
+        let of_address = held.entry(address.clone()).or_default();
+        if of_address.count >= this.most {
             tracing::debug!(address, "a connection beyond its address's share was closed");
             return None;
         }
-        *count += 1;
-        if *count == this.most {
+        of_address.count += 1;
+        if of_address.count == this.most && !of_address.told {
+            of_address.told = true;
             tracing::warn!(
                 address,
-                "one address has {count} connections, which is its share of limits.connections: more of them are closed. If \
-                 it is a proxy, name it in trusted_proxies"
+                "one address has {} connections, which is its share of limits.connections: more of them are closed. If \
+                 it is a proxy, name it in trusted_proxies",
+                this.most
             );
         }
         drop(held);
         Some(Share { shares: this.clone(), address })
+    }
+
+    /// That an address has all of its share is told once, until it has plenty of room again.
+    fn give_back(&self, address: &str) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(of_address) = held.get_mut(address) else { return };
+        of_address.count -= 1;
+        of_address.told &= self.most - of_address.count <= self.most / 10;
+        if of_address.count == 0 {
+            held.remove(address);
+        }
     }
 }
 
@@ -140,13 +171,7 @@ struct Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&self.address);
-            }
-        }
+        self.shares.give_back(&self.address);
     }
 }
 
@@ -160,22 +185,37 @@ mod tests {
     #[test]
     fn one_address_has_a_quarter_of_all_places_and_a_proxy_as_many_as_there_are() {
         let room = Room::new(8, &["10.0.0.0/8".parse().unwrap()]);
-        let share = |address: &str| room.share(Some(address.parse().unwrap()));
+        let claim = |address: &str| room.claim(Some(address.parse().unwrap()));
+        let is_refused = |address: &str| matches!(claim(address), Claim::Refused);
         for (one, another_of_it) in
             [("192.0.2.1", "::ffff:192.0.2.1"), ("2001:db8:1:2::3", "2001:db8:1:2:ffff::4")]
         {
-            let (first, second) = (share(one), share(another_of_it));
-            assert!(first.is_some() && second.is_some());
-            assert!(share(one).is_none() && share(another_of_it).is_none(), "{one}");
+            let (first, second) = (claim(one), claim(another_of_it));
+            assert!(matches!((&first, &second), (Claim::Share { .. }, Claim::Share { .. })), "{one}");
+            assert!(is_refused(one) && is_refused(another_of_it), "{one}");
             drop(first);
-            assert!(share(another_of_it).is_some(), "{one}");
+            assert!(!is_refused(another_of_it), "{one}");
         }
         assert!(room.shares.held.lock().unwrap().is_empty(), "who has left is forgotten");
         for near in ["10.1.2.3", "::ffff:10.1.2.3", "127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"] {
-            let many: Vec<_> = (0..8).map(|_| share(near)).collect();
-            assert!(many.iter().all(Option::is_some), "{near}");
+            assert!(matches!(claim(near), Claim::Free), "{near}");
         }
-        assert!(room.share(None).is_some(), "a Unix socket has no address");
+        assert!(matches!(room.claim(None), Claim::Free), "a Unix socket has no address");
+    }
+
+    #[test]
+    fn who_closes_and_opens_at_the_limit_is_told_of_once() {
+        let room = Room::new(80, &[]);
+        let claim = || room.claim(Some("192.0.2.1".parse().unwrap()));
+        let is_told = || room.shares.held.lock().unwrap().values().all(|held| held.told);
+        let mut claims: Vec<_> = (0..19).map(|_| claim()).collect();
+        assert!(!is_told(), "there is one left");
+        claims.push(claim());
+        assert!(is_told());
+        claims.truncate(18);
+        assert!(is_told(), "another line for the next two would say nothing new");
+        claims.truncate(17);
+        assert!(!is_told(), "there is plenty");
     }
 
     #[tokio::test]

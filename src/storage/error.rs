@@ -86,6 +86,12 @@ pub enum OpenError {
     /// Somebody puts another file in its place at this moment.
     #[error("a restore of the database is under way; try again when it has ended")]
     BeingRestored,
+    /// Another process serves it.
+    #[error(
+        "another server serves this file, and only one can; stop it, or let all of them use PostgreSQL and Redis \
+         (redis_url)"
+    )]
+    Served,
     /// A migration failed.
     #[error("the database cannot be brought up to date ({0}); restore it from a backup or use another one")]
     Migration(String),

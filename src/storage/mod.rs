@@ -61,6 +61,7 @@ use crate::telemetry::{Metrics, StoreWatch};
 pub use bounded::{Bounded, BoundedConnection};
 pub use error::{OpenError, StorageError};
 use in_use::InUse;
+pub use in_use::{Serving, serve_alone};
 pub use migrations::Schema;
 use postgres::PostgresUrl;
 pub use read_only::ReadOnly;

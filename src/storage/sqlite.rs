@@ -1,5 +1,6 @@
 //! What is particular to SQLite: how its file is opened, and how numbers are handed out.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use sqlx::any::AnyPoolOptions;
 use tokio::sync::Semaphore;
 
 use super::bounded::Bounded;
+use super::files::create_private;
 use super::{Begin, Kind, OpenError, Patience, Result, Schema, Tx, migrations};
 
 /// How long a request waits for a connection before it is told to come back.
@@ -55,12 +57,22 @@ pub(super) async fn open(
     path: &Path,
     room: &Arc<Semaphore>,
 ) -> std::result::Result<(Bounded, Bounded, Schema), OpenError> {
+    make_private(path).map_err(|error| OpenError::Unreadable(format!("{}: {error}", path.display())))?;
     let url = url_of(path, "rwc");
     let write = pool(&url, 1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").await?;
     let schema = migrate(&write).await?;
     let read = pool(&url, READERS, "PRAGMA query_only = ON;").await?;
     let bounded = |pool| Bounded::new(pool, PATIENCE.statement, room.clone());
     Ok((bounded(read), bounded(write), schema))
+}
+
+/// Makes the file where there is none: password hashes are in there, and in a folder that was there before others may
+/// look around. SQLite gives what it keeps beside it the same permissions.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    match create_private(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Brings the schema up to date. Of two processes that start on a new file one finds what the other has just made,
@@ -132,6 +144,7 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_url_names_a_path_and_nothing_else() {
@@ -182,6 +195,19 @@ mod tests {
             for one in opened {
                 one.unwrap();
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_makes_is_its_owners_alone_whatever_folder_it_is_in() {
+        sqlx::any::install_default_drivers();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let file = folder.path().join("t.db");
+        let _open = open(&file, &Arc::new(Semaphore::new(16))).await.unwrap();
+        for name in ["t.db", "t.db-wal", "t.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
         }
     }
 }

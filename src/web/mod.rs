@@ -7,6 +7,7 @@ pub mod cors;
 pub mod document;
 pub mod draining;
 pub mod fetched;
+pub mod host;
 pub mod issuer_metadata;
 pub mod key_set;
 pub mod moment;

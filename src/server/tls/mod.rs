@@ -29,7 +29,7 @@ use tokio_rustls::server::TlsStream;
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, TlsFiles};
 use certificate::Certificate;
-use pair::{Fingerprint, Pair};
+use pair::{Fingerprint, Pair, Reader};
 pub use watch::watch;
 
 /// With what a TLS connection begins: a record of a handshake (RFC 8446 §5.1).
@@ -49,6 +49,7 @@ pub(super) enum Protocol {
 /// The certificate in use, and how connections get it.
 pub struct Tls {
     files: TlsFiles,
+    reader: Reader,
     current: RwLock<Current>,
 }
 
@@ -66,6 +67,15 @@ struct Current {
     again: Option<Timestamp>,
 }
 
+/// Why the files are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// If they have changed.
+    Changed,
+    /// Because somebody asked for it.
+    Asked,
+}
+
 /// What came of another look at the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal {
@@ -81,7 +91,8 @@ impl Tls {
     /// Reads the files. A certificate that has expired, or is not valid yet, is used and warned of: a server that does not
     /// start helps nobody to renew it.
     pub async fn open(files: TlsFiles, now: Timestamp) -> Result<Arc<Self>, ConfigError> {
-        let contents = pair::read(&files).await?;
+        let reader = Reader::default();
+        let contents = reader.read(&files).await?;
         let (pair, judged) = (Pair::new(&files, &contents)?, contents.fingerprint());
         let Certificate { serial, not_before, not_after } = &pair.certificate;
         let ends = not_after.rfc3339();
@@ -98,7 +109,7 @@ impl Tls {
             tracing::info!(serial, ends, "TLS is spoken with this certificate");
         }
         let current = RwLock::new(Current { pair, judged, again: None });
-        Ok(Arc::new(Self { files, current }))
+        Ok(Arc::new(Self { files, reader, current }))
     }
 
     /// When the certificate in use ends.
@@ -113,20 +124,20 @@ impl Tls {
 
     /// Looks whether the files have changed, and uses them if they have and can be used.
     pub async fn look(&self, now: Timestamp) -> Renewal {
-        self.judge(now, false).await
+        self.judge(now, Why::Changed).await
     }
 
     /// Reads the files again, changed or not, for somebody who asked for it and wants to be told.
     pub async fn reload(&self, now: Timestamp) -> Renewal {
-        self.judge(now, true).await
+        self.judge(now, Why::Asked).await
     }
 
-    async fn judge(&self, now: Timestamp, anyway: bool) -> Renewal {
-        let contents = pair::read(&self.files).await;
+    async fn judge(&self, now: Timestamp, why: Why) -> Renewal {
+        let contents = self.reader.read(&self.files).await;
         let print = contents.as_ref().map(pair::Contents::fingerprint).unwrap_or_default();
         let is_known =
             |current: &Current| current.judged == print && current.again.is_none_or(|again| now < again);
-        if !anyway && self.with_current(is_known) {
+        if why == Why::Changed && self.with_current(is_known) {
             return Renewal::Same;
         }
         let pair = contents.and_then(|contents| Pair::new(&self.files, &contents));
@@ -292,6 +303,25 @@ mod tests {
         assert_eq!((tls.reload(NOW).await, tls.serial().as_str()), (Renewal::Kept, "01"));
         assert_eq!((tls.look(new_year).await, tls.serial().as_str()), (Renewal::Taken, "02"));
         assert_eq!(tls.look(new_year).await, Renewal::Same);
+    }
+
+    #[tokio::test]
+    async fn files_that_nobody_can_read_keep_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(&folder);
+        let mut tls = Arc::into_inner(Tls::open(files.clone(), NOW).await.unwrap()).unwrap();
+        tls.reader.within = Duration::from_millis(1);
+        let hanging = tls.reader.free.clone().acquire_owned().await.unwrap();
+        assert_eq!(tls.reload(NOW).await, Renewal::Kept);
+        drop(hanging);
+        tls.reader.within = Duration::from_mins(1);
+        renew(&files, 2);
+        assert_eq!((tls.look(NOW).await, tls.serial().as_str()), (Renewal::Taken, "02"));
+        std::fs::remove_file(&files.key).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&files.key).status().unwrap().success());
+        assert_eq!((tls.look(NOW).await, tls.serial().as_str()), (Renewal::Kept, "02"));
+        let refused = Tls::open(files, NOW).await.unwrap_err().to_string();
+        assert!(refused.contains("no regular file"), "{refused}");
     }
 
     #[tokio::test]

@@ -12,12 +12,12 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
 };
 
-use super::pair::{self, Pair};
+use super::pair::{Pair, Reader};
 use crate::config::{ConfigError, TlsFiles};
 
 /// How a connection to a server with these files is made.
 pub async fn client(files: &TlsFiles) -> Result<ClientConfig, ConfigError> {
-    let pair = Pair::new(files, &pair::read(files).await?)?;
+    let pair = Pair::new(files, &Reader::default().read(files).await?)?;
     let provider = default_provider();
     let only =
         Only { certificate: pair.own().cloned(), algorithms: provider.signature_verification_algorithms };

@@ -1,11 +1,14 @@
 //! A certificate and its key: read, and judged whether they can be used. What is wrong is told without a word of what the
 //! files hold.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::io::AsyncReadExt as _;
+use tokio::sync::Semaphore;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,6 +24,8 @@ pub(super) const H2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
 /// The largest file that is read, in bytes. A chain of four certificates has about 8000.
 const LARGEST_FILE: u64 = 1024 * 1024;
+/// How long reading both files may take.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 const CERTIFICATE_FILE: &str = "tls.certificate_file";
 const KEY_FILE: &str = "tls.key_file";
 
@@ -41,23 +46,67 @@ impl Contents {
     }
 }
 
-/// Reads both files.
-pub(super) async fn read(files: &TlsFiles) -> Result<Contents, ConfigError> {
+/// Reads the files, one look at a time: a file system that hangs holds one thread, however often it is looked.
+pub(super) struct Reader {
+    pub(super) free: Arc<Semaphore>,
+    /// How long a look may take.
+    pub(super) within: Duration,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { free: Arc::new(Semaphore::new(1)), within: READ_WITHIN }
+    }
+}
+
+impl Reader {
+    /// Reads both files.
+    pub(super) async fn read(&self, files: &TlsFiles) -> Result<Contents, ConfigError> {
+        let (free, wanted) = (self.free.clone(), files.clone());
+        let reading = async {
+            let turn = free.acquire_owned().await;
+            let read = tokio::task::spawn_blocking(move || {
+                let read = read(&wanted);
+                drop(turn);
+                read
+            });
+            read.await
+        };
+        match tokio::time::timeout(self.within, reading).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => Err(ConfigError::new(CERTIFICATE_FILE, format!("it cannot be read: {error}"))),
+            Err(_) => {
+                let (certificate, key) = (files.certificate.display(), files.key.display());
+                let problem = format!(
+                    "{certificate} and {key} are not read within {:?}; see whether their file system answers",
+                    self.within
+                );
+                Err(ConfigError::new(CERTIFICATE_FILE, problem))
+            }
+        }
+    }
+}
+
+fn read(files: &TlsFiles) -> Result<Contents, ConfigError> {
     Ok(Contents {
-        certificate: read_file(CERTIFICATE_FILE, &files.certificate).await?,
-        key: read_file(KEY_FILE, &files.key).await?,
+        certificate: read_file(CERTIFICATE_FILE, &files.certificate)?,
+        key: read_file(KEY_FILE, &files.key)?,
     })
 }
 
-async fn read_file(key: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
+fn read_file(key: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
     let named = path.display();
     let failed = |error: std::io::Error| {
         let problem = format!("{named}: {error}; write the path of a file that this server's user may read");
         ConfigError::new(key, problem)
     };
+    // Whoever opens a pipe waits for somebody to write.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(ConfigError::new(key, format!("{named} is no regular file; name a PEM file")));
+    }
     let mut contents = Vec::new();
-    let file = tokio::fs::File::open(path).await.map_err(failed)?;
-    file.take(LARGEST_FILE + 1).read_to_end(&mut contents).await.map_err(failed)?;
+    let file = File::open(path).map_err(failed)?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut contents).map_err(failed)?;
     if contents.len() as u64 > LARGEST_FILE {
         return Err(ConfigError::new(key, format!("{named} is larger than 1 MiB; name a PEM file")));
     }

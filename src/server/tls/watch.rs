@@ -16,6 +16,9 @@ pub async fn watch(tls: Arc<Tls>, clock: Arc<dyn Clock>, every: Duration, stoppi
             () = tokio::time::sleep(every) => {}
             () = stopping.cancelled() => return,
         }
-        tls.look(clock.now()).await;
+        tokio::select! {
+            _ = tls.look(clock.now()) => {}
+            () = stopping.cancelled() => return,
+        }
     }
 }
