@@ -24,6 +24,8 @@ use crate::support::origin::acceptor;
 pub(crate) struct Meddling {
     /// Answers in the server's place.
     pub(crate) instead: fn(&Parts, &Bytes) -> Option<Response<Body>>,
+    /// Which questions are taken and never answered.
+    pub(crate) swallows: fn(&Parts) -> bool,
     /// Changes what the server is told.
     pub(crate) request: fn(&mut HeaderMap),
     /// Changes what the server said; streams are passed on as they are, but for their headers.
@@ -37,6 +39,7 @@ pub(crate) struct Meddling {
 /// Does nothing wrong.
 pub(crate) const HONEST: Meddling = Meddling {
     instead: |_, _| None,
+    swallows: |_| false,
     request: |_| {},
     response: |_, _, _| {},
     holds_streams: false,
@@ -126,6 +129,9 @@ async fn pass(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if (meddling.swallows)(&parts) {
+        std::future::pending::<()>().await;
+    }
     if let Some(answer) = (meddling.instead)(&parts, &body) {
         return answer;
     }

@@ -82,7 +82,30 @@ async fn what_is_done_to_headers_has_its_own_name() {
             ..PLAIN
         },
         Case {
+            what: "strips Authorization of good tokens, too",
+            token: true,
+            meddling: Meddling { request: |headers| drop(headers.remove("authorization")), ..HONEST },
+            found: &["authorization-stripped"],
+            ..PLAIN
+        },
+        Case {
+            what: "keeps refusals",
+            token: true,
+            meddling: Meddling {
+                request: |headers| drop(headers.remove("authorization")),
+                response: |_, head, _| {
+                    if head.status == StatusCode::UNAUTHORIZED {
+                        head.headers.insert("age", "7".parse().unwrap());
+                    }
+                },
+                ..HONEST
+            },
+            found: &["answers-kept"],
+            ..PLAIN
+        },
+        Case {
             what: "asks for a password of its own",
+            token: true,
             meddling: Meddling {
                 response: |_, head, _| {
                     if head.headers.contains_key("www-authenticate") {
@@ -117,6 +140,7 @@ async fn what_is_done_to_headers_has_its_own_name() {
         },
         Case {
             what: "says another host",
+            token: true,
             meddling: Meddling {
                 request: |headers| drop(headers.insert("host", "backend.internal".parse().unwrap())),
                 ..HONEST
@@ -181,11 +205,37 @@ async fn what_is_redirected_or_answered_in_the_servers_place_has_its_own_name() 
         },
         Case {
             what: "redirects /mcp to /mcp/",
+            token: true,
             meddling: Meddling {
                 instead: |parts, _| (parts.uri.path() == "/mcp").then(|| redirect(307, "/mcp/")),
                 ..HONEST
             },
-            found: &["post-redirects"],
+            found: &["slash-redirects"],
+            ..PLAIN
+        },
+        Case {
+            what: "does not reach the server",
+            token: true,
+            meddling: Meddling { instead: |_, _| Some(page(StatusCode::BAD_GATEWAY)), ..HONEST },
+            found: &["gateway-fails"],
+            ..PLAIN
+        },
+        Case {
+            what: "wants TLS",
+            meddling: Meddling {
+                instead: |_, _| {
+                    let text = "<h1>400</h1>The plain HTTP request was sent to HTTPS port";
+                    Some(plain(StatusCode::BAD_REQUEST, text))
+                },
+                ..HONEST
+            },
+            found: &["https-only"],
+            ..PLAIN
+        },
+        Case {
+            what: "leads to TLS",
+            meddling: Meddling { instead: |_, _| Some(redirect(301, "https://localhost:9/mcp")), ..HONEST },
+            found: &["https-only"],
             ..PLAIN
         },
         Case {
@@ -363,6 +413,22 @@ async fn what_is_done_to_metadata_has_its_own_name() {
             ..PLAIN
         },
         Case {
+            what: "is known to the server by another name",
+            meddling: Meddling {
+                response: |_, head, body| {
+                    replace(body, "\"resource\":\"http://localhost", "\"resource\":\"http://10.0.0.7");
+                    let Some(to) = head.headers.get("location") else { return };
+                    if to.to_str().unwrap().contains("/login") {
+                        let refused = "http://127.0.0.1:9/mandate-doctor?error=invalid_target";
+                        head.headers.insert("location", refused.parse().unwrap());
+                    }
+                },
+                ..HONEST
+            },
+            found: &["resource-differs"],
+            ..PLAIN
+        },
+        Case {
             what: "rewrites an endpoint",
             meddling: Meddling {
                 response: |_, _, body| {
@@ -462,6 +528,17 @@ async fn what_is_done_to_browsers_has_its_own_name() {
             ..PLAIN
         },
         Case {
+            what: "adds CORS headers to those that are there",
+            meddling: Meddling {
+                response: |_, head, _| {
+                    head.headers.append("access-control-allow-origin", "*".parse().unwrap());
+                },
+                ..HONEST
+            },
+            found: &["cors-twice"],
+            ..PLAIN
+        },
+        Case {
             what: "answers preflights with a wildcard",
             meddling: Meddling {
                 response: |_, head, _| {
@@ -514,6 +591,15 @@ async fn what_is_done_to_bodies_has_its_own_name() {
                 ..HONEST
             },
             found: &["body-limit"],
+            ..PLAIN
+        },
+        Case {
+            what: "fails now and then on long messages",
+            meddling: Meddling {
+                instead: |_, body| (body.len() > 100 << 10).then(|| plain(StatusCode::BAD_GATEWAY, "")),
+                ..HONEST
+            },
+            found: &[],
             ..PLAIN
         },
         Case {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::front::HONEST;
+use super::front::{HONEST, Meddling};
 use super::{Scene, doctor, shown};
 use crate::support::Server;
 
@@ -49,6 +49,19 @@ async fn a_certificate_is_judged_before_anything_is_asked() {
     let said = doctor(&["http://127.0.0.1:9/"], "").await;
     assert_eq!(said.trouble(&[]), ["unreachable"], "{}", said.all);
     assert_eq!(said.code, 1);
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_asked_three_times_and_nothing_is_called_fine_that_was_not_seen() {
+    // The clients that preflights come from wait for ever; everybody else is served.
+    let silent = Meddling { swallows: |parts| parts.method == http::Method::OPTIONS, ..HONEST };
+    let scene = Scene::start(false, silent).await;
+    let said = scene.examine(false).await;
+    assert_eq!(said.trouble(&[]), ["no-answer"], "{}", said.all);
+    for never in ["preflights are answered", "errors for clients are JSON", "no POST is redirected"] {
+        assert!(!said.all.contains(never), "{never}: {}", said.all);
+    }
+    assert_eq!(said.all.matches("OPTIONS ").count(), 3, "{}", said.all);
 }
 
 #[tokio::test]

@@ -43,9 +43,7 @@ pub(crate) enum HttpError {
     #[error("{0} is not asked: its URL has a user name or a password in it; leave them out")]
     Credentials(String),
     /// Whoever is there cannot prove to be the server.
-    #[error(
-        "the server's certificate is not trusted ({0}); if it should be, name its authority with --ca-file"
-    )]
+    #[error("the server's certificate is not trusted ({0}){hint}", hint = hint(.0))]
     Untrusted(String),
     /// Nothing was sent.
     #[error("{0}")]
@@ -56,6 +54,11 @@ pub(crate) enum HttpError {
     /// More than the limit.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
+}
+
+/// An authority that is not known can be named; what else is wrong with a certificate no authority cures.
+fn hint(why: &str) -> &'static str {
+    if why.contains("UnknownIssuer") { "; if it should be, name its authority with --ca-file" } else { "" }
 }
 
 /// What an endpoint said: its status and, if there is one, its JSON object.

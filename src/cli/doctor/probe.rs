@@ -2,8 +2,9 @@
 //! another origin than the first is asked the person hears of it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -11,6 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Version, header};
 use reqwest::Response;
 use reqwest::tls::TlsInfo;
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 use url::Url;
 
 use super::reach::Reach;
@@ -27,20 +29,32 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONG: usize = 16 * 1024;
 /// From how long on an answer counts as slow.
 const SLOW: Duration = Duration::from_secs(1);
+/// After how many questions that nobody answered no more is asked.
+const SILENCES: usize = 3;
+/// How long everything may take.
+const ENOUGH: Duration = Duration::from_secs(90);
 
 /// One question.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Ask {
     method: Method,
     url: Url,
     headers: Vec<(&'static str, String)>,
     body: Option<Bytes>,
+    is_repeatable: bool,
+}
+
+/// Its headers may hold tokens.
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
 }
 
 impl Ask {
     /// A question without a body.
     pub(super) fn new(method: Method, url: &Url) -> Self {
-        Self { method, url: url.clone(), headers: Vec::new(), body: None }
+        Self { method, url: url.clone(), headers: Vec::new(), body: None, is_repeatable: true }
     }
 
     /// A GET of a JSON document.
@@ -65,6 +79,11 @@ impl Ask {
     pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// The same, and it is not asked again when the connection breaks: it may have been done.
+    pub(super) fn once(self) -> Self {
+        Self { is_repeatable: false, ..self }
     }
 
     /// The question in few words: method and URL.
@@ -138,26 +157,64 @@ pub(super) enum Trouble {
     /// It is not asked.
     #[error("it is not asked: a server names an address elsewhere that is not https")]
     Insecure,
+    /// Somebody is there, and says nothing.
+    #[error("there is no answer within {} s", .0.as_secs())]
+    Silence(Duration),
 }
 
-/// Asks, and remembers what was slow.
+impl Trouble {
+    /// Whether the connection was given up by the other side, as it may be when it lay idle.
+    fn is_dropped(&self) -> bool {
+        matches!(self, Self::Http(HttpError::Broken(_)))
+    }
+}
+
+/// Why no more is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Enough {
+    /// Nobody answers any more.
+    Silence,
+    /// It has taken too long.
+    Late,
+}
+
+/// Asks, and remembers what was slow and what was not answered.
 #[derive(Debug)]
 pub(super) struct Probe {
     reach: Reach,
     patience: Duration,
+    watch: Stopwatch,
     known: Mutex<BTreeSet<String>>,
     slow: Mutex<Vec<String>>,
+    silent: Mutex<Vec<String>>,
+    given_up: Notify,
 }
 
 impl Probe {
     /// Prepares to ask the server at `home`, trusting the certificates in `ca_file` besides the system's.
     pub(super) fn new(home: &Url, ca_file: Option<&Path>) -> Result<Self, Failure> {
         let reach = Reach::new(home, ca_file)?;
-        Ok(Self { known: Mutex::new(reach.home()), slow: Mutex::default(), patience: PATIENCE, reach })
+        Ok(Self {
+            known: Mutex::new(reach.home()),
+            slow: Mutex::default(),
+            silent: Mutex::default(),
+            given_up: Notify::new(),
+            watch: Stopwatch::start(),
+            patience: PATIENCE,
+            reach,
+        })
     }
 
-    /// Asks, and reads the whole answer.
+    /// Asks, and reads the whole answer. A connection that breaks is tried once more, unless what is asked may be done
+    /// by then.
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, Trouble> {
+        match self.ask_once(ask).await {
+            Err(trouble) if trouble.is_dropped() && ask.is_repeatable => self.ask_once(ask).await,
+            asked => asked,
+        }
+    }
+
+    async fn ask_once(&self, ask: &Ask) -> Result<Answer, Trouble> {
         let watch = Stopwatch::start();
         let reading = async {
             let response = self.open(ask).await?;
@@ -172,17 +229,22 @@ impl Probe {
             };
             Ok(Answer { status, headers, version, body, took: watch.elapsed(), certificate })
         };
-        let answer: Answer = self.in_time(reading).await??;
+        let answer: Answer = self.in_time(ask, reading).await??;
         let is_long = ask.body.as_ref().is_some_and(|body| body.len() > LONG);
         if answer.took >= SLOW && !is_long {
             let line = format!("{}: {} ms", ask.shown(), answer.took.as_millis());
-            self.slow.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            lock(&self.slow).push(line);
         }
         Ok(answer)
     }
 
     /// Asks, and leaves the body to the caller: it has no limit here, neither in size nor in time.
     pub(super) async fn open(&self, ask: &Ask) -> Result<Response, Trouble> {
+        if self.enough().is_some() {
+            self.given_up.notify_one();
+            // Whoever waits for it ends the visit.
+            std::future::pending::<()>().await;
+        }
         let client = self.reach.client(&ask.url)?;
         self.announce(&ask.url);
         let mut request = client.request(ask.method.clone(), ask.url.clone());
@@ -192,26 +254,50 @@ impl Probe {
         if let Some(body) = &ask.body {
             request = request.body(body.clone());
         }
-        let answer = self.in_time(request.send()).await?;
+        let answer = self.in_time(ask, request.send()).await?;
         answer.map_err(|error| HttpError::of(&error).into())
     }
 
-    async fn in_time<F: Future>(&self, answer: F) -> Result<F::Output, Trouble> {
-        let late = |_| HttpError::Broken(format!("there is no answer within {} s", self.patience.as_secs()));
-        Ok(tokio::time::timeout(self.patience, answer).await.map_err(late)?)
+    async fn in_time<F: Future>(&self, ask: &Ask, answer: F) -> Result<F::Output, Trouble> {
+        tokio::time::timeout(self.patience, answer).await.map_err(|_| {
+            lock(&self.silent).push(ask.shown());
+            Trouble::Silence(self.patience)
+        })
+    }
+
+    /// Why no more is asked, if so.
+    pub(super) fn enough(&self) -> Option<Enough> {
+        if lock(&self.silent).len() >= SILENCES {
+            return Some(Enough::Silence);
+        }
+        (self.watch.elapsed() >= ENOUGH).then_some(Enough::Late)
+    }
+
+    /// Waits until a question is not asked any more.
+    pub(super) async fn given_up(&self) {
+        self.given_up.notified().await;
     }
 
     /// What was slow.
     pub(super) fn slow(&self) -> Vec<String> {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.slow).clone()
+    }
+
+    /// What was not answered.
+    pub(super) fn silent(&self) -> Vec<String> {
+        lock(&self.silent).clone()
     }
 
     fn announce(&self, url: &Url) {
         let origin = url.origin().ascii_serialization();
-        if self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone()) {
+        if lock(&self.known).insert(origin.clone()) {
             aside(&format!("Now {origin} is asked, too: the server's metadata names it."));
         }
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a list in a header names this, in whatever case (RFC 9110 §5.6.1).

@@ -149,7 +149,11 @@ async fn connect(url: &RedisUrl) -> Result<Connection> {
 // The error's kind and code, never its detail: that can repeat a command with its arguments.
 pub(super) fn failed(error: &RedisError) -> EphemeralError {
     let kind = match error.kind() {
-        ErrorKind::Server(_) => error.code().unwrap_or("an error").to_owned(),
+        ErrorKind::Server(_) | ErrorKind::Extension => match error.code() {
+            Some("NOAUTH") => "it asks for a password (NOAUTH)".to_owned(),
+            Some("WRONGPASS") => "it does not take the password (WRONGPASS)".to_owned(),
+            code => code.unwrap_or("an error").to_owned(),
+        },
         ErrorKind::Io => error.to_string(),
         _ => error.category().to_owned(),
     };

@@ -71,6 +71,10 @@ findings! {
     "Answers carry no Access-Control-Allow-Origin: clients in a browser cannot read them."
     "Let the proxy pass the Access-Control headers on, and set none itself."
 
+    CORS_TWICE Fault "cors-twice"
+    "Answers carry Access-Control-Allow-Origin twice: browsers then let no page read them."
+    "Let the proxy set no Access-Control headers of its own (nginx: no `add_header Access-Control-Allow-Origin`)."
+
     CORS_HEADERS Fault "cors-headers"
     "The preflight does not allow a header that clients send; a wildcard never covers Authorization."
     "Let the server answer the preflight; where the proxy answers it, let it name the headers one by one."

@@ -7,9 +7,29 @@ findings! {
     "Nobody answers at the address."
     "Check the name in DNS, that the proxy and the server run, and that the firewall lets the port through."
 
+    GATEWAY_FAILS Fault "gateway-fails"
+    "A proxy answers, and does not reach the server behind it."
+    "See that the server runs (`mandate healthcheck` on its machine), that the proxy passes to its address and port, and, for a Unix socket, that the proxy's user may open it."
+
+    HTTPS_ONLY Fault "https-only"
+    "Only https is spoken here."
+    "Write https://: in public_url, in what clients are given, and in what doctor is given."
+
+    NO_ANSWER Fault "no-answer"
+    "Somebody takes the question and says nothing for 10 seconds. What follows from it is not told; after three such questions no more is asked."
+    "See whether the server answers on its own machine (`mandate healthcheck`); then look at the way in between: the proxy's limit of connections to the server, and firewalls that drop what they do not like."
+
+    UNFINISHED Fault "unfinished"
+    "After 90 seconds not everything had been asked."
+    "Mend what is slow, then run doctor again."
+
     TLS_UNTRUSTED Fault "tls-untrusted"
     "The certificate's chain leads to no authority that is trusted here."
     "Let the proxy send the whole chain (fullchain.pem, not cert.pem); for an authority of your own give doctor --ca-file, and know that hosted clients will refuse it."
+
+    TLS_IS_AUTHORITY Fault "tls-is-authority"
+    "The certificate is one of an authority, which must not stand for a server."
+    "Make one for the server: of your own with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`, or signed by that authority."
 
     TLS_NAME Fault "tls-name"
     "The certificate is for another name."
@@ -77,7 +97,7 @@ findings! {
 
     HOST_REFUSED Fault "host-refused"
     "The server does not take the Host that reaches it for its own name."
-    "Pass the Host header through (nginx: `proxy_set_header Host $host;`; Apache: `ProxyPreserveHost On`), and set public_url to the address that clients use."
+    "Pass the Host header through (nginx: `proxy_set_header Host $http_host;`; Apache: `ProxyPreserveHost On`), and set public_url to the address that clients use."
 
     CHALLENGE_STRIPPED Fault "challenge-stripped"
     "The 401 carries no WWW-Authenticate: clients do not learn where to sign in."
@@ -98,6 +118,10 @@ findings! {
     AUTHORIZATION_STRIPPED Fault "authorization-stripped"
     "A wrong token was sent and the challenge does not call it invalid_token: the Authorization header does not arrive."
     "Let the proxy pass it on (nginx: no `proxy_set_header Authorization \"\"`; Apache: `CGIPassAuth On`; Traefik: basicAuth and forwardAuth with `removeHeader` off)."
+
+    ANSWERS_KEPT Fault "answers-kept"
+    "Somebody on the way keeps answers of the MCP endpoint, and gives one caller what another was told."
+    "Switch caching off for the MCP endpoint, /token and /register (nginx: no `proxy_cache` with `proxy_cache_methods POST`; CDN: bypass)."
 
     GET_ANSWERS Warning "get-answers"
     "A GET of the MCP endpoint is answered with something other than 401, 405 or a stream; clients loop or give up."

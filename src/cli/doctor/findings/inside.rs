@@ -39,6 +39,10 @@ findings! {
     "The database file does not exist yet."
     "Nothing before the first start, which makes it; else check database_url and the folder that commands run in."
 
+    DATABASE_EMPTY Note "database-empty"
+    "There is a database, and nothing in it."
+    "Nothing before the first start or `mandate migrate`, which make the tables; else check database_url."
+
     DATABASE_AWAY Fault "database-away"
     "The database cannot be reached or read."
     "Check that the server runs, and database_url with its password."

@@ -1,7 +1,7 @@
 //! Who may read what must be read by the server alone.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::doctor::findings::{KEY_FILE_MISSING, KEY_FILE_OPEN};
 use crate::cli::doctor::report::Report;
@@ -25,7 +25,8 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     let keys = tokens.into_iter().filter_map(|file| file.as_deref()).chain(tls);
     // The database's own files are made with what the folder allows.
     let database = database.filter(|path| !is_hidden(path));
-    for path in [sealing].into_iter().chain(database).chain(keys) {
+    let beside: Vec<PathBuf> = database.into_iter().flat_map(files_of).collect();
+    for path in [sealing].into_iter().chain(beside.iter().map(PathBuf::as_path)).chain(keys) {
         let Ok(about) = std::fs::metadata(path) else { continue };
         let mode = about.permissions().mode() & 0o777;
         let shown = format!("{} has mode {mode:04o}", path.display());
@@ -35,6 +36,15 @@ pub(super) fn check(config: &Config, report: &mut Report) {
             report.ok(format!("{shown}: nobody else reads it"));
         }
     }
+}
+
+/// A database, and what SQLite keeps beside it: the log holds what was written last.
+fn files_of(database: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|end| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    })
 }
 
 /// A folder that others cannot enter hides what is in it.

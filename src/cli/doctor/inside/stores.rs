@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::cli::doctor::findings::{
-    DATABASE_ABSENT, DATABASE_AWAY, DATABASE_CLOCK, DATABASE_OLD, DATABASE_READS_ONLY, DEMO_ACCOUNTS,
-    Finding, REDIS_AWAY, REDIS_CLOCK, REDIS_EVICTS, REDIS_FORGETS, REDIS_OLD, SCHEMA_AHEAD, SCHEMA_BEHIND,
-    SCHEMA_NEWER,
+    DATABASE_ABSENT, DATABASE_AWAY, DATABASE_CLOCK, DATABASE_EMPTY, DATABASE_OLD, DATABASE_READS_ONLY,
+    DEMO_ACCOUNTS, Finding, REDIS_AWAY, REDIS_CLOCK, REDIS_EVICTS, REDIS_FORGETS, REDIS_OLD, SCHEMA_AHEAD,
+    SCHEMA_BEHIND, SCHEMA_NEWER,
 };
 use crate::cli::doctor::report::Report;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
@@ -17,6 +17,8 @@ use crate::storage::survey::{self, Survey};
 /// The oldest versions that are supported.
 const POSTGRES: u32 = 15;
 const REDIS: u32 = 7;
+/// The step of the schema without which there is none.
+const FIRST: i64 = 1;
 /// How far apart two clocks may be.
 const APART: Duration = Duration::from_secs(5);
 /// Whom the demo lets in. One of the names alone may be anybody's.
@@ -64,6 +66,8 @@ fn judge(seen: &Survey) -> Vec<(&'static Finding, String)> {
     if !seen.ahead.is_empty() {
         let ahead = if seen.lets_in { &SCHEMA_NEWER } else { &SCHEMA_AHEAD };
         found.push((ahead, listed(&seen.ahead)));
+    } else if seen.behind.contains(&FIRST) {
+        found.push((&DATABASE_EMPTY, String::new()));
     } else if !seen.behind.is_empty() {
         found.push((&SCHEMA_BEHIND, listed(&seen.behind)));
     }
@@ -135,6 +139,7 @@ mod tests {
             (Survey { postgres: None, ..good.clone() }, vec![]),
             (Survey { reads_only: true, ..good.clone() }, vec!["database-reads-only"]),
             (Survey { behind: vec![11], ..good.clone() }, vec!["schema-behind"]),
+            (Survey { behind: vec![1, 2, 11], ..good.clone() }, vec!["database-empty"]),
             (Survey { ahead: vec![99], ..good.clone() }, vec!["schema-newer"]),
             (
                 Survey { behind: vec![11], ahead: vec![99], lets_in: false, ..good.clone() },

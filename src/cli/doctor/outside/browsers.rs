@@ -1,11 +1,11 @@
 //! What a browser asks and reads on behalf of a client that runs in a page (CORS, the Fetch standard).
 
-use http::Method;
+use http::{Method, header};
 use url::Url;
 
 use super::{Found, Visit, mcp};
-use crate::cli::doctor::findings::{CORS_HEADERS, CORS_HIDDEN, CORS_MISSING, PREFLIGHT_REFUSED};
-use crate::cli::doctor::probe::{Answer, Ask, has_token};
+use crate::cli::doctor::findings::{CORS_HEADERS, CORS_HIDDEN, CORS_MISSING, CORS_TWICE, PREFLIGHT_REFUSED};
+use crate::cli::doctor::probe::{Answer, Ask, Trouble, has_token};
 
 /// What pages send to the MCP endpoint.
 const TO_MCP: &[&str] = &[
@@ -27,13 +27,35 @@ const READ: [&str; 2] = ["www-authenticate", "mcp-session-id"];
 struct Odd {
     refused: Vec<String>,
     missing: Vec<String>,
+    twice: Vec<String>,
     headers: Vec<String>,
+}
+
+/// What an answer says of who may read it.
+#[derive(Debug, PartialEq, Eq)]
+enum Readable {
+    Yes,
+    No,
+    /// It says so more than once, and a browser then takes none of it (Fetch, "CORS check").
+    Twice,
+}
+
+impl Odd {
+    /// Whether pages may read the answer; if not, it is remembered.
+    fn reads(&mut self, ask: &Ask, answer: &Answer, origin: &str) -> bool {
+        match readable(answer, origin) {
+            Readable::Yes => return true,
+            Readable::No => self.missing.push(ask.shown()),
+            Readable::Twice => self.twice.push(ask.shown()),
+        }
+        false
+    }
 }
 
 /// Asks as a page on the server's own origin does: other origins are the operator's to allow.
 pub(super) async fn check(visit: &mut Visit<'_>, server: Found<'_>) {
     let origin = visit.endpoint.origin().ascii_serialization();
-    let mut odd = Odd::default();
+    let (mut odd, silences) = (Odd::default(), visit.silences());
     let endpoint = visit.endpoint.clone();
     if visit.reached {
         preflight(visit, (&endpoint, Method::POST), TO_MCP, &origin, &mut odd).await;
@@ -44,13 +66,15 @@ pub(super) async fn check(visit: &mut Visit<'_>, server: Found<'_>) {
             preflight(visit, (url, Method::POST), TO_OTHERS, &origin, &mut odd).await;
         }
         let ask = Ask::get(&server.place).header("origin", &origin);
-        if let Ok(answer) = visit.ask(&ask).await
-            && !allows(&answer, &origin)
-        {
-            odd.missing.push(ask.shown());
+        if let Ok(answer) = visit.ask(&ask).await {
+            odd.reads(&ask, &answer, &origin);
         }
     }
     challenge(visit, &origin, &mut odd).await;
+    let all = visit.silences() == silences;
+    if !odd.twice.is_empty() {
+        visit.report.found(&CORS_TWICE, format!("({})", odd.twice.join("; ")));
+    }
     let told = [
         (odd.refused, &PREFLIGHT_REFUSED, "preflights are answered"),
         (odd.missing, &CORS_MISSING, "pages may read the answers"),
@@ -58,7 +82,7 @@ pub(super) async fn check(visit: &mut Visit<'_>, server: Found<'_>) {
     ];
     for (places, finding, fine) in told {
         if places.is_empty() {
-            visit.report.ok(fine);
+            visit.fine(all && !visit.report.has(&CORS_TWICE), fine);
         } else {
             visit.report.found(finding, format!("({})", places.join("; ")));
         }
@@ -78,6 +102,7 @@ async fn preflight(
         .header("access-control-request-headers", headers.join(","));
     let answer = match visit.ask(&ask).await {
         Ok(answer) => answer,
+        Err(Trouble::Silence(_)) => return,
         Err(trouble) => {
             odd.refused.push(format!("{}: {trouble}", ask.shown()));
             return;
@@ -85,9 +110,7 @@ async fn preflight(
     };
     if !answer.status.is_success() {
         odd.refused.push(format!("{}: {}", ask.shown(), answer.shown()));
-    } else if !allows(&answer, origin) {
-        odd.missing.push(ask.shown());
-    } else {
+    } else if odd.reads(&ask, &answer, origin) {
         let allowed = answer.header("access-control-allow-headers");
         // A wildcard covers everything but Authorization.
         let is_allowed =
@@ -99,9 +122,14 @@ async fn preflight(
     }
 }
 
-fn allows(answer: &Answer, origin: &str) -> bool {
-    let allowed = answer.header("access-control-allow-origin");
-    allowed == "*" || allowed == origin
+fn readable(answer: &Answer, origin: &str) -> Readable {
+    let mut said = answer.headers.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN).iter();
+    match (said.next(), said.next()) {
+        (Some(_), Some(_)) => Readable::Twice,
+        (Some(one), None) if one == "*" || one == origin => Readable::Yes,
+        (Some(one), None) if one.as_bytes().contains(&b',') => Readable::Twice,
+        _ => Readable::No,
+    }
 }
 
 /// The challenge as a page sees it.
@@ -111,8 +139,7 @@ async fn challenge(visit: &mut Visit<'_>, origin: &str, odd: &mut Odd) {
     if answer.status != http::StatusCode::UNAUTHORIZED {
         return;
     }
-    if !allows(&answer, origin) {
-        odd.missing.push(ask.shown());
+    if !odd.reads(&ask, &answer, origin) {
         return;
     }
     let exposed = answer.header("access-control-expose-headers");

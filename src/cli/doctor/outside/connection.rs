@@ -8,12 +8,13 @@ use url::Url;
 
 use super::{Visit, mcp};
 use crate::cli::doctor::findings::{
-    CLOCK_DIFFERS, Finding, HTTP_1_ONLY, HTTP_ANSWERS, HTTP_LOSES_POST, PLAIN_HTTP, THIS_MACHINE_ONLY,
-    TLS_EXPIRED, TLS_EXPIRES_SOON, TLS_NAME, TLS_UNTRUSTED, UNREACHABLE,
+    CLOCK_DIFFERS, Finding, GATEWAY_FAILS, HTTP_1_ONLY, HTTP_ANSWERS, HTTP_LOSES_POST, HTTPS_ONLY,
+    PLAIN_HTTP, SLASH_REDIRECTS, THIS_MACHINE_ONLY, TLS_EXPIRED, TLS_EXPIRES_SOON, TLS_IS_AUTHORITY,
+    TLS_NAME, TLS_UNTRUSTED, UNREACHABLE,
 };
 use crate::cli::doctor::probe::{Answer, Trouble};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::connect::{HttpError, is_loopback};
+use crate::connect::{HttpError, is_loopback, shown};
 use crate::server::tls::certificate::Certificate;
 
 /// How far apart two clocks may be.
@@ -21,10 +22,19 @@ const APART: Duration = Duration::from_secs(60);
 /// How long before its end a certificate should have been renewed.
 const RENEWED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
-/// Whether there is any use in going on. On a `bare` origin the endpoint is looked for in two places.
-pub(super) async fn check(visit: &mut Visit<'_>, bare: bool) -> bool {
+/// What was given to find the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A bare origin: the endpoint is looked for in two places.
+    Origin,
+    /// The endpoint itself.
+    Endpoint,
+}
+
+/// Whether there is any use in going on.
+pub(super) async fn check(visit: &mut Visit<'_>, way: Way) -> bool {
     let mut asked = visit.ask(&mcp::initialize(&visit.endpoint)).await;
-    if bare && asked.as_ref().is_ok_and(|answer| answer.status == StatusCode::NOT_FOUND) {
+    if way == Way::Origin && asked.as_ref().is_ok_and(|answer| answer.status == StatusCode::NOT_FOUND) {
         let root = visit.at("/");
         let other = visit.ask(&mcp::initialize(&root)).await;
         if other.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED) {
@@ -35,21 +45,73 @@ pub(super) async fn check(visit: &mut Visit<'_>, bare: bool) -> bool {
     let answer = match asked {
         Ok(answer) => answer,
         Err(trouble) => {
-            let text = trouble.to_string();
-            visit.report.found(reason(&trouble), format!("({}: {text})", visit.endpoint));
+            visit.failed(reason(&trouble), &shown(&visit.endpoint), &trouble);
             return false;
         }
     };
+    let at = format!("({}: {})", shown(&visit.endpoint), answer.shown());
+    match entrance(&visit.endpoint, &answer) {
+        Entrance::Open => {}
+        Entrance::Shut(finding) => {
+            visit.report.found(finding, at);
+            return false;
+        }
+        Entrance::Moved(endpoint) => {
+            visit.report.found(&SLASH_REDIRECTS, at);
+            visit.endpoint = endpoint;
+        }
+    }
     if visit.endpoint.scheme() == "https" {
         tls(visit, &answer);
         plain(visit).await;
     } else if is_loopback(&visit.endpoint) {
-        visit.report.found(&THIS_MACHINE_ONLY, format!("({})", visit.endpoint));
+        visit.report.found(&THIS_MACHINE_ONLY, format!("({})", shown(&visit.endpoint)));
     } else {
-        visit.report.found(&PLAIN_HTTP, format!("({})", visit.endpoint));
+        visit.report.found(&PLAIN_HTTP, format!("({})", shown(&visit.endpoint)));
     }
     clock(visit, &answer);
     true
+}
+
+/// What stands at the endpoint's door.
+#[derive(Debug, PartialEq, Eq)]
+enum Entrance {
+    /// Somebody who can be asked further.
+    Open,
+    /// Somebody of whom every further question would only say the same.
+    Shut(&'static Finding),
+    /// The endpoint is at its other spelling, where all questions can be asked.
+    Moved(Url),
+}
+
+fn entrance(endpoint: &Url, answer: &Answer) -> Entrance {
+    let target = endpoint.join(answer.header("location")).ok().filter(|_| answer.status.is_redirection());
+    let leads_to_tls =
+        |to: &Url| endpoint.scheme() == "http" && to.scheme() == "https" && to.host() == endpoint.host();
+    let differs_by_slash = |to: &Url| {
+        to.origin() == endpoint.origin()
+            && to.path() != endpoint.path()
+            && to.path().trim_end_matches('/') == endpoint.path().trim_end_matches('/')
+    };
+    match answer.status.as_u16() {
+        502 | 504 => Entrance::Shut(&GATEWAY_FAILS),
+        // A server that is up says why it is not ready, in JSON.
+        503 if answer.object().is_none() => Entrance::Shut(&GATEWAY_FAILS),
+        400 if endpoint.scheme() == "http" && speaks_tls(&answer.body) => Entrance::Shut(&HTTPS_ONLY),
+        _ => match target {
+            Some(to) if leads_to_tls(&to) => Entrance::Shut(&HTTPS_ONLY),
+            Some(to) if differs_by_slash(&to) => Entrance::Moved(to),
+            _ => Entrance::Open,
+        },
+    }
+}
+
+/// Whether somebody says that he was spoken to without TLS: this server, nginx, servers in Go, Apache.
+fn speaks_tls(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    ["https only", "https port", "https server", "ssl-enabled server port"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// What a certificate is refused for is told in words alone.
@@ -60,6 +122,8 @@ fn reason(trouble: &Trouble) -> &'static Finding {
         &TLS_EXPIRED
     } else if text.contains("not valid for name") || text.contains("notvalidforname") {
         &TLS_NAME
+    } else if text.contains("causedasendentity") {
+        &TLS_IS_AUTHORITY
     } else {
         &TLS_UNTRUSTED
     }
@@ -148,19 +212,44 @@ mod tests {
             (403, "", None),
             (404, "", None),
         ] {
-            let mut headers = HeaderMap::new();
-            if !location.is_empty() {
-                headers.insert("location", location.parse().unwrap());
-            }
-            let answer = Answer {
-                status: StatusCode::from_u16(status).unwrap(),
-                headers,
-                version: Version::HTTP_11,
-                body: Bytes::new(),
-                took: Duration::ZERO,
-                certificate: None,
-            };
-            assert_eq!(judge_plain(&answer), expected, "{status} {location}");
+            assert_eq!(judge_plain(&answer(status, location, "")), expected, "{status} {location}");
+        }
+    }
+
+    fn answer(status: u16, location: &str, body: &'static str) -> Answer {
+        let mut headers = HeaderMap::new();
+        if !location.is_empty() {
+            headers.insert("location", location.parse().unwrap());
+        }
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            version: Version::HTTP_11,
+            body: Bytes::from_static(body.as_bytes()),
+            took: Duration::ZERO,
+            certificate: None,
+        }
+    }
+
+    #[test]
+    fn who_stands_at_the_door_is_known_by_the_first_answer() {
+        let moved = |to: &str| Entrance::Moved(Url::parse(to).unwrap());
+        for (endpoint, status, location, body, expected) in [
+            ("https://t.example/mcp", 502, "", "", Entrance::Shut(&GATEWAY_FAILS)),
+            ("https://t.example/mcp", 503, "", "<html>", Entrance::Shut(&GATEWAY_FAILS)),
+            ("https://t.example/mcp", 503, "", "{\"error\":\"x\"}", Entrance::Open),
+            ("https://t.example/mcp", 401, "", "", Entrance::Open),
+            ("http://t.example/mcp", 400, "", "This port speaks https only.", Entrance::Shut(&HTTPS_ONLY)),
+            ("http://t.example/mcp", 400, "", "no", Entrance::Open),
+            ("http://t.example/mcp", 308, "https://t.example/mcp", "", Entrance::Shut(&HTTPS_ONLY)),
+            ("http://t.example/mcp", 302, "https://login.example/", "", Entrance::Open),
+            ("https://t.example/mcp", 301, "/mcp/", "", moved("https://t.example/mcp/")),
+            ("https://t.example/mcp/", 308, "https://t.example/mcp", "", moved("https://t.example/mcp")),
+            ("https://t.example/mcp", 302, "/elsewhere", "", Entrance::Open),
+            ("https://t.example/mcp", 302, "/mcp", "", Entrance::Open),
+        ] {
+            let url = Url::parse(endpoint).unwrap();
+            assert_eq!(entrance(&url, &answer(status, location, body)), expected, "{endpoint} {status}");
         }
     }
 
@@ -187,6 +276,7 @@ mod tests {
             ("invalid peer certificate: certificate expired: verification time 1 (UNIX)", &TLS_EXPIRED),
             ("invalid peer certificate: certificate not valid for name \"a\"", &TLS_NAME),
             ("invalid peer certificate: UnknownIssuer", &TLS_UNTRUSTED),
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", &TLS_IS_AUTHORITY),
         ] {
             assert_eq!(reason(&HttpError::Untrusted(text.into()).into()), expected, "{text}");
         }

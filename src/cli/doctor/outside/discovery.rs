@@ -10,7 +10,7 @@ use crate::cli::doctor::findings::{
     RESOURCE_DIFFERS, RESOURCE_METADATA_MISSING, RESOURCE_METADATA_ROOT, SERVER_METADATA_MISSING,
     WELL_KNOWN_PAGE,
 };
-use crate::cli::doctor::probe::{Answer, Ask, max_age};
+use crate::cli::doctor::probe::{Answer, Ask, Trouble, max_age};
 use crate::connect::{Challenge, canonical, is_loopback, resource_places, server_places, shown};
 
 /// For how long metadata may be kept, in seconds.
@@ -54,7 +54,13 @@ pub(super) async fn check_server(visit: &mut Visit<'_>) -> Option<AuthorizationS
 async fn unknown_entry(visit: &mut Visit<'_>) {
     let place = visit.at(&format!("{RESOURCE}/mandate-doctor-asks-for-nothing"));
     let ask = Ask::get(&place);
-    let Ok(answer) = visit.ask(&ask).await else { return };
+    let answer = match visit.ask(&ask).await {
+        Ok(answer) => answer,
+        Err(trouble) => {
+            visit.failed(&RESOURCE_METADATA_MISSING, &ask.shown(), &trouble);
+            return;
+        }
+    };
     if answer.status.is_success() {
         visit.report.found(&WELL_KNOWN_PAGE, format!("({}: {})", ask.shown(), answer.status));
     } else if answer.is_page() {
@@ -82,6 +88,7 @@ async fn fetch(visit: &Visit<'_>, place: Url, missing: &mut Vec<(Url, String)>) 
             _ if answer.status == http::StatusCode::OK => "200, but no JSON object".to_owned(),
             _ => answer.shown(),
         },
+        Err(Trouble::Silence(_)) => return None,
         Err(trouble) => trouble.to_string(),
     };
     missing.push((place, why));
@@ -112,17 +119,22 @@ async fn resource(visit: &mut Visit<'_>, challenge: &Challenge) -> Option<Map<St
     let expected = canonical(&visit.endpoint);
     let bare = |url: &str| url.trim_end_matches('/').to_owned();
     if bare(&named) == bare(&expected) && (named == expected || expected.ends_with('/')) {
-        visit.report.ok(format!("it is about {named}"));
+        visit.report.ok(format!("it is about {}", bare_of_query(&named)));
     } else if scheme_or(&named, &expected, &RESOURCE_DIFFERS) == &HTTP_BEHIND_HTTPS {
         if !visit.report.has(&HTTP_BEHIND_HTTPS) {
-            visit.report.found(&HTTP_BEHIND_HTTPS, format!("(the resource is {named})"));
+            visit.report.found(&HTTP_BEHIND_HTTPS, format!("(the resource is {})", bare_of_query(&named)));
         }
     } else {
-        let finding = &RESOURCE_DIFFERS;
-        visit.report.found(finding, format!("(asked: {expected}, named: {named})"));
+        let asked = shown(&visit.endpoint);
+        visit.report.found(&RESOURCE_DIFFERS, format!("(asked: {asked}, named: {})", bare_of_query(&named)));
     }
     keeping(visit, &first.place.clone(), &first.answer).await;
     found.into_iter().next().map(|found| found.object)
+}
+
+/// A query may hold a key.
+fn bare_of_query(text: &str) -> String {
+    Url::parse(text).map_or_else(|_| text.to_owned(), |url| shown(&url))
 }
 
 /// A URL that differs by its scheme alone has one cause.
@@ -264,7 +276,10 @@ async fn keys(visit: &mut Visit<'_>, object: &Map<String, Value>) {
                 _ => answer.shown(),
             }
         }
-        Err(trouble) => trouble.to_string(),
+        Err(trouble) => {
+            visit.failed(&KEYS_MISSING, &ask.shown(), &trouble);
+            return;
+        }
     };
     visit.report.found(&KEYS_MISSING, format!("({}: {why})", ask.shown()));
 }

@@ -6,11 +6,11 @@ use url::Url;
 
 use super::{Visit, mcp};
 use crate::cli::doctor::findings::{
-    AUTHORIZATION_STRIPPED, BODY_LIMIT, BODY_LIMIT_LOW, CHALLENGE_ERROR, CHALLENGE_INCOMPLETE,
+    ANSWERS_KEPT, AUTHORIZATION_STRIPPED, BODY_LIMIT, BODY_LIMIT_LOW, CHALLENGE_ERROR, CHALLENGE_INCOMPLETE,
     CHALLENGE_STATUS, CHALLENGE_STRIPPED, ENDPOINT_MISSING, ERAS_DIFFER, GET_ANSWERS, HOST_REFUSED,
     NO_CHALLENGE, SLASH_DIFFERS, SLASH_REDIRECTS,
 };
-use crate::cli::doctor::probe::{Answer, Ask};
+use crate::cli::doctor::probe::{Answer, Ask, Trouble};
 use crate::connect::Challenge;
 
 /// A token that nobody issued.
@@ -27,7 +27,7 @@ pub(super) async fn check(visit: &mut Visit<'_>) -> Challenge {
     let answer = match visit.ask(&ask).await {
         Ok(answer) => answer,
         Err(trouble) => {
-            visit.report.found(&CHALLENGE_STATUS, format!("({}: {trouble})", ask.shown()));
+            visit.failed(&CHALLENGE_STATUS, &ask.shown(), &trouble);
             return Challenge::default();
         }
     };
@@ -108,7 +108,7 @@ async fn modern(visit: &mut Visit<'_>, first: &Answer) {
             let text = format!("(initialize: {}, server/discover: {})", first.status, answer.status);
             visit.report.found(&ERAS_DIFFER, text);
         }
-        Err(trouble) => visit.report.found(&ERAS_DIFFER, format!("(server/discover: {trouble})")),
+        Err(trouble) => visit.failed(&ERAS_DIFFER, "server/discover", &trouble),
     }
 }
 
@@ -130,6 +130,9 @@ fn has_challenge(answer: &Answer) -> bool {
 }
 
 async fn slash(visit: &mut Visit<'_>, first: &Answer) {
+    if visit.report.has(&SLASH_REDIRECTS) {
+        return;
+    }
     let Some(other) = other_spelling(&visit.endpoint) else { return };
     let ask = mcp::initialize(&other);
     match visit.ask(&ask).await {
@@ -147,13 +150,13 @@ async fn slash(visit: &mut Visit<'_>, first: &Answer) {
                 visit.report.ok(format!("{} is served alike", other.path()));
             }
         }
-        Err(trouble) => visit.report.found(&SLASH_DIFFERS, format!("({}: {trouble})", ask.shown())),
+        Err(trouble) => visit.failed(&SLASH_DIFFERS, &ask.shown(), &trouble),
     }
 }
 
 /// GET and HEAD: 405, a challenge, or a stream; what else there is makes clients loop.
 async fn get(visit: &mut Visit<'_>) {
-    let mut odd = Vec::new();
+    let (mut odd, silences) = (Vec::new(), visit.silences());
     for method in [Method::GET, Method::HEAD] {
         let ask = Ask::new(method, &visit.endpoint).header("accept", "text/event-stream");
         // Only the head of the answer: a stream has no end.
@@ -167,12 +170,14 @@ async fn get(visit: &mut Visit<'_>) {
                     || (answer.status() == StatusCode::OK && is_stream);
                 (!fine).then(|| answer.status().to_string())
             }
+            Err(Trouble::Silence(_)) => None,
             Err(trouble) => Some(trouble.to_string()),
         };
         odd.extend(said.map(|said| format!("{}: {said}", ask.shown())));
     }
     if odd.is_empty() {
-        visit.report.ok("GET and HEAD say that messages are POSTed");
+        let all = visit.silences() == silences;
+        visit.fine(all, "GET and HEAD say that messages are POSTed");
     } else {
         visit.report.found(&GET_ANSWERS, format!("({})", odd.join("; ")));
     }
@@ -181,9 +186,16 @@ async fn get(visit: &mut Visit<'_>) {
 /// A wrong token must be called wrong: else it did not arrive.
 async fn authorization(visit: &mut Visit<'_>) {
     let ask = mcp::initialize(&visit.endpoint).header("authorization", format!("Bearer {WRONG_TOKEN}"));
-    let Ok(answer) = visit.ask(&ask).await else { return };
+    let answer = match visit.ask(&ask).await {
+        Ok(answer) => answer,
+        Err(trouble) => {
+            visit.failed(&AUTHORIZATION_STRIPPED, &ask.shown(), &trouble);
+            return;
+        }
+    };
     let challenge = Challenge::of(&answer.headers);
     match challenge.error.as_deref() {
+        _ if is_kept(&answer) => visit.report.found(&ANSWERS_KEPT, format!("({})", ask.shown())),
         Some("invalid_token") => visit.report.ok("the Authorization header arrives"),
         other => {
             let said = other.map_or_else(|| "no error".to_owned(), |error| format!("error {error}"));
@@ -192,33 +204,60 @@ async fn authorization(visit: &mut Visit<'_>) {
     }
 }
 
+/// Whether somebody on the way answered with what he had kept (RFC 9111 §5.1; the other names are those of nginx
+/// configurations and CDNs).
+fn is_kept(answer: &Answer) -> bool {
+    let hit = |name: &str| answer.header(name).to_ascii_uppercase().contains("HIT");
+    !answer.header("age").is_empty()
+        || ["x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status"].iter().any(|name| hit(name))
+}
+
+/// What becomes of a long message.
+#[derive(Debug, PartialEq, Eq)]
+enum Long {
+    /// It is read.
+    Passes,
+    /// It is not, and this is said instead.
+    Refused(StatusCode),
+    /// There is nothing to be learnt: a server that answers before it has read everything may close the connection, and
+    /// a gateway in front of it then says that it fails.
+    Unknown,
+}
+
 async fn bodies(visit: &mut Visit<'_>) {
-    let Some(why) = too_long(visit, MUST_PASS).await else {
-        match too_long(visit, MAY_PASS).await {
-            None => visit.report.ok(format!("messages of {MAY_PASS} KiB pass")),
-            Some(why) => visit.report.found(&BODY_LIMIT_LOW, format!("({why})")),
+    let status = match long(visit, MUST_PASS).await {
+        Long::Refused(status) => status,
+        Long::Passes => {
+            match long(visit, MAY_PASS).await {
+                Long::Passes => visit.report.ok(format!("messages of {MAY_PASS} KiB pass")),
+                Long::Refused(status) => visit.report.found(&BODY_LIMIT_LOW, format!("({status})")),
+                Long::Unknown => visit.report.ok(format!("messages of {MUST_PASS} KiB pass")),
+            }
+            return;
         }
-        return;
+        Long::Unknown => return,
     };
     let mut passes = "nothing that was tried passes".to_owned();
     for size in SMALLER {
-        if too_long(visit, size).await.is_none() {
+        if long(visit, size).await == Long::Passes {
             passes = format!("{size} KiB pass");
             break;
         }
     }
-    visit.report.found(&BODY_LIMIT, format!("({why} at {MUST_PASS} KiB; {passes})"));
+    visit.report.found(&BODY_LIMIT, format!("({status} at {MUST_PASS} KiB; {passes})"));
 }
 
-/// What becomes of a message of so many KiB, when it does not pass. It has no token, so whoever reads it answers 401;
-/// one that answers before it has read everything may close the connection, so a broken one says nothing.
-async fn too_long(visit: &Visit<'_>, kib: usize) -> Option<String> {
+/// Sends a message of so many KiB. It has no token, so whoever reads it answers 401.
+async fn long(visit: &Visit<'_>, kib: usize) -> Long {
     let message =
         json!({ "jsonrpc": "2.0", "id": 1, "method": "ping", "params": { "x": "x".repeat(kib << 10) } });
     let ask =
         Ask::post_json(&visit.endpoint, &message).header("accept", "application/json, text/event-stream");
-    let answer = visit.ask(&ask).await.ok()?;
-    (answer.status != StatusCode::UNAUTHORIZED).then(|| answer.status.to_string())
+    match visit.ask(&ask).await {
+        Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => Long::Passes,
+        Ok(answer) if answer.status.is_client_error() => Long::Refused(answer.status),
+        Ok(_) | Err(_) => Long::Unknown,
+    }
 }
 
 #[cfg(test)]

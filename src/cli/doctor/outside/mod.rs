@@ -10,11 +10,15 @@ mod mcp;
 mod session;
 mod sign_in;
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::Options;
-use super::findings::{ERRORS_ARE_PAGES, HTTP_BEHIND_HTTPS, POST_REDIRECTS, SLOW};
-use super::probe::{Answer, Ask, Probe, Trouble};
+use super::findings::{
+    ERRORS_ARE_PAGES, Finding, HTTP_BEHIND_HTTPS, NO_ANSWER, POST_REDIRECTS, SLOW, UNFINISHED,
+};
+use super::probe::{Answer, Ask, Enough, Probe, Trouble};
 use super::report::Report;
 use crate::cli::Failure;
 use crate::connect::at;
@@ -23,7 +27,7 @@ use discovery::AuthorizationServer;
 
 /// A visit to one server.
 pub(super) struct Visit<'a> {
-    probe: Probe,
+    probe: Arc<Probe>,
     report: &'a mut Report,
     options: &'a Options,
     random: Random,
@@ -39,9 +43,9 @@ pub(super) struct Visit<'a> {
 
 /// Visits the server at `url`: its MCP endpoint, or its origin.
 pub(super) async fn examine(url: &Url, options: &Options, report: &mut Report) -> Result<(), Failure> {
-    let probe = Probe::new(url, options.ca_file.as_deref())?;
+    let probe = Arc::new(Probe::new(url, options.ca_file.as_deref())?);
     let mut visit = Visit {
-        probe,
+        probe: Arc::clone(&probe),
         report,
         options,
         random: Random::system(),
@@ -50,39 +54,62 @@ pub(super) async fn examine(url: &Url, options: &Options, report: &mut Report) -
         pages: Vec::new(),
         redirects: Vec::new(),
     };
+    let whole = tokio::select! {
+        whole = go(&mut visit, url) => whole,
+        () = probe.given_up() => false,
+    };
+    visit.sum_up(whole);
+    Ok(())
+}
+
+/// Whether there was any use in going the whole way.
+async fn go(visit: &mut Visit<'_>, url: &Url) -> bool {
     visit.report.group("The way there");
-    if !connection::check(&mut visit, url.path() == "/").await {
-        return Ok(());
+    let found = if url.path() == "/" { connection::Way::Origin } else { connection::Way::Endpoint };
+    if !connection::check(visit, found).await {
+        return false;
     }
+    let options = visit.options;
     let server = if options.resource_server {
         visit.report.group("The MCP endpoint");
-        let challenge = endpoint::check(&mut visit).await;
+        let challenge = endpoint::check(visit).await;
         visit.report.group("Metadata");
-        discovery::check(&mut visit, &challenge).await
+        discovery::check(visit, &challenge).await
     } else {
         visit.reached = false;
         visit.report.group("Metadata");
-        discovery::check_server(&mut visit).await
+        discovery::check_server(visit).await
     };
     visit.report.group("Clients in a browser");
-    browsers::check(&mut visit, server.as_ref()).await;
+    browsers::check(visit, server.as_ref()).await;
     if let Some(server) = &server {
         visit.report.group("Sign-in");
-        sign_in::check(&mut visit, server).await;
+        sign_in::check(visit, server).await;
     }
     if let Some(token) = &options.token {
         visit.report.group("Calls with the token");
-        session::check(&mut visit, token).await;
+        session::check(visit, token).await;
     }
     visit.report.group("Altogether");
-    exposure::check(&mut visit).await;
-    visit.sum_up();
-    Ok(())
+    exposure::check(visit).await;
+    true
 }
 
 impl Visit<'_> {
     async fn ask(&self, ask: &Ask) -> Result<Answer, Trouble> {
         self.probe.ask(ask).await
+    }
+
+    /// What could not be asked is found by what became of it; silence has one cause, and is told once.
+    fn failed(&mut self, finding: &'static Finding, what: &str, trouble: &Trouble) {
+        if !matches!(trouble, Trouble::Silence(_)) {
+            self.report.found(finding, format!("({what}: {trouble})"));
+        }
+    }
+
+    /// How many questions were not answered yet.
+    fn silences(&self) -> usize {
+        self.probe.silent().len()
     }
 
     /// A URL that the server names, with the scheme that it was asked by when it differs from this origin by nothing
@@ -120,22 +147,39 @@ impl Visit<'_> {
         false
     }
 
-    fn sum_up(&mut self) {
+    /// Says what many questions had in common. What is fine is said only where the `whole` way was gone and everything
+    /// answered.
+    fn sum_up(&mut self, whole: bool) {
+        let silent = self.probe.silent();
+        let all = whole && silent.is_empty();
+        if !silent.is_empty() {
+            self.report.found(&NO_ANSWER, format!("({})", silent.join("; ")));
+        }
+        match self.probe.enough().filter(|_| !whole) {
+            Some(Enough::Late) => self.report.found(&UNFINISHED, ""),
+            Some(Enough::Silence) | None => {}
+        }
         if self.redirects.is_empty() {
-            self.report.ok("no POST is redirected");
+            self.fine(all, "no POST is redirected");
         } else {
             self.report.found(&POST_REDIRECTS, format!("({})", self.redirects.join("; ")));
         }
         if self.pages.is_empty() {
-            self.report.ok("errors for clients are JSON");
+            self.fine(all, "errors for clients are JSON");
         } else {
             self.report.found(&ERRORS_ARE_PAGES, format!("({})", self.pages.join("; ")));
         }
         let slow = self.probe.slow();
         if slow.is_empty() {
-            self.report.ok("every answer came within a second");
+            self.fine(all, "every answer came within a second");
         } else {
             self.report.found(&SLOW, format!("({})", slow.join("; ")));
+        }
+    }
+
+    fn fine(&mut self, all: bool, text: &str) {
+        if all {
+            self.report.ok(text);
         }
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::{Visit, mcp};
 use crate::cli::doctor::Token;
 use crate::cli::doctor::findings::{
-    CALL_FAILS, MCP_HEADERS_STRIPPED, SESSION_HIDDEN, STREAM_COMPRESSED, STREAM_HELD, TOKEN_REFUSED,
+    ANSWERS_KEPT, AUTHORIZATION_STRIPPED, CALL_FAILS, CHALLENGE_INCOMPLETE, CHALLENGE_STATUS, Finding,
+    HOST_REFUSED, MCP_HEADERS_STRIPPED, SESSION_HIDDEN, STREAM_COMPRESSED, STREAM_HELD, TOKEN_REFUSED,
 };
 use crate::cli::doctor::probe::{Answer, Ask};
 use crate::clock::Stopwatch;
@@ -22,6 +23,9 @@ const ANOTHER_ERA: [i64; 2] = [-32_601, -32_022];
 const NO_TOOL: &str = "mandate-doctor-no-such-tool";
 /// How long the first event of an open stream may take.
 const FIRST_EVENT: Duration = Duration::from_secs(5);
+/// Findings after which no token is taken, whatever it is.
+const KEEP_TOKENS: [&Finding; 5] =
+    [&ANSWERS_KEPT, &AUTHORIZATION_STRIPPED, &CHALLENGE_INCOMPLETE, &CHALLENGE_STATUS, &HOST_REFUSED];
 /// The longest event that is read, in bytes.
 const LONGEST_EVENT: usize = 64 * 1024;
 
@@ -56,12 +60,15 @@ async fn legacy(visit: &mut Visit<'_>, token: &Token) -> bool {
     let answer = match visit.ask(&ask).await {
         Ok(answer) => answer,
         Err(trouble) => {
-            visit.report.found(&CALL_FAILS, format!("(initialize: {trouble})"));
+            visit.failed(&CALL_FAILS, "initialize", &trouble);
             return false;
         }
     };
     if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        visit.report.found(&TOKEN_REFUSED, format!("(initialize: {})", answer.status));
+        // Where no token arrives, this one cannot be judged.
+        if !KEEP_TOKENS.iter().any(|finding| visit.report.has(finding)) {
+            visit.report.found(&TOKEN_REFUSED, format!("(initialize: {})", answer.status));
+        }
         return false;
     }
     let result = message(&answer).filter(|message| message.contains_key("result"));
@@ -86,7 +93,7 @@ async fn session(visit: &mut Visit<'_>, token: &Token, session: &str) {
     let answer = match visit.ask(&ask).await {
         Ok(answer) => answer,
         Err(trouble) => {
-            visit.report.found(&CALL_FAILS, format!("(tools/list: {trouble})"));
+            visit.failed(&CALL_FAILS, "tools/list", &trouble);
             return;
         }
     };
@@ -131,7 +138,7 @@ async fn modern(visit: &mut Visit<'_>, token: &Token) {
         let answer = match visit.ask(&ask).await {
             Ok(answer) => answer,
             Err(trouble) => {
-                visit.report.found(&CALL_FAILS, format!("({method}: {trouble})"));
+                visit.failed(&CALL_FAILS, method, &trouble);
                 return;
             }
         };

@@ -7,7 +7,7 @@ use url::Url;
 use super::{AuthorizationServer, Visit};
 use crate::cli::doctor::findings::{
     AUTHORIZE_FAILS, CLIENT_LEFT, COOKIE_INSECURE, FRAMING_ALLOWED, OPEN_REDIRECT, REGISTRATION_FAILS,
-    SIGN_IN_ELSEWHERE, TOKEN_COMPRESSED, TOKEN_KEPT, TOKEN_NOT_JSON,
+    RESOURCE_DIFFERS, SIGN_IN_ELSEWHERE, TOKEN_COMPRESSED, TOKEN_KEPT, TOKEN_NOT_JSON,
 };
 use crate::cli::doctor::probe::{Answer, Ask, has_token};
 use crate::connect::{canonical, shown};
@@ -47,7 +47,7 @@ async fn register(visit: &mut Visit<'_>, url: &Url) -> Option<Map<String, Value>
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",
     });
-    let ask = Ask::post_json(url, &metadata).header("accept", "application/json");
+    let ask = Ask::post_json(url, &metadata).header("accept", "application/json").once();
     let why = match visit.ask(&ask).await {
         Ok(answer) => {
             let object = answer.object().filter(|object| object.contains_key("client_id"));
@@ -60,7 +60,10 @@ async fn register(visit: &mut Visit<'_>, url: &Url) -> Option<Map<String, Value>
                 _ => answer.shown(),
             }
         }
-        Err(trouble) => trouble.to_string(),
+        Err(trouble) => {
+            visit.failed(&REGISTRATION_FAILS, &ask.shown(), &trouble);
+            return None;
+        }
     };
     visit.report.found(&REGISTRATION_FAILS, format!("({}: {why})", ask.shown()));
     None
@@ -94,7 +97,7 @@ async fn authorize(visit: &mut Visit<'_>, endpoint: &Url, client_id: &str) {
         let answer = match visit.ask(&ask).await {
             Ok(answer) => answer,
             Err(trouble) => {
-                visit.report.found(&AUTHORIZE_FAILS, format!("({}: {trouble})", ask.shown()));
+                visit.failed(&AUTHORIZE_FAILS, &ask.shown(), &trouble);
                 return;
             }
         };
@@ -104,8 +107,11 @@ async fn authorize(visit: &mut Visit<'_>, endpoint: &Url, client_id: &str) {
             Some(next) if next.origin() == endpoint.origin() => url = next,
             Some(next) if next.as_str().starts_with(REDIRECT_URI) => {
                 let error = next.query_pairs().find(|(name, _)| name == "error").map(|(_, error)| error);
-                let text = format!("({}: {})", ask.shown(), error.unwrap_or_default());
-                visit.report.found(&AUTHORIZE_FAILS, text);
+                let error = error.unwrap_or_default();
+                // A resource that goes by another name is no target here (RFC 8707 §2), and was told already.
+                if error != "invalid_target" || !visit.report.has(&RESOURCE_DIFFERS) {
+                    visit.report.found(&AUTHORIZE_FAILS, format!("({}: {error})", ask.shown()));
+                }
                 return;
             }
             Some(next) => {
@@ -191,7 +197,7 @@ async fn token(visit: &mut Visit<'_>, endpoint: &Url, client_id: &str) {
     let answer = match visit.ask(&ask).await {
         Ok(answer) => answer,
         Err(trouble) => {
-            visit.report.found(&TOKEN_NOT_JSON, format!("({}: {trouble})", ask.shown()));
+            visit.failed(&TOKEN_NOT_JSON, &ask.shown(), &trouble);
             return;
         }
     };
