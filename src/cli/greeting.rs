@@ -8,7 +8,13 @@ use crate::tickets::demo::COLLEAGUES;
 use crate::web::snippets::Snippets;
 
 /// Says where everything is, from where the configuration was read, and how to go on.
-pub(super) fn greet(app: &App, program: &Checked, read: &str, demo: Option<&Demo>, setup_link: Option<&str>) {
+pub(super) fn greet(
+    app: &App,
+    program: &Checked,
+    (places, read): (&[String], &str),
+    demo: Option<&Demo>,
+    setup_link: Option<&str>,
+) {
     let config = &app.config;
     let mcp_url = config.resource_server.then(|| config.public_url.resource().as_str());
     let name = if program.is_mandate() { "Mandate" } else { program.title() };

@@ -39,11 +39,6 @@ impl Listens {
         self.0.iter()
     }
 
-    /// The ports among them.
-    pub fn ports(&self) -> impl Iterator<Item = u16> {
-        self.addresses().map(|address| address.port())
-    }
-
     /// The addresses among them.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().filter_map(|listen| match listen {
