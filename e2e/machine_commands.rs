@@ -121,6 +121,7 @@ async fn a_machine_is_disabled_as_a_user_is_and_has_no_password() {
 #[tokio::test]
 async fn what_cannot_be_registered_as_a_machine_is_named() {
     let place = Place::new().await;
+    place.done(&["migrate"], "");
     let base = ["client", "add", "--machine", "--name", "X"];
     for (arguments, said) in [
         (&["--scope", "tickets:admin"][..], "tickets:read"),

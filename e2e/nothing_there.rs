@@ -26,13 +26,14 @@ enum There {
 use There::{Elsewhere, Makes, MakesElsewhere, Refuses};
 
 /// Every command, with what else it takes.
-const COMMANDS: [(&str, &str, There); 29] = [
+const COMMANDS: [(&str, &str, There); 30] = [
     ("serve", "", MakesElsewhere),
     ("stdio", "--demo --user alice", Makes),
     ("user add", "carol", Makes),
     ("user list", "", Refuses),
     ("user disable", "alice", Refuses),
     ("user enable", "alice", Refuses),
+    ("user role", "alice agent", Refuses),
     ("user password", "alice", Refuses),
     ("client add", "--name App --redirect-uri https://app.example/cb", Refuses),
     ("client list", "", Refuses),
