@@ -312,6 +312,7 @@ mod tests {
             scope: None,
             expires_at: None,
             refresh_at: None,
+            superseded: Vec::new(),
         }
     }
 
