@@ -40,11 +40,16 @@ async fn a_setup_link_makes_an_account_and_signs_in_once() {
     let mut browser = Browser::new(&server);
     let page = browser.get(&link).await;
     page.assert_page(StatusCode::OK, "Create the first account");
+    for said in ["has the role <em>agent</em>: it sees every ticket.", "This link makes one account."] {
+        assert!(page.body.contains(said), "{said}: {}", page.body);
+    }
     let made = send(&mut browser, &page, "carol", PASSWORD, PASSWORD).await;
     assert_eq!((made.status, made.location.as_str()), (StatusCode::SEE_OTHER, "/account?welcome=1"));
     let account = browser.get(&made.location).await;
     assert!(account.body.contains("Your account is ready, and you are signed in."));
-    assert!(account.body.contains("<strong>carol</strong>"));
+    assert!(
+        account.body.contains("<strong>carol</strong><span class=\"note\">Agent: sees every ticket</span>")
+    );
     let mut other = Browser::new(&server);
     other.get(&link).await.assert_page(StatusCode::GONE, GONE);
     send(&mut other, &page, "mallory", PASSWORD, PASSWORD).await.assert_page(StatusCode::GONE, GONE);

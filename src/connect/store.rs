@@ -310,8 +310,10 @@ mod tests {
             access_token: Secret::new(token),
             refresh_token: None,
             scope: None,
+            superseded: Vec::new(),
             expires_at: None,
             refresh_at: None,
+            superseded: Vec::new(),
         }
     }
 

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn what_a_caller_wrote_is_one_short_line() {
         assert_eq!(quoted("client_1"), "client_1");
-        assert_eq!(quoted("a\r\nforged line"), "aforged line");
+        assert_eq!(quoted("a\r\nforged line"), "a forged line");
         assert!(quoted(&"x".repeat(10_000)).chars().count() <= LONGEST);
     }
 }
