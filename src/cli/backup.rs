@@ -55,7 +55,7 @@ pub(super) async fn unless_stopped(
 }
 
 pub(super) async fn run(command: &Backup, config: &Config, file: Option<&Path>) -> Result<(), Failure> {
-    Box::pin(unless_stopped(back_up(command, config, file), "there is no backup of it")).await
+    Box::pin(unless_stopped(back_up(command, config, file), "no backup was finished")).await
 }
 
 async fn back_up(command: &Backup, config: &Config, file: Option<&Path>) -> Result<(), Failure> {

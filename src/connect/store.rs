@@ -310,7 +310,6 @@ mod tests {
             access_token: Secret::new(token),
             refresh_token: None,
             scope: None,
-            superseded: Vec::new(),
             expires_at: None,
             refresh_at: None,
             superseded: Vec::new(),

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::oauth::error::{Error, server_error};
 use crate::random::Random;
+use crate::storage::files::make_folder_of;
 
 /// Why something could not be sealed, opened or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -92,13 +93,7 @@ fn unread(path: &Path, error: &std::io::Error) -> SealError {
 /// Makes a key file, unless another process makes it at the same moment. It appears whole or not at all: it is
 /// written under a name of its own and then linked to its place, where a link never replaces what is there.
 fn create(path: &Path, random: &Random) -> std::io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder)?;
-    }
+    make_folder_of(path)?;
     let draft = path.with_extension(format!("{}.draft", random.id()));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);

@@ -4,13 +4,14 @@
 //! Between the look whether somebody listens there and the taking over, another server may have taken it over as well. So who
 //! listens holds a lock on a file beside it, from before the look. The kernel ends the lock with the process.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
+
+use crate::storage::files::{LOCK, with_end};
 
 /// The file of a socket that is listened on; dropping it removes the file, unless somebody put another one there.
 #[derive(Debug)]
@@ -62,9 +63,7 @@ fn told(error: &io::Error) -> String {
 /// Keeps other servers from listening there. Nothing where files cannot be locked: no reason not to serve. The file
 /// stays: one that was removed could be locked by two.
 fn lock(path: &Path) -> Result<Option<File>, String> {
-    let mut name = OsString::from(path.file_name().unwrap_or_default());
-    name.push(".lock");
-    let beside = path.with_file_name(name);
+    let beside = with_end(path, LOCK);
     let opened =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&beside);
     let file = opened.map_err(|error| match error.kind() {

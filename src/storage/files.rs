@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 /// Makes a file that only its owner can read, where there is none.
@@ -22,12 +22,17 @@ pub(super) fn give_to_owner_of(file: &File, other: &Path) {
 }
 
 /// The folder that a file is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Makes the folder that a file is to be in. What we make is its owner's alone: passwords' hashes and keys are in there.
+pub(crate) fn make_folder_of(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder_of(path))
+}
+
 /// The path with this at its end.
-pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
+pub(crate) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path.file_name().unwrap_or_default());
     name.push(end);
     path.with_file_name(name)
@@ -81,8 +86,8 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 /// What SQLite keeps beside a database that is open: a log of one kind or the other, and an index of the former.
 pub(super) const LOGS: [&str; 2] = ["-wal", "-journal"];
 pub(super) const SIDES: [&str; 3] = [LOGS[0], "-shm", LOGS[1]];
-/// What we keep beside it: the file that is locked for it.
-pub(super) const LOCK: &str = ".lock";
+/// What we keep beside a file: the one that is locked for it.
+pub(crate) const LOCK: &str = ".lock";
 
 /// A file on its way: gone with this value, with all that SQLite put beside it, unless it got its name.
 #[derive(Debug)]

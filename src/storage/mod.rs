@@ -17,7 +17,7 @@ pub mod documents;
 pub mod effects;
 mod error;
 pub mod external_grants;
-mod files;
+pub(crate) mod files;
 pub mod grants;
 pub mod identities;
 mod in_use;

@@ -13,7 +13,7 @@ use sqlx::any::AnyPoolOptions;
 use tokio::sync::Semaphore;
 
 use super::bounded::Bounded;
-use super::files::create_private;
+use super::files::{create_private, folder_of, make_folder_of};
 use super::{Begin, Kind, OpenError, Patience, Result, Schema, Tx, migrations};
 
 /// How long a request waits for a connection before it is told to come back.
@@ -125,20 +125,8 @@ pub(super) async fn next_number(tx: &mut Tx, counter: &'static str) -> Result<i6
 }
 
 pub(super) fn create_folder_of(path: &Path) -> std::result::Result<(), OpenError> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        // Password hashes are in there: a folder that we make is its owner's alone.
-        Some(folder) => private_folder(folder)
-            .map_err(|error| OpenError::Unreadable(format!("{}: {error}", folder.display()))),
-        None => Ok(()),
-    }
-}
-
-fn private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    let failed = |error| OpenError::Unreadable(format!("{}: {error}", folder_of(path).display()));
+    make_folder_of(path).map_err(failed)
 }
 
 #[cfg(test)]

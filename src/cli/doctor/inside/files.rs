@@ -7,6 +7,7 @@ use crate::cli::doctor::findings::{KEY_FILE_MISSING, KEY_FILE_OPEN};
 use crate::cli::doctor::report::Report;
 use crate::config::Config;
 use crate::storage::Database;
+use crate::storage::files::folder_of;
 
 /// Everybody but the owner and the group: a group of one's own is how files are shared with a service.
 const OTHERS: u32 = 0o007;
@@ -49,6 +50,5 @@ fn files_of(database: &Path) -> [PathBuf; 3] {
 
 /// A folder that others cannot enter hides what is in it.
 fn is_hidden(path: &Path) -> bool {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return false };
-    std::fs::metadata(folder).is_ok_and(|about| about.permissions().mode() & 0o001 == 0)
+    std::fs::metadata(folder_of(path)).is_ok_and(|about| about.permissions().mode() & 0o001 == 0)
 }
