@@ -46,10 +46,15 @@ fn named(mut command: Command, name: &str) -> Command {
     if let Some(about) = of(command.get_long_about()) {
         command = command.long_about(about);
     }
-    let command = command.mut_args(|argument| {
+    let command = command.mut_args(|mut argument| {
         let (help, long) = (of(argument.get_help()), of(argument.get_long_help()));
-        let argument = help.into_iter().fold(argument, |argument, help| argument.help(help));
-        long.into_iter().fold(argument, |argument, long| argument.long_help(long))
+        if let Some(help) = help {
+            argument = argument.help(help);
+        }
+        if let Some(long) = long {
+            argument = argument.long_help(long);
+        }
+        argument
     });
     command.mut_subcommands(|inner| named(inner, name))
 }

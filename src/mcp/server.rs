@@ -203,8 +203,8 @@ impl ServerHandler for Server {
         Ok(result.into())
     }
 
-    /// What is heard of: tools that are switched, and tickets by their URIs, as many as one stream watches. Whether the principal may see one is
-    /// asked when it changes, so nothing is told by what is accepted.
+    /// What is heard of: tools that are switched, and tickets by their URIs, as many as one stream watches. Whether the
+    /// principal may see one is asked when it changes, so nothing is told by what is accepted.
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         let uris = requested.resource_subscriptions.iter().flatten();
         let named = |uri: &&String| resources::ticket_of(uri).is_some_and(|id| resources::uri(id) == **uri);

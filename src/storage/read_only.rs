@@ -40,10 +40,8 @@ async fn end<T>(connection: BoundedConnection, done: sqlx::Result<T>) -> sqlx::R
 /// A statement that would change something is wrong, and stays so. Elsewhere the same code says that the server only reads
 /// for now.
 fn wrote(error: sqlx::Error) -> sqlx::Error {
-    match error.as_database_error().and_then(|error| error.code()) {
-        Some(code) if code == "25006" => sqlx::Error::InvalidArgument(error.to_string()),
-        _ => error,
-    }
+    let is_write = error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("25006"));
+    if is_write { sqlx::Error::InvalidArgument(error.to_string()) } else { error }
 }
 
 impl<'p> Executor<'p> for ReadOnly<'p> {
