@@ -94,16 +94,15 @@ class Before:
             self.assertIn(f'resource_metadata="{self.url}/', answer.headers["WWW-Authenticate"])
 
     def test_refusals_pass_however_much_was_sent(self) -> None:
-        body, told = b"x" * 200_000, {"Authorization": "Bearer stale", "Content-Type": "application/json"}
-        statuses = []
-        for _ in range(50):
-            try:
-                urllib.request.urlopen(urllib.request.Request(f"{self.url}/mcp", body, told)).close()
-                statuses.append(200)
-            except urllib.error.HTTPError as refused:
-                with refused as answer:
+        told = {"Authorization": "Bearer stale", "Content-Type": "application/json"}
+        for length in (25_000, 60_000, 200_000, 900_000):
+            statuses = []
+            for _ in range(50):
+                with self.assertRaises(urllib.error.HTTPError) as refused:
+                    urllib.request.urlopen(urllib.request.Request(f"{self.url}/mcp", b"x" * length, told))
+                with refused.exception as answer:
                     statuses.append(answer.code)
-        self.assertEqual(statuses, [401] * 50)
+            self.assertEqual(statuses, [401] * 50, f"{length} bytes")
 
     def test_events_pass_as_they_come(self) -> None:
         self.assertTrue(told_of_a_change(self.client), "the stream ended")
