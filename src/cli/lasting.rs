@@ -13,7 +13,7 @@ pub(super) async fn watched(
     // The complaint at the end goes to standard error, too: in readable lines it would stand there twice.
     let is_read_elsewhere = config.log.json || config.export.logs.is_some();
     let telemetry = telemetry::start(&config.log, config.export)?;
-    let served = Box::pin(serving).await;
+    let served = serving.await;
     if let Err(failure) = &served
         && is_read_elsewhere
     {

@@ -169,7 +169,7 @@ pub fn main_with(program: Program) -> ExitCode {
 async fn run(arguments: Arguments, program: &Checked) -> Result<(), Failure> {
     let config = || Config::load_for(arguments.config.as_deref(), program.own().clone());
     let file = arguments.config.as_deref();
-    let existing = async || open_existing(config()?, file, program).await;
+    let existing = || Box::pin(async { open_existing(config()?, file, program).await });
     match arguments.command {
         Command::Serve(command) => serve::run(&command, (config()?, file), program).await,
         Command::Stdio(command) => stdio::run(&command, config()?, program).await,

@@ -41,7 +41,7 @@ pub(super) async fn run(
     (config, file): (Config, Option<&Path>),
     program: &Checked,
 ) -> Result<(), Failure> {
-    watched(&config.clone(), serve(command, (config, file), program)).await
+    watched(&config.clone(), Box::pin(serve(command, (config, file), program))).await
 }
 
 async fn serve(

@@ -34,7 +34,7 @@ pub(super) struct Stdio {
 }
 
 pub(super) async fn run(command: &Stdio, config: Config, program: &Checked) -> Result<(), Failure> {
-    watched(&config.clone(), open_and_serve(command, config, program)).await
+    watched(&config.clone(), Box::pin(open_and_serve(command, config, program))).await
 }
 
 async fn open_and_serve(command: &Stdio, config: Config, program: &Checked) -> Result<(), Failure> {
