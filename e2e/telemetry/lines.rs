@@ -81,14 +81,14 @@ async fn each_refusal_has_one_line_under_the_reference_that_its_caller_was_given
     })
     .await;
     let client = Client::register(&watched.place).await;
-    let long = format!("/authorize?client_id=nosuch%0Aforged{}", "x".repeat(2_000));
+    let padded = format!("/authorize?client_id=nosuch%0Aforged{}", "x".repeat(2_000));
     let elsewhere = client.authorize(&[("redirect_uri", "https://elsewhere.example/cb?key=hidden")]);
     let (get, post) = (Method::GET, Method::POST);
     let mut refused = Vec::new();
     for (method, path, is_page, said) in [
         (&get, "/authorize?client_id=nosuch", true, "detail=\"client_id nosuch\""),
         (&get, "/authorize", true, "detail=\"client_id is missing\""),
-        (&get, long.as_str(), true, "This app is not known here"),
+        (&get, padded.as_str(), true, "This app is not known here"),
         (&get, elsewhere.as_str(), true, "redirect_uri https://elsewhere.example/cb\""),
         (&get, "/nowhere", true, "what=\"There is no page here\""),
         (&get, "/consent/nosuch", true, "what=\"This request has expired\""),

@@ -95,10 +95,10 @@ pub async fn judge(
 
 /// The way back, if the redirect URI is the client's (OAuth 2.1 §2.3). The answer goes to the URI as requested,
 /// port of a loopback listener included.
-pub fn callback(app: &App, client: &Client, params: &Params) -> Result<Callback, ErrorPage> {
+pub fn callback(app: &App, client: &Client, params: &Params) -> Result<Callback, Box<ErrorPage>> {
     let refused = |what: &str| {
         let page = errors::redirect_uri_refused(&DisplayName::of(client.shown_name()));
-        page.because(format!("client {}, redirect_uri {what}", client.client_id))
+        Box::new(page.because(format!("client {}, redirect_uri {what}", client.client_id)))
     };
     let requested = params.get("redirect_uri").map_err(|_| refused("is there twice"))?;
     let registered = client.metadata.find_redirect_uri(requested);

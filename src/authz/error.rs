@@ -29,15 +29,27 @@ pub struct PageError(pub Box<ErrorPage>);
 /// A page handler's result.
 pub type PageResult = Result<Response, PageError>;
 
+impl From<Box<ErrorPage>> for PageError {
+    fn from(page: Box<ErrorPage>) -> Self {
+        Self(page)
+    }
+}
+
 impl From<ErrorPage> for PageError {
     fn from(page: ErrorPage) -> Self {
-        Self(Box::new(page))
+        Box::new(page).into()
+    }
+}
+
+impl From<Box<ErrorPage>> for AuthorizeError {
+    fn from(page: Box<ErrorPage>) -> Self {
+        Self::Page(page)
     }
 }
 
 impl From<ErrorPage> for AuthorizeError {
     fn from(page: ErrorPage) -> Self {
-        Self::Page(Box::new(page))
+        Box::new(page).into()
     }
 }
 

@@ -46,16 +46,14 @@ pub fn quoted(text: &str) -> String {
 /// Logs a response that refuses, once.
 pub(super) fn log(response: &Response) {
     let status = response.status();
+    let refuses = status.is_client_error() || status.is_server_error();
     match response.extensions().get::<Why>() {
-        Some(Why::Logged) => {}
         Some(Why::Said { what, detail }) => {
             let detail = detail.as_deref();
             tracing::info!(status = status.as_u16(), what = what.as_ref(), detail, "refused");
         }
-        None if status.is_client_error() || status.is_server_error() => {
-            tracing::info!(status = status.as_u16(), "refused");
-        }
-        None => {}
+        None if refuses => tracing::info!(status = status.as_u16(), "refused"),
+        Some(Why::Logged) | None => {}
     }
 }
 

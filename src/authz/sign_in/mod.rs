@@ -20,8 +20,8 @@ use crate::config::providers::Provider;
 use crate::web::page::ErrorPage;
 
 /// The provider of this name, or the page that says that there is none.
-fn provider<'a>(app: &'a App, name: &str) -> Result<&'a Provider, ErrorPage> {
-    app.config.providers.get(name).ok_or_else(ErrorPage::not_found)
+fn provider<'a>(app: &'a App, name: &str) -> Result<&'a Provider, Box<ErrorPage>> {
+    app.config.providers.get(name).ok_or_else(|| Box::new(ErrorPage::not_found()))
 }
 
 /// The provider that everybody signs in at, where there is no other way.
