@@ -60,7 +60,7 @@ async fn what_it_complains_of_and_its_pages_name_the_program() {
     let page = String::from_utf8(output(&place, &["man", "restore"]).stdout).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     assert!(page.contains(&format!("\"Notes {version}\"")) && page.contains("notes backup"), "{page}");
-    assert!(!page.to_lowercase().contains("mandate"), "{page}");
+    assert!(!page.contains("mandate"), "{page}");
 }
 
 #[tokio::test]

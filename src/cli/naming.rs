@@ -34,7 +34,9 @@ pub(super) fn quoted(text: &str, name: &str) -> String {
 
 /// Examples and sentences name the program.
 fn named(mut command: Command, name: &str) -> Command {
-    let of = |text: Option<&StyledStr>| text.map(|text| quoted(&text.to_string(), name));
+    // Files beside the configuration have the name that the examples give them.
+    let file = |text: &str| text.replace(&format!("./{OURS}."), &format!("./{name}."));
+    let of = |text: Option<&StyledStr>| text.map(|text| file(&quoted(&text.to_string(), name)));
     if let Some(example) = command.get_after_help() {
         // In an example every such word is the program, be it in the name of a file that it writes.
         let example = example.to_string().replace(OURS, name);
@@ -74,8 +76,6 @@ mod tests {
     #[test]
     fn no_help_names_another_program() {
         let all = said(&mut whole(&program().check().unwrap()));
-        // The name of a file that each may choose.
-        let all = all.replace("./mandate.schema.json", "");
         let named: Vec<&str> = all.lines().filter(|line| line.contains(OURS)).collect();
         assert_eq!(named, [""; 0]);
         assert!(all.contains("who man --dir") && all.contains("`who backup`"), "{all}");
