@@ -66,7 +66,8 @@ fn files(place: &Place) -> Vec<String> {
     let entries = std::fs::read_dir(place.path("data")).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.retain(|name| !["mandate.db", "mandate.key", "mandate.db.lock"].contains(&name.as_str()));
+    let stays = ["mandate.db", "mandate.key", "mandate.db.lock", "mandate.db.serve.lock"];
+    names.retain(|name| !stays.contains(&name.as_str()));
     names.sort();
     names
 }

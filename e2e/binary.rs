@@ -599,8 +599,11 @@ fn refused_with(place: &Place, arguments: &[&str], settings: &[(&str, &str)]) ->
 
 #[tokio::test]
 async fn a_store_that_is_away_ends_the_start_with_its_key_and_without_its_password() {
-    let place = Place::new().await;
-    place.done(&["migrate"], "");
+    // One for each, since one server alone serves a file.
+    let places = [Place::new().await, Place::new().await, Place::new().await];
+    for place in &places {
+        place.done(&["migrate"], "");
+    }
     let nobody = free_port();
     let postgres = format!("postgres://mandate:hunter2@127.0.0.1:{nobody}/mandate");
     let redis = format!("redis://mandate:hunter2@127.0.0.1:{nobody}");
@@ -617,9 +620,8 @@ async fn a_store_that_is_away_ends_the_start_with_its_key_and_without_its_passwo
     ];
     // At the same time, because a database that is starting is waited for.
     std::thread::scope(|scope| {
-        for (settings, key) in cases {
+        for ((settings, key), place) in cases.into_iter().zip(&places) {
             for arguments in [&["serve"][..], &["user", "list"]] {
-                let place = &place;
                 scope.spawn(move || {
                     let sentence = refused_with(place, arguments, settings);
                     let says = |words| sentence.contains(words);

@@ -65,8 +65,9 @@ async fn a_connection_lives_on_behind_a_refusal_however_much_of_the_request_was_
     }
     // Too much to be read for nobody: the answer arrives, and says that the connection ends.
     let length = 3_000_000;
-    let head = "POST /mcp HTTP/1.1\r\nauthorization: Bearer stale\r\ncontent-type: application/json";
-    let refused = format!("{head}\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n{}", "x".repeat(length));
+    let too_much = "POST /mcp HTTP/1.1\r\nauthorization: Bearer stale\r\ncontent-type: application/json";
+    let refused =
+        format!("{too_much}\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n{}", "x".repeat(length));
     let heard = over_one_connection(&server, &refused).await;
     assert_eq!(statuses(&heard), [413], "{heard}");
     assert!(heard.contains("connection: close"), "{heard}");
@@ -75,10 +76,10 @@ async fn a_connection_lives_on_behind_a_refusal_however_much_of_the_request_was_
 #[tokio::test]
 async fn a_request_names_one_host_and_that_of_its_target_counts() {
     let server = Server::start().await;
-    let port = server.address.port();
-    let ours = format!("localhost:{port}");
+    let ours = format!("localhost:{}", server.address.port());
     let post = |target: &str, hosts: &[&str]| {
-        let hosts: String = hosts.iter().map(|host| format!("host: {host}\r\n")).collect();
+        let hosts: Vec<_> = hosts.iter().map(|host| format!("host: {host}\r\n")).collect();
+        let hosts = hosts.concat();
         format!("POST {target} HTTP/1.1\r\n{hosts}connection: close\r\ncontent-length: 2\r\n\r\n{{}}")
     };
     for (said, expected) in [

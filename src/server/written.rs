@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn of_what_http_2_writes_pings_are_no_answer_and_parts_of_data_are() {
         // A frame of 70 000 bytes in three writes, the head in two of them.
-        let data = [&[1, 0x11, 0x70, 0, 0, 0, 0, 0, 1][..], &[b'x'; 70_000]].concat();
+        let data = [&[1, 0x11, 0x70, 0, 0, 0, 0, 0, 1][..], &vec![b'x'; 70_000]].concat();
         let mut spoken = Spoken::Nothing;
         for (written, expected) in [
             (SETTINGS, false),
