@@ -53,6 +53,7 @@ async fn what_it_complains_of_and_its_pages_name_the_program() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
+    assert!(output(&place, &["migrate"]).status.success());
     let said = complaint(&["user", "disable", "nobody"]);
     assert_eq!(said, "notes: there is no account named nobody; `notes user list` shows them all\n");
     let said = complaint(&["man", "nothing"]);

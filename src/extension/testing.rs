@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -183,9 +183,11 @@ impl Caller<'_> {
         });
         let params = json!({ "name": tool, "arguments": arguments, "_meta": meta });
         let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let public_url = &self.bench.app.config.public_url;
         let request = Request::builder()
             .method(Method::POST)
-            .uri(self.bench.app.config.public_url.resource().as_str())
+            .uri(public_url.resource().as_str())
+            .header(HOST, public_url.authority())
             .header(AUTHORIZATION, format!("Bearer {}", self.token))
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream")

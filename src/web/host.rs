@@ -11,6 +11,9 @@ use http::uri::{Authority, Uri};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use serde_json::json;
 
+use super::reference;
+use super::refusal::Why;
+
 /// What is wrong with what a request says about its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Unclear {
@@ -34,9 +37,16 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
             next.run(request).await
         }
         Err(unclear) => {
-            tracing::info!(detail = %unclear, "refused");
-            let body = json!({ "error": "invalid_request", "error_description": unclear.to_string() });
-            (StatusCode::BAD_REQUEST, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+            let said = unclear.to_string();
+            let body = json!({
+                "error": "invalid_request",
+                "error_description": said,
+                "reference": reference::current(),
+            });
+            let mut response =
+                (StatusCode::BAD_REQUEST, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
+            Why::said(said).mark(&mut response);
+            response
         }
     }
 }
