@@ -103,14 +103,19 @@ pub fn callback(app: &App, client: &Client, params: &Params) -> Result<Callback,
     let requested = params.get("redirect_uri").map_err(|_| refused("is there twice"))?;
     let registered = client.metadata.find_redirect_uri(requested);
     let registered =
-        registered.ok_or_else(|| refused(&requested.map_or_else(|| "is missing".into(), without_query)))?;
+        registered.ok_or_else(|| refused(&requested.map_or_else(|| "is missing".into(), without_secrets)))?;
     let effective = requested.map_or_else(|| registered.clone(), RedirectUri::stored);
     Ok(Callback::new(effective, params, &app.config.public_url))
 }
 
-/// An address that somebody asked to be answered at, as the log has it: what follows the path can be secret.
-fn without_query(address: &str) -> String {
-    quoted(address.split(['?', '#']).next().unwrap_or_default())
+/// An address that somebody gave, as the log has it: what follows the path can be secret, and so can what stands before
+/// the host.
+fn without_secrets(address: &str) -> String {
+    let address = address.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = address.split_once("://") else { return quoted(address) };
+    let (authority, path) = rest.split_at(rest.find(['/', '\\']).unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    quoted(&format!("{scheme}://{host}{path}"))
 }
 
 async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client, AuthorizeError> {
@@ -119,7 +124,7 @@ async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client
     let client_id = client_id.ok_or_else(|| unknown("is missing"))?;
     match clients::find(app, client_id, address).await? {
         Lookup::Known(client) => Ok(*client),
-        Lookup::Unknown => Err(unknown(&quoted(client_id)).into()),
+        Lookup::Unknown => Err(unknown(&without_secrets(client_id)).into()),
         Lookup::Disabled => {
             Err(errors::client_disabled().because(format!("client {}", quoted(client_id))).into())
         }
@@ -153,4 +158,22 @@ async fn charge(app: &App, address: &str) -> Result<(), Error> {
 /// What `prompt=none` answers when somebody would have to sign in.
 pub fn login_required() -> Error {
     Error::new(ErrorCode::LoginRequired, "nobody is signed in in this browser, or not lately enough")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn of_an_address_the_log_has_no_query_and_no_password() {
+        for (address, expected) in [
+            ("https://u:p@t.example:8443/cb?code=x#y", "https://t.example:8443/cb"),
+            ("https://t.example/a@b", "https://t.example/a@b"),
+            ("https://u:p@t.example", "https://t.example"),
+            ("app:/cb?x", "app:/cb"),
+            ("client_1", "client_1"),
+        ] {
+            assert_eq!(without_secrets(address), expected);
+        }
+    }
 }

@@ -141,7 +141,7 @@ impl End {
                 async move {
                     let mut response = answering.await?;
                     if let Some(unread) = unread
-                        && let Some(rest) = unread.settle(&mut response).await
+                        && let Some(rest) = unread.settle(&mut response, &stopping).await
                     {
                         tasks.spawn(unread::linger(rest, limits.unread, stopping));
                     }

@@ -122,8 +122,12 @@ impl Drop for Arriving {
 
 impl Unread {
     /// Reads what is left, so that the connection can go on; or has the answer say that it ends, and gives back what is
-    /// still to come.
-    pub(super) async fn settle(self, response: &mut Response) -> Option<Incoming> {
+    /// still to come. A stop does not wait for it.
+    pub(super) async fn settle(
+        self,
+        response: &mut Response,
+        stopping: &CancellationToken,
+    ) -> Option<Incoming> {
         let left = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Left { mut body, is_begun } = left?;
         let is_asked_for = is_begun || !self.waits_to_be_asked;
@@ -131,6 +135,7 @@ impl Unread {
             let is_read = tokio::select! {
                 is_read = throw_away(&mut body, self.most) => is_read,
                 () = self.until => false,
+                () = stopping.cancelled() => false,
             };
             if is_read {
                 return None;

@@ -64,13 +64,15 @@ fn of(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Option<HeaderV
     }
     let parsed = header.map(parse).transpose()?;
     let Some(target) = uri.authority() else { return Ok(header.cloned()) };
+    if !is_plain(target) {
+        return Err(Unclear::Malformed);
+    }
     // RFC 9112 §3.2.2 has the header ignored; RFC 9113 §8.3.1 has both be the same.
     let is_http_2 = version >= Version::HTTP_2;
     if is_http_2 && header.is_some() && !is_same(uri, target, parsed.flatten().as_ref()) {
         return Err(Unclear::Differs);
     }
-    let without_user = target.as_str().rsplit('@').next().unwrap_or_default();
-    HeaderValue::from_str(without_user).map(Some).map_err(|_| Unclear::Malformed)
+    HeaderValue::from_str(target.as_str()).map(Some).map_err(|_| Unclear::Malformed)
 }
 
 /// Empty is what stands there for a target without a host.
@@ -80,7 +82,15 @@ fn parse(header: &HeaderValue) -> Result<Option<Authority>, Unclear> {
         return Ok(None);
     }
     let authority = text.parse::<Authority>().map_err(|_| Unclear::Malformed)?;
-    if text.contains('@') { Err(Unclear::Malformed) } else { Ok(Some(authority)) }
+    if is_plain(&authority) { Ok(Some(authority)) } else { Err(Unclear::Malformed) }
+}
+
+/// A host, and a port behind it if any. The library also takes a user before it (RFC 9113 §8.3.1 forbids that one), what
+/// is no port, and anything behind a bracket: there others may see another host.
+fn is_plain(authority: &Authority) -> bool {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let behind = authority.as_str().strip_prefix(authority.host());
+    behind.is_some_and(|behind| behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port))
 }
 
 fn is_same(uri: &Uri, target: &Authority, header: Option<&Authority>) -> bool {
@@ -117,9 +127,14 @@ mod tests {
             ("/mcp", &["t.example, evil.example"], Err(Unclear::Malformed)),
             ("/mcp", &["t.example/x"], Err(Unclear::Malformed)),
             ("/mcp", &["user@t.example"], Err(Unclear::Malformed)),
+            ("/mcp", &["t.example:abc"], Err(Unclear::Malformed)),
+            ("/mcp", &["t.example:99999"], Err(Unclear::Malformed)),
+            ("/mcp", &["[::1].evil.example:8080"], Err(Unclear::Malformed)),
+            ("/mcp", &["[::1]x:8080"], Err(Unclear::Malformed)),
             ("http://t.example/mcp", &["evil.example"], Ok("t.example")),
             ("http://evil.example/mcp", &["t.example"], Ok("evil.example")),
-            ("http://t.example@evil.example/mcp", &["t.example"], Ok("evil.example")),
+            ("http://t.example@evil.example/mcp", &["t.example"], Err(Unclear::Malformed)),
+            ("http://t.example:99999/mcp", &["t.example"], Err(Unclear::Malformed)),
             ("http://t.example/mcp", &[], Err(Unclear::Missing)),
         ] {
             assert_eq!(told(Version::HTTP_11, uri, hosts), expected.map(str::to_owned), "{uri} {hosts:?}");
