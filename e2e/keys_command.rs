@@ -64,7 +64,8 @@ async fn a_given_key_is_listed_and_rotates_by_its_file_alone() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };
-    assert_eq!(run(&["migrate"]).0, Some(0));
+    // Which key is wanted is not known to it, so it makes none that would stand in the list.
+    place.done(&["migrate"], "");
     let (code, text) = run(&["keys", "list"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.lines().count() == 2 && text.contains("signing"), "{text}");

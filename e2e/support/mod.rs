@@ -253,7 +253,7 @@ impl Server {
 async fn serve(app: Arc<App>, program: Option<&Checked>, listeners: impl Into<Listeners>) {
     let router = match program {
         Some(program) => {
-            program.prepare(&app).await.unwrap();
+            program.prepare(&app.store, app.now()).await.unwrap();
             mandate::server::router_for(&app, program.surface())
         }
         None => mandate::server::router(&app),

@@ -107,11 +107,11 @@ async fn to_stdout(database: &Path, name: &str, config: &Config) -> Result<(), F
 fn pass_on(mut from: File) -> io::Result<u64> {
     let mut to = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let copied = io::copy(&mut from, &mut to)?;
-    match to.sync_all() {
-        // A pipe is on no disk.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(copied),
-        synced => synced.map(|()| copied),
+    // A pipe is on no disk.
+    if to.metadata()?.is_file() {
+        to.sync_all()?;
     }
+    Ok(copied)
 }
 
 fn summary(content: &Content, to: &str) -> String {

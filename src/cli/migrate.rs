@@ -3,11 +3,14 @@
 use clap::Args;
 
 use super::Failure;
-use super::open::open;
 use super::output::say;
+use crate::app::{StartError, chain_key};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::extension::Checked;
-use crate::storage::Schema;
+use crate::keys::SealingKey;
+use crate::random::Random;
+use crate::storage::{Schema, Store};
 
 /// Bring the database to the schema of this version, and end.
 ///
@@ -16,10 +19,16 @@ use crate::storage::Schema;
 #[command(after_help = "Example:\n  mandate migrate")]
 pub(super) struct Migrate {}
 
+/// Makes no signing keys: a job that migrates need not know which are wanted, and none has to be made before a replica
+/// signs.
 pub(super) async fn run(_: &Migrate, config: Config, program: &Checked) -> Result<(), Failure> {
-    let app = open(config, program).await?;
-    let (database, version) = (&app.config.database, env!("CARGO_PKG_VERSION"));
-    say(&match app.store.schema() {
+    let sealing = SealingKey::load_or_create(&config.secret_key_file, &Random::system());
+    let chain_key = sealing.and_then(|sealing| chain_key(&sealing)).map_err(StartError::from)?;
+    let store = Store::open(&config.database, chain_key).await.map_err(StartError::from)?;
+    let prepared = program.prepare(&store, SystemClock.now()).await;
+    prepared.map_err(|error| Failure::Said(error.to_string()))?;
+    let (database, version) = (&config.database, env!("CARGO_PKG_VERSION"));
+    say(&match store.schema() {
         Schema::Own(schema) => format!("The schema of {database} is that of Mandate {version}: {schema}."),
         Schema::Newer(schema) => {
             format!(
@@ -30,6 +39,6 @@ pub(super) async fn run(_: &Migrate, config: Config, program: &Checked) -> Resul
     if !program.is_mandate() {
         say(&format!("The tables of {} are those of {}.", program.title(), program.version()));
     }
-    app.store.close().await;
+    store.close().await;
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::storage::survey::is_ours;
 /// and the key file.
 pub(super) async fn open(config: Config, program: &Checked) -> Result<App, Failure> {
     let app = App::open(config, Arc::new(SystemClock), Random::system()).await?;
-    program.prepare(&app).await.map_err(|error| Failure::Said(error.to_string()))?;
+    program.prepare(&app.store, app.now()).await.map_err(|error| Failure::Said(error.to_string()))?;
     Ok(app)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Extension, Program, Scope, Tool};
-use crate::app::App;
+use crate::clock::Timestamp;
 use crate::config::Own;
 use crate::ephemeral::admission::{READS, WRITES};
 use crate::mcp::Surface;
@@ -12,6 +12,7 @@ use crate::oauth::scope::{
     self, Access, Catalogue, LONGEST_SENTENCE, LONGEST_TITLE, MOST_SCOPES, RESERVED_SCOPES, RESOURCE_SCOPES,
     TICKETS, is_line,
 };
+use crate::storage::Store;
 use crate::storage::steps::{self, StepError};
 
 /// The longest name of a program, an extension or a tool, in characters.
@@ -113,9 +114,9 @@ impl Checked {
     }
 
     /// Makes the tables of its extensions, or brings them up to date.
-    pub async fn prepare(&self, app: &App) -> Result<(), StepError> {
+    pub async fn prepare(&self, store: &Store, now: Timestamp) -> Result<(), StepError> {
         for extension in &self.program.extensions {
-            steps::take(&app.store, extension.name, extension.steps, app.now()).await?;
+            steps::take(store, extension.name, extension.steps, now).await?;
         }
         Ok(())
     }

@@ -120,7 +120,7 @@ impl Bench {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let app = App::open(config, clock.clone(), Random::system()).await;
         let app = Arc::new(app.map_err(words).map_err(trouble("the database"))?);
-        program.prepare(&app).await.map_err(words).map_err(trouble("the tables"))?;
+        program.prepare(&app.store, app.now()).await.map_err(words).map_err(trouble("the tables"))?;
         let routes = server::router_for(&app, program.surface());
         Ok(Self { app, routes, clock, _folder: folder })
     }

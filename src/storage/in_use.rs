@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::files::{LOCK, create_private, give_to_owner_of, with_end};
+use super::files::{LOCK, create_private, give_to_owner_of, target_of, with_end};
 use super::sqlite::create_folder_of;
 use super::{Database, OpenError};
 
@@ -36,6 +36,7 @@ pub struct Serving {
 /// Nothing where files cannot be locked, and for databases that are servers themselves.
 pub fn serve_alone(database: &Database) -> Result<Option<Serving>, OpenError> {
     let Database::Sqlite(database) = database else { return Ok(None) };
+    let database = &target_of(database);
     create_folder_of(database)?;
     let opened = open(&with_end(database, ".serve.lock"), database);
     let file = opened.map_err(|error| OpenError::Unreadable(error.to_string()))?;
@@ -126,6 +127,9 @@ mod tests {
         assert!(serving.is_some());
         assert!(matches!(serve_alone(&database), Err(OpenError::Served)));
         assert!(share(&file).is_ok());
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(matches!(serve_alone(&Database::Sqlite(link)), Err(OpenError::Served)), "by another name");
         drop(serving);
         assert!(serve_alone(&database).is_ok());
     }
