@@ -665,7 +665,8 @@ async fn postgresql_needs_redis_and_a_key_file_that_replicas_share() {
 #[tokio::test]
 async fn a_key_file_of_another_database_ends_the_start() {
     let place = Place::new().await;
-    place.done(&["migrate"], "");
+    // Makes the first keys that are sealed.
+    place.done(&["user", "add", "alice"], "a long enough password\n");
     std::fs::write(place.path("data/mandate.key"), format!("{}\n", "A".repeat(43))).unwrap();
     let other = place.refused(&["serve"], "");
     std::fs::write(place.path("data/mandate.key"), "short").unwrap();
