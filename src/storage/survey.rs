@@ -37,6 +37,13 @@ pub struct Survey {
     pub accounts: Vec<String>,
 }
 
+impl Survey {
+    /// Whether it has none of our tables.
+    pub fn is_empty(&self) -> bool {
+        self.behind.contains(&FIRST)
+    }
+}
+
 /// Looks, also for accounts with these names. `None` when there is no database yet.
 pub async fn survey(database: &Database, usernames: &[&str]) -> Result<Option<Survey>, OpenError> {
     sqlx::any::install_default_drivers();
@@ -58,7 +65,7 @@ pub async fn is_ours(database: &Database) -> Result<bool, OpenError> {
         super::postgres::wait_for(url).await?;
     }
     let seen = survey(database, &[]).await?;
-    Ok(seen.is_some_and(|seen| !seen.behind.contains(&FIRST)))
+    Ok(seen.is_some_and(|seen| !seen.is_empty()))
 }
 
 async fn sqlite(path: &Path, usernames: &[&str]) -> Result<Option<Survey>, OpenError> {

@@ -17,8 +17,6 @@ use crate::storage::survey::{self, Survey};
 /// The oldest versions that are supported.
 const POSTGRES: u32 = 15;
 const REDIS: u32 = 7;
-/// The step of the schema without which there is none.
-const FIRST: i64 = 1;
 /// How far apart two clocks may be.
 const APART: Duration = Duration::from_secs(5);
 /// Whom the demo lets in. One of the names alone may be anybody's.
@@ -66,7 +64,7 @@ fn judge(seen: &Survey) -> Vec<(&'static Finding, String)> {
     if !seen.ahead.is_empty() {
         let ahead = if seen.lets_in { &SCHEMA_NEWER } else { &SCHEMA_AHEAD };
         found.push((ahead, listed(&seen.ahead)));
-    } else if seen.behind.contains(&FIRST) {
+    } else if seen.is_empty() {
         found.push((&DATABASE_EMPTY, String::new()));
     } else if !seen.behind.is_empty() {
         found.push((&SCHEMA_BEHIND, listed(&seen.behind)));
