@@ -104,7 +104,8 @@ impl Place {
     /// The kinds of the audit log's events, oldest first.
     async fn audited(&self) -> Vec<String> {
         let pool = self.profile.database().await;
-        let rows = sqlx::query_as("SELECT event FROM audit_events ORDER BY seq").fetch_all(&pool).await;
+        // By time first: numbers are in order within a chain only.
+        let rows = sqlx::query_as("SELECT event FROM audit_events ORDER BY at, seq").fetch_all(&pool).await;
         pool.close().await;
         rows.unwrap().into_iter().map(|(event,): (String,)| event).collect()
     }
