@@ -361,6 +361,19 @@ async fn the_operator_may_keep_grants_and_is_told_what_that_means() {
     stop(running);
 }
 
+#[test]
+fn no_server_begins_while_a_restore_is_finished() {
+    let place = Place::on_a_file();
+    add_user(&place, "alice");
+    // As a server does that has not come to opening the database.
+    let starting = std::fs::File::create(place.path("data/mandate.db.serve.lock")).unwrap();
+    starting.lock().unwrap();
+    let sentence = place.refused(&["restore", "--finish"], "");
+    assert!(sentence.contains("another server serves this file"), "{sentence}");
+    drop(starting);
+    assert!(place.done(&["restore", "--finish"], "").contains("Ended 0 grants"));
+}
+
 #[tokio::test]
 async fn no_database_is_replaced_under_a_server_a_pipe_or_a_stranger() {
     let place = Place::on_a_file();

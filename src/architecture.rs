@@ -52,7 +52,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     // Not the resource server: a token that came in goes nowhere else (MCP security best practices).
     // What is asked of a provider is a part of finding out who somebody is.
     // The doctor looks at what is configured of it.
-    ("outbound", &["web/", "config/", "authz/", "app.rs", "identity/upstream/", "cli/doctor/"]),
+    ("outbound", &["web/", "config/", "authz/", "app/", "identity/upstream/", "cli/doctor/"]),
     ("tokio::spawn", &[]),
 ];
 

@@ -4,13 +4,12 @@ use clap::Args;
 
 use super::Failure;
 use super::output::say;
-use crate::app::{StartError, chain_key};
+use crate::app::open_store;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::extension::Checked;
-use crate::keys::SealingKey;
 use crate::random::Random;
-use crate::storage::{Schema, Store};
+use crate::storage::Schema;
 
 /// Bring the database to the schema of this version, and end.
 ///
@@ -22,9 +21,7 @@ pub(super) struct Migrate {}
 /// Makes no signing keys: a job that migrates need not know which are wanted, and none has to be made before a replica
 /// signs.
 pub(super) async fn run(_: &Migrate, config: Config, program: &Checked) -> Result<(), Failure> {
-    let sealing = SealingKey::load_or_create(&config.secret_key_file, &Random::system());
-    let chain_key = sealing.and_then(|sealing| chain_key(&sealing)).map_err(StartError::from)?;
-    let store = Store::open(&config.database, chain_key).await.map_err(StartError::from)?;
+    let (store, _) = open_store(&config, &Random::system()).await?;
     let prepared = program.prepare(&store, SystemClock.now()).await;
     prepared.map_err(|error| Failure::Said(error.to_string()))?;
     let (database, version) = (&config.database, env!("CARGO_PKG_VERSION"));

@@ -8,7 +8,7 @@ use super::Failure;
 use super::backup::{PAGE, unless_stopped};
 use super::open::open;
 use super::output::{hint, say};
-use crate::app::{StartError, chain_key, given_keys};
+use crate::app::{StartError, chain_key, given_keys, open_store};
 use crate::audit::chain::ChainKey;
 use crate::audit::verify::verify;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
@@ -20,7 +20,7 @@ use crate::storage::backup::Content;
 use crate::storage::external_grants::TAKEN_BACK;
 use crate::storage::restore::{Place, RestoreError};
 use crate::storage::restored::{self, Ended, Ending};
-use crate::storage::{Database, Store};
+use crate::storage::{Database, Store, serve_alone};
 
 /// Put a backup in the database's place.
 ///
@@ -111,11 +111,12 @@ async fn finish(config: Config, program: &Checked) -> Result<(), Failure> {
         Database::Sqlite(database) => Some(Place::hold(database).await?),
         Database::Postgres { .. } => None,
     };
+    // That one would be in the way of what is opened below; this keeps servers from starting until the end.
+    let _alone = serve_alone(&config.database).map_err(StartError::from)?;
     drop(held);
     let now = SystemClock.now();
-    let sealing = existing_key(&config, &Random::system())?;
-    let opened = Store::open(&config.database, chain_key(&sealing).map_err(StartError::from)?).await;
-    let store = opened.map_err(StartError::from)?;
+    check_key_file(&config)?;
+    let (store, sealing) = open_store(&config, &Random::system()).await?;
     let keys = store.list_signing_keys().await?;
     if keys.iter().filter_map(|key| key.sealed_private_key.as_ref()).any(|key| !is_sealed_with(&sealing, key))
     {
@@ -153,14 +154,19 @@ fn key_of(config: &Config, content: &Content, file: &Path, random: &Random) -> R
     Ok(chain_key(&sealing).map_err(StartError::from)?)
 }
 
-/// A key that was made now would belong to no backup.
 fn existing_key(config: &Config, random: &Random) -> Result<SealingKey, Failure> {
+    check_key_file(config)?;
+    Ok(SealingKey::load_or_create(&config.secret_key_file, random).map_err(StartError::from)?)
+}
+
+/// A key that was made now would belong to no backup.
+fn check_key_file(config: &Config) -> Result<(), Failure> {
     let file = &config.secret_key_file;
-    if !file.exists() {
-        let cure = "put the key file of the database that was backed up there";
-        return Err(Failure::Said(format!("secret_key_file: there is no {}; {cure}", file.display())));
+    if file.exists() {
+        return Ok(());
     }
-    Ok(SealingKey::load_or_create(file, random).map_err(StartError::from)?)
+    let cure = "put the key file of the database that was backed up there";
+    Err(Failure::Said(format!("secret_key_file: there is no {}; {cure}", file.display())))
 }
 
 fn foreign_key(config: &Config) -> String {

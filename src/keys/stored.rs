@@ -71,14 +71,9 @@ impl Keys {
         now: Timestamp,
         random: &Random,
     ) -> Result<(Self, bool), ReadError> {
-        let chosen = given.as_ref().map_or(Chosen::Made(algorithm), |given| Chosen::Given {
-            signing: given.signing.kid.clone(),
-            next: given.next.as_ref().map(|next| next.kid.clone()),
-        });
-        let keys = Self { given, ..Self::new(sealing, Vec::new(), chosen) };
         // Before anything is stored: with the key file of another database nothing opens, and what it seals would be
         // of no use to anybody.
-        keys.read(store).await?;
+        let keys = Self::look(store, sealing, (algorithm, given)).await?;
         let rows = keys.rows(store.list_signing_keys().await?);
         let changed = match &keys.given {
             None => keys.make_first(store, algorithm, &rows, now, random).await?,
@@ -86,6 +81,21 @@ impl Keys {
         };
         keys.read(store).await?;
         Ok((keys, changed))
+    }
+
+    /// The keys of a store as they are: none is made, and none that is given is published.
+    pub async fn look(
+        store: &Store,
+        sealing: SealingKey,
+        (algorithm, given): (Algorithm, Option<Given>),
+    ) -> Result<Self, ReadError> {
+        let chosen = given.as_ref().map_or(Chosen::Made(algorithm), |given| Chosen::Given {
+            signing: given.signing.kid.clone(),
+            next: given.next.as_ref().map(|next| next.kid.clone()),
+        });
+        let keys = Self { given, ..Self::new(sealing, Vec::new(), chosen) };
+        keys.read(store).await?;
+        Ok(keys)
     }
 
     /// Rows as this process sees them: with what it can sign.
