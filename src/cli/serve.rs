@@ -27,6 +27,9 @@ use crate::{server, storage};
 /// How often it is looked whether the certificate was replaced.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
+/// What is logged of a start that was asked to stop.
+const UNREADY: &str = "stopped before it was ready";
+
 /// Run the server.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mandate serve --demo")]
@@ -67,21 +70,32 @@ async fn serve(
     let scraped = scraped.transpose()?;
     let _serving = storage::serve_alone(&config.database).map_err(StartError::from)?;
     let opened = tokio::select! {
-        opened = Box::pin(open(config, program)) => opened,
-        _ = stop.asked() => {
-            tracing::info!("stopped before it was ready");
-            return Ok(());
-        }
+        opened = Box::pin(open(config, program)) => Some(opened),
+        _ = stop.asked() => None,
+    };
+    let Some(opened) = opened else {
+        tracing::info!("{UNREADY}");
+        return Ok(());
     };
     let mut app = opened?;
     app.preloaded = preloaded;
     app.standing_by = known_documents::all();
     let app = Arc::new(app);
-    let greeting = match prepare(&app, command).await {
-        Ok(greeting) => greeting,
-        Err(failure) => {
+    // A database that somebody else writes to can keep it waiting.
+    let prepared = tokio::select! {
+        prepared = prepare(&app, command) => Some(prepared),
+        _ = stop.asked() => None,
+    };
+    let greeting = match prepared {
+        Some(Ok(greeting)) => greeting,
+        Some(Err(failure)) => {
             close(&app).await;
             return Err(failure);
+        }
+        None => {
+            close(&app).await;
+            tracing::info!("{UNREADY}");
+            return Ok(());
         }
     };
     app.tasks.spawn(stop_on_signal(app.clone(), stop));
