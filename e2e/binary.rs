@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use sqlx::Executor as _;
@@ -622,7 +623,7 @@ async fn a_store_that_is_away_ends_the_start_with_its_key_and_without_its_passwo
     // At the same time, because a database that is starting is waited for.
     std::thread::scope(|scope| {
         for ((settings, key), place) in cases.into_iter().zip(&places) {
-            for arguments in [&["serve"][..], &["user", "list"]] {
+            for arguments in [&["serve"][..], &["user", "enable", "nobody"]] {
                 scope.spawn(move || {
                     let sentence = refused_with(place, arguments, settings);
                     let says = |words| sentence.contains(words);
@@ -632,6 +633,52 @@ async fn a_store_that_is_away_ends_the_start_with_its_key_and_without_its_passwo
             }
         }
     });
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_the_database_is_stopped_at_once() {
+    let place = Place::on_a_file();
+    // With signing keys and without an account: the start records a link with which to make one.
+    place.done(&["migrate"], "");
+    place.done(&["client", "add", "--name", "App", "--redirect-uri", "https://app.example/cb"], "");
+    let pool = place.profile.database().await;
+    let mut writer = pool.acquire().await.unwrap();
+    writer.execute("BEGIN IMMEDIATE").await.unwrap();
+    let mut command = place.command(&["serve"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // It listens before it opens the database.
+    while TcpStream::connect(("127.0.0.1", place.port)).is_err() {
+        assert_eq!(child.try_wait().unwrap(), None);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    drop(writer);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn what_only_reads_asks_no_redis() {
+    let place = Place::new().await;
+    place.done(&["user", "add", "carol"], "a long enough password\n");
+    let nobody = format!("redis://127.0.0.1:{}", free_port());
+    let alone = |arguments: &[&str]| ended(place.command(arguments).env("MANDATE_REDIS_URL", &nobody), "");
+    for (arguments, shown) in [
+        (&["user", "list"][..], "carol"),
+        (&["client", "list"], "CLIENT_ID"),
+        (&["keys", "list"], "signing"),
+        (&["audit", "list"], "account_changed"),
+        (&["audit", "export"], "account_changed"),
+        (&["audit", "verify"], "as it was written"),
+    ] {
+        let output = alone(arguments);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(shown), "{arguments:?}: {output:?}");
+    }
+    // What ends somebody's access is told to all who remember it.
+    let sentence = complaint(&alone(&["user", "disable", "carol"]));
+    assert!(sentence.starts_with("redis_url: "), "{sentence}");
 }
 
 #[tokio::test]
@@ -742,14 +789,18 @@ async fn a_role_that_an_issuer_says_is_changed_there() {
     }
     let table = "[issuers.acme]\nissuer = \"https://login.acme.example\"\naudience = [\"api://t\"]\n\
                  [issuers.acme.scopes]\n\"read\" = \"tickets:read\"\n";
-    std::fs::write(place.path("mandate.toml"), table).unwrap();
-    let sentence = place.refused(&["--config", "mandate.toml", "user", "role", "carol", "agent"], "");
+    let roles = "[issuers.acme.accounts]\nrole_claim = \"groups\"\nagents = [\"support\"]\n";
+    std::fs::write(place.path("mandate.toml"), [table, roles].concat()).unwrap();
+    let named = ["--config", "mandate.toml", "user", "role", "carol", "agent"];
+    let sentence = place.refused(&named, "");
     assert!(
         sentence.contains("https://login.acme.example says") && sentence.contains("change it there"),
         "{sentence}"
     );
-    // Of an issuer that is no longer listened to there is no next word.
-    place.done(&["user", "role", "carol", "agent"], "");
+    // Of an issuer whose word no longer counts, or that is no longer listened to, there is no next one.
+    std::fs::write(place.path("mandate.toml"), table).unwrap();
+    place.done(&named, "");
+    place.done(&["user", "role", "carol", "requester"], "");
 }
 
 #[tokio::test]

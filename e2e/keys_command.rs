@@ -1,6 +1,6 @@
 //! `mandate keys` of the real binary.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::binary::{Place, Running};
 
@@ -66,6 +66,11 @@ async fn a_given_key_is_listed_and_rotates_by_its_file_alone() {
     };
     // Which key is wanted is not known to it, so it makes none that would stand in the list.
     place.done(&["migrate"], "");
+    let (code, text) = run(&["keys", "list"]);
+    assert_eq!((code, text.lines().count()), (Some(0), 1), "who looks publishes nothing: {text}");
+    let mut serve = place.command(&["serve"]);
+    serve.env("MANDATE_TOKENS__SIGNING_KEY_FILE", "signing.pem").stderr(Stdio::null());
+    let _running = Running::wait_for(&mut serve);
     let (code, text) = run(&["keys", "list"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.lines().count() == 2 && text.contains("signing"), "{text}");

@@ -8,11 +8,11 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::Failure;
 use super::output::{say, table, unwritable};
-use crate::app::App;
 use crate::audit::verify::verify;
 use crate::audit::{self, Kind};
 use crate::clock::Timestamp;
 use crate::oauth::UserId;
+use crate::storage::Store;
 use crate::storage::audit::{Filter, Place, Record};
 use crate::web::text::display_name;
 
@@ -92,17 +92,17 @@ fn kinds() -> clap::builder::PossibleValuesParser {
     Kind::ALL.map(Kind::as_str).into()
 }
 
-pub(super) async fn run(command: Audit, app: &App) -> Result<(), Failure> {
+pub(super) async fn run(command: Audit, store: &Store) -> Result<(), Failure> {
     match command {
-        Audit::List(asked) => list(app, asked).await,
-        Audit::Export { since, until } => export(app, since, until).await,
-        Audit::Verify => check(app).await,
+        Audit::List(asked) => list(store, asked).await,
+        Audit::Export { since, until } => export(store, since, until).await,
+        Audit::Verify => check(store).await,
     }
 }
 
-async fn list(app: &App, asked: List) -> Result<(), Failure> {
+async fn list(store: &Store, asked: List) -> Result<(), Failure> {
     let user_id = match asked.user {
-        Some(user) => Some(find_user(app, user).await?),
+        Some(user) => Some(find_user(store, user).await?),
         None => None,
     };
     let filter = Filter {
@@ -116,7 +116,7 @@ async fn list(app: &App, asked: List) -> Result<(), Failure> {
     let mut left = asked.limit;
     while left > 0 {
         let before = records.last().map(place);
-        let page = app.store.find_records(&filter, before, left.min(PAGE)).await?;
+        let page = store.find_records(&filter, before, left.min(PAGE)).await?;
         let Ok(count @ 1..) = u32::try_from(page.len()) else { break };
         left = left.saturating_sub(count);
         records.extend(page);
@@ -125,7 +125,7 @@ async fn list(app: &App, asked: List) -> Result<(), Failure> {
         let mut lines = Lines::new();
         return lines.write(&records).and_then(|()| lines.end());
     }
-    let users = app.store.list_users().await?;
+    let users = store.list_users().await?;
     let names = users.into_iter().map(|user| (user.user_id.as_str().to_owned(), user.username)).collect();
     let rows: Vec<_> = records.iter().map(|record| row(record, &names)).collect();
     table(&["TIME", "EVENT", "OUTCOME", "USER", "CLIENT", "GRANT", "WHAT"], &rows);
@@ -133,8 +133,8 @@ async fn list(app: &App, asked: List) -> Result<(), Failure> {
 }
 
 /// The id of a user who is named by id or by name. A removed account has an id only.
-async fn find_user(app: &App, text: String) -> Result<String, Failure> {
-    match app.store.find_user_by_name(&text).await? {
+async fn find_user(store: &Store, text: String) -> Result<String, Failure> {
+    match store.find_user_by_name(&text).await? {
         Some(user) => Ok(user.user_id.as_str().to_owned()),
         None if [UserId::PREFIX, UserId::MACHINE_PREFIX].iter().any(|of| text.starts_with(of)) => Ok(text),
         None => Err(Failure::Said(format!(
@@ -167,12 +167,12 @@ fn place(record: &Record) -> Place {
     Place { at: record.row.at, seq: record.row.seq }
 }
 
-async fn export(app: &App, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<(), Failure> {
+async fn export(store: &Store, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<(), Failure> {
     let mut lines = Lines::new();
     let mut after = Place { at: since.unwrap_or(Timestamp(i64::MIN)), seq: i64::MIN };
     let until = until.unwrap_or(Timestamp(i64::MAX));
     while !lines.is_closed {
-        let page = app.store.list_records(after, until, PAGE).await?;
+        let page = store.list_records(after, until, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = place(last);
         lines.write(&page)?;
@@ -180,8 +180,8 @@ async fn export(app: &App, since: Option<Timestamp>, until: Option<Timestamp>) -
     lines.end()
 }
 
-async fn check(app: &App) -> Result<(), Failure> {
-    let report = verify(&app.store).await?;
+async fn check(store: &Store) -> Result<(), Failure> {
+    let report = verify(store).await?;
     for finding in &report.findings {
         say(&finding.to_string());
     }

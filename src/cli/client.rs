@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::open::Opening;
 use super::output::{say, table};
 use super::{Failure, client_add};
 use crate::app::App;
@@ -9,7 +10,7 @@ use crate::audit::{Event, Kind, Outcome};
 use crate::identity::machine;
 use crate::oauth::client::ClientKind;
 use crate::oauth::{ClientId, UserId};
-use crate::storage::{audit, clients, commit, disabled_clients, grants, machines};
+use crate::storage::{Store, audit, clients, commit, disabled_clients, grants, machines};
 
 /// Manage clients that are registered by hand.
 #[derive(Debug, Subcommand)]
@@ -45,19 +46,20 @@ const GRANTS_AT_ONCE: u32 = 500;
 const REMOVED: &str = "the client was removed";
 const DISABLED: &str = "the client was disabled";
 
-pub(super) async fn run(command: Client, app: &App) -> Result<(), Failure> {
+pub(super) async fn run(command: Client, opening: Opening<'_>) -> Result<(), Failure> {
+    let existing = || opening.existing();
     match command {
-        Client::Add(add) => client_add::run(add, app).await,
-        Client::List => list(app).await,
-        Client::Disable { client_id } => disable(app, &ClientId::new(client_id)).await,
-        Client::Enable { client_id } => enable(app, &ClientId::new(client_id)).await,
-        Client::Remove { client_id } => remove(app, &ClientId::new(client_id)).await,
+        Client::Add(add) => client_add::run(add, &existing().await?).await,
+        Client::List => list(&opening.stored().await?.store).await,
+        Client::Disable { client_id } => disable(&existing().await?, &ClientId::new(client_id)).await,
+        Client::Enable { client_id } => enable(&existing().await?, &ClientId::new(client_id)).await,
+        Client::Remove { client_id } => remove(&existing().await?, &ClientId::new(client_id)).await,
     }
 }
 
-async fn list(app: &App) -> Result<(), Failure> {
-    let clients = app.store.list_clients().await?;
-    let disabled = app.store.list_disabled_clients().await?;
+async fn list(store: &Store) -> Result<(), Failure> {
+    let clients = store.list_clients().await?;
+    let disabled = store.list_disabled_clients().await?;
     let state = |client_id: &ClientId| {
         if disabled.iter().any(|(id, _)| id == client_id) { "disabled" } else { "active" }.to_owned()
     };

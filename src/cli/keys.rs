@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::Failure;
+use super::open::{Opening, Stored};
 use super::output::{say, table};
 use crate::app::App;
 use crate::authz::rotation;
@@ -35,18 +36,18 @@ impl From<ReadError> for Failure {
     }
 }
 
-pub(super) async fn run(command: Keys, app: &App) -> Result<(), Failure> {
+pub(super) async fn run(command: Keys, opening: Opening<'_>) -> Result<(), Failure> {
     match command {
-        Keys::List => list(app).await,
-        Keys::Rotate { revoke: None } => rotate(app).await,
-        Keys::Rotate { revoke: Some(kid) } => revoke(app, &kid).await,
+        Keys::List => list(&opening.stored().await?).await,
+        Keys::Rotate { revoke: None } => rotate(&opening.existing().await?).await,
+        Keys::Rotate { revoke: Some(kid) } => revoke(&opening.existing().await?, &kid).await,
     }
 }
 
-async fn list(app: &App) -> Result<(), Failure> {
-    let published = app.keys.lives();
-    let state = |life: &Life| ring::state(&published, life, app.keys.chosen(), app.now());
-    let all = app.store.list_all_signing_keys().await?;
+async fn list(Stored { store, keys, now }: &Stored) -> Result<(), Failure> {
+    let published = keys.lives();
+    let state = |life: &Life| ring::state(&published, life, keys.chosen(), *now);
+    let all = store.list_all_signing_keys().await?;
     let rows: Vec<Vec<String>> = all
         .iter()
         .map(|row| {

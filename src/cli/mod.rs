@@ -41,7 +41,7 @@ use crate::extension::{Checked, Program};
 use crate::oauth::Error;
 use crate::storage::StorageError;
 use crate::telemetry::InitError;
-use open::{open, open_existing};
+use open::Opening;
 
 /// An OAuth 2.1 authorization server and an MCP server in one binary.
 #[derive(Debug, Parser)]
@@ -169,18 +169,15 @@ pub fn main_with(program: Program) -> ExitCode {
 async fn run(arguments: Arguments, program: &Checked) -> Result<(), Failure> {
     let config = || Config::load_for(arguments.config.as_deref(), program.own().clone());
     let file = arguments.config.as_deref();
-    let existing = || Box::pin(async { open_existing(config()?, file, program).await });
+    let opening = Opening { file, program };
     match arguments.command {
         Command::Serve(command) => serve::run(&command, (config()?, file), program).await,
         Command::Stdio(command) => stdio::run(&command, config()?, program).await,
-        Command::User(command) => {
-            let app = if command.may_begin() { open(config()?, program).await? } else { existing().await? };
-            user::run(command, &app).await
-        }
-        Command::Client(command) => client::run(command, &existing().await?).await,
-        Command::Keys(command) => keys::run(command, &existing().await?).await,
-        Command::Token(command) => token::run(command, &existing().await?).await,
-        Command::Audit(command) => audit::run(command, &existing().await?).await,
+        Command::User(command) => Box::pin(user::run(command, opening)).await,
+        Command::Client(command) => Box::pin(client::run(command, opening)).await,
+        Command::Keys(command) => keys::run(command, opening).await,
+        Command::Token(command) => token::run(command, &opening.existing().await?).await,
+        Command::Audit(command) => audit::run(command, &opening.stored().await?.store).await,
         Command::Backup(command) => backup::run(&command, &config()?, file).await,
         Command::Restore(command) => restore::run(&command, config()?, program).await,
         Command::Migrate(command) => migrate::run(&command, config()?, program).await,

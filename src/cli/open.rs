@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Failure;
-use crate::app::{App, StartError};
-use crate::clock::SystemClock;
+use crate::app::{App, StartError, look_at_keys, open_store};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::{Config, Source};
 use crate::extension::Checked;
+use crate::keys::Keys;
 use crate::random::Random;
-use crate::storage::Database;
 use crate::storage::survey::is_ours;
+use crate::storage::{Database, Store};
 
 /// Opens the application with the tables of the program's extensions. Makes what is not there: the database, its tables
 /// and the key file.
@@ -25,14 +26,47 @@ pub(super) async fn open(config: Config, program: &Checked) -> Result<App, Failu
     Ok(app)
 }
 
-/// Opens an installation that there is. An older schema is brought up to date.
-pub(super) async fn open_existing(
-    config: Config,
-    file: Option<&Path>,
-    program: &Checked,
-) -> Result<App, Failure> {
-    check_existing(&config, file).await?;
-    open(config, program).await
+/// With what a command opens an installation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening<'a> {
+    pub(super) file: Option<&'a Path>,
+    pub(super) program: &'a Checked,
+}
+
+/// What is stored of an installation, for commands that only read it.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) store: Store,
+    pub(super) keys: Keys,
+    pub(super) now: Timestamp,
+}
+
+impl Opening<'_> {
+    fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::load_for(self.file, self.program.own().clone())?)
+    }
+
+    /// As [`open`] does.
+    pub(super) async fn new_or_existing(&self) -> Result<App, Failure> {
+        Box::pin(open(self.config()?, self.program)).await
+    }
+
+    /// Opens an installation that there is. An older schema is brought up to date.
+    pub(super) async fn existing(&self) -> Result<App, Failure> {
+        let config = self.config()?;
+        check_existing(&config, self.file).await?;
+        Box::pin(open(config, self.program)).await
+    }
+
+    /// Opens what is stored of an installation that there is. Redis is not asked: while something is wrong with it, one
+    /// wants to read on. An older schema is brought up to date.
+    pub(super) async fn stored(&self) -> Result<Stored, Failure> {
+        let config = self.config()?;
+        check_existing(&config, self.file).await?;
+        let (store, sealing) = open_store(&config, &Random::system()).await?;
+        let keys = look_at_keys(&store, sealing, &config).await?;
+        Ok(Stored { store, keys, now: SystemClock.now() })
+    }
 }
 
 async fn check_existing(config: &Config, file: Option<&Path>) -> Result<(), Failure> {

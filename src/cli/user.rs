@@ -1,15 +1,17 @@
 //! `mandate user add|list|disable|enable|role|password`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 
 use super::client::end_grants;
+use super::open::Opening;
 use super::output::{say, table};
 use super::{Failure, secret};
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::identity::account::{self, Username};
+use crate::storage::Store;
 use crate::storage::users::{Recorded, Role, User as Account};
 use crate::storage::{audit, commit, grants, users};
 
@@ -66,13 +68,6 @@ pub(super) enum User {
     },
 }
 
-impl User {
-    /// Whether an installation may begin with it.
-    pub(super) fn may_begin(&self) -> bool {
-        matches!(self, Self::Add { .. })
-    }
-}
-
 /// Why grants end with a password, as recorded.
 const NEW_PASSWORD: &str = "the password was changed";
 
@@ -97,73 +92,100 @@ impl From<RoleName> for Role {
     }
 }
 
-pub(super) async fn run(command: User, app: &App) -> Result<(), Failure> {
+pub(super) async fn run(command: User, opening: Opening<'_>) -> Result<(), Failure> {
     match command {
         User::Add { username, role, password_file } => {
-            let name = Username::parse(&username).map_err(|error| Failure::Said(error.to_string()))?;
-            let password = secret::new_password(password_file.as_deref())?;
-            let user = account::prepare(app, &name, password, role.into()).await?;
-            let mut tx = app.store.write_patiently().await?;
-            if account::record(app, &mut tx, &user).await? == Recorded::Taken {
-                return Err(Failure::Said(format!("there is already an account named {}", name.as_str())));
-            }
-            commit(tx).await?;
-            say(&format!("Added {} ({}).", user.username, user.role.as_str()));
+            let app = opening.new_or_existing().await?;
+            add(&app, &username, role.into(), password_file.as_deref()).await
         }
-        User::List => list(app).await?,
-        User::Disable { username } => {
-            let user = find(app, &username).await?;
-            let mut tx = app.store.write_patiently().await?;
-            users::disable(&mut tx, &user.user_id, app.now()).await?;
-            audit::record(&mut tx, app.now(), &changed(&user, "disabled"));
-            let ended = grants::list_unended(&mut tx, &user.user_id, app.now()).await?;
-            app.commit_ending(tx, &ended).await?;
-            if let Some(client_id) = user.user_id.machine_client() {
-                // A control plane acts as others, too.
-                end_grants(app, &client_id, DISABLED).await?;
-            }
-            say(&format!("Disabled {}. Its apps are refused from now on.", user.username));
+        User::List => list(&opening.stored().await?.store).await,
+        User::Disable { username } => disable(&opening.existing().await?, &username).await,
+        User::Enable { username } => enable(&opening.existing().await?, &username).await,
+        User::Role { username, role } => {
+            change_role(&opening.existing().await?, &username, role.into()).await
         }
-        User::Enable { username } => {
-            let user = find(app, &username).await?;
-            let mut tx = app.store.write_patiently().await?;
-            if !users::enable(&mut tx, &user.user_id).await? {
-                return Err(Failure::Said(format!("the account {} is not disabled", user.username)));
-            }
-            audit::record(&mut tx, app.now(), &changed(&user, "enabled"));
-            // Whoever had it disabled for a reason does not want all of its apps back at once.
-            let ended = grants::revoke_all(&mut tx, &user.user_id, DISABLED, app.now()).await?;
-            app.commit_ending(tx, &ended).await?;
-            say(&format!(
-                "Enabled {}. Apps that have to be connected again: {}.",
-                user.username,
-                ended.len()
-            ));
-        }
-        User::Role { username, role } => change_role(app, &username, role.into()).await?,
         User::Password { username, keep_apps, password_file } => {
-            let user = find(app, &username).await?;
-            if user.user_id.is_machine() {
-                return Err(Failure::Said(format!(
-                    "{} is a machine: it has no password; a new secret comes with a new registration",
-                    user.username
-                )));
-            }
-            let hash = secret::new_password(password_file.as_deref())?.hash().await?;
-            let mut tx = app.store.write_patiently().await?;
-            users::set_password(&mut tx, &user.user_id, &hash).await?;
-            let ended = if keep_apps {
-                Vec::new()
-            } else {
-                grants::revoke_all(&mut tx, &user.user_id, NEW_PASSWORD, app.now()).await?
-            };
-            let what = format!("new password; grants that ended with it: {}", ended.len());
-            audit::record(&mut tx, app.now(), &changed(&user, &what));
-            app.commit_ending(tx, &ended).await?;
-            say(&format!("Set the password of {}. Its browser sessions have ended.", user.username));
-            say(&format!("Apps that lost their access: {}.", ended.len()));
+            let app = opening.existing().await?;
+            let kept = if keep_apps { Kept::Apps } else { Kept::Nothing };
+            set_password(&app, &username, kept, password_file.as_deref()).await
         }
     }
+}
+
+async fn add(app: &App, username: &str, role: Role, password_file: Option<&Path>) -> Result<(), Failure> {
+    let name = Username::parse(username).map_err(|error| Failure::Said(error.to_string()))?;
+    let password = secret::new_password(password_file)?;
+    let user = account::prepare(app, &name, password, role).await?;
+    let mut tx = app.store.write_patiently().await?;
+    if account::record(app, &mut tx, &user).await? == Recorded::Taken {
+        return Err(Failure::Said(format!("there is already an account named {}", name.as_str())));
+    }
+    commit(tx).await?;
+    say(&format!("Added {} ({}).", user.username, user.role.as_str()));
+    Ok(())
+}
+
+async fn disable(app: &App, username: &str) -> Result<(), Failure> {
+    let user = find(app, username).await?;
+    let mut tx = app.store.write_patiently().await?;
+    users::disable(&mut tx, &user.user_id, app.now()).await?;
+    audit::record(&mut tx, app.now(), &changed(&user, "disabled"));
+    let ended = grants::list_unended(&mut tx, &user.user_id, app.now()).await?;
+    app.commit_ending(tx, &ended).await?;
+    if let Some(client_id) = user.user_id.machine_client() {
+        // A control plane acts as others, too.
+        end_grants(app, &client_id, DISABLED).await?;
+    }
+    say(&format!("Disabled {}. Its apps are refused from now on.", user.username));
+    Ok(())
+}
+
+async fn enable(app: &App, username: &str) -> Result<(), Failure> {
+    let user = find(app, username).await?;
+    let mut tx = app.store.write_patiently().await?;
+    if !users::enable(&mut tx, &user.user_id).await? {
+        return Err(Failure::Said(format!("the account {} is not disabled", user.username)));
+    }
+    audit::record(&mut tx, app.now(), &changed(&user, "enabled"));
+    // Whoever had it disabled for a reason does not want all of its apps back at once.
+    let ended = grants::revoke_all(&mut tx, &user.user_id, DISABLED, app.now()).await?;
+    app.commit_ending(tx, &ended).await?;
+    say(&format!("Enabled {}. Apps that have to be connected again: {}.", user.username, ended.len()));
+    Ok(())
+}
+
+/// What a new password leaves as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Apps,
+    Nothing,
+}
+
+async fn set_password(
+    app: &App,
+    username: &str,
+    kept: Kept,
+    password_file: Option<&Path>,
+) -> Result<(), Failure> {
+    let user = find(app, username).await?;
+    if user.user_id.is_machine() {
+        return Err(Failure::Said(format!(
+            "{} is a machine: it has no password; a new secret comes with a new registration",
+            user.username
+        )));
+    }
+    let hash = secret::new_password(password_file)?.hash().await?;
+    let mut tx = app.store.write_patiently().await?;
+    users::set_password(&mut tx, &user.user_id, &hash).await?;
+    let ended = match kept {
+        Kept::Apps => Vec::new(),
+        Kept::Nothing => grants::revoke_all(&mut tx, &user.user_id, NEW_PASSWORD, app.now()).await?,
+    };
+    let what = format!("new password; grants that ended with it: {}", ended.len());
+    audit::record(&mut tx, app.now(), &changed(&user, &what));
+    app.commit_ending(tx, &ended).await?;
+    say(&format!("Set the password of {}. Its browser sessions have ended.", user.username));
+    say(&format!("Apps that lost their access: {}.", ended.len()));
     Ok(())
 }
 
@@ -185,19 +207,21 @@ async fn change_role(app: &App, username: &str, role: Role) -> Result<(), Failur
     Ok(())
 }
 
-/// The issuer that says the role of the account, and is still listened to.
+/// The issuer that says the role of the account, and is still asked for it.
 async fn issuer_of_role(app: &App, user: &Account) -> Result<Option<String>, Failure> {
     if app.store.find_role_statement(&user.user_id).await?.is_none() {
         return Ok(None);
     }
     let linked = app.store.list_identities(&user.user_id).await?;
-    let providers = app.config.providers.values().map(|provider| &provider.issuer);
-    let mut known = providers.chain(app.config.issuers.iter().map(|issuer| &issuer.issuer));
-    Ok(known.find(|known| linked.iter().any(|identity| identity.issuer == **known)).cloned())
+    let providers = app.config.providers.values().map(|provider| (&provider.issuer, &provider.accounts));
+    let issuers = app.config.issuers.iter().map(|issuer| (&issuer.issuer, &issuer.accounts));
+    let mut saying = providers.chain(issuers).filter(|(_, accounts)| accounts.say_roles());
+    let said = saying.find(|(issuer, _)| linked.iter().any(|identity| identity.issuer == **issuer));
+    Ok(said.map(|(issuer, _)| issuer.clone()))
 }
 
-async fn list(app: &App) -> Result<(), Failure> {
-    let users = app.store.list_users().await?;
+async fn list(store: &Store) -> Result<(), Failure> {
+    let users = store.list_users().await?;
     let rows: Vec<Vec<String>> = users
         .iter()
         .map(|user| {

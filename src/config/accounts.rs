@@ -126,6 +126,11 @@ impl Accounts {
             || (self.link_by_email && (missing("email") || missing("email_verified")))
     }
 
+    /// Whether roles follow a claim.
+    pub fn say_roles(&self) -> bool {
+        matches!(self.roles, Roles::Claimed { .. })
+    }
+
     /// What these claims say of a role.
     pub fn role(&self, claims: &Map<String, Value>) -> RoleSaid {
         let Roles::Claimed { claim, agents, requesters, otherwise } = &self.roles else {
