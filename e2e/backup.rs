@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -371,7 +372,25 @@ fn no_server_begins_while_a_restore_is_finished() {
     let sentence = place.refused(&["restore", "--finish"], "");
     assert!(sentence.contains("another server serves this file"), "{sentence}");
     drop(starting);
-    assert!(place.done(&["restore", "--finish"], "").contains("Ended 0 grants"));
+    // It reads its key once it has the lock: until that comes it is under way.
+    let (key, kept) = (place.path("data/mandate.key"), place.path("kept.key"));
+    std::fs::rename(&key, &kept).unwrap();
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    let mut command = place.command(&["restore", "--finish"]);
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    // Opening it waits for who reads.
+    let (opened, pipe) = std::sync::mpsc::channel();
+    let fifo = key.clone();
+    std::thread::spawn(move || opened.send(std::fs::File::options().write(true).open(fifo)));
+    let mut pipe = pipe.recv_timeout(Duration::from_mins(1)).expect("it reads its key").unwrap();
+    let lock = std::fs::File::open(place.path("data/mandate.db.serve.lock")).unwrap();
+    assert!(matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+    let text = std::fs::read(&kept).unwrap();
+    std::fs::rename(&kept, &key).unwrap();
+    pipe.write_all(&text).unwrap();
+    drop(pipe);
+    let output = child.wait_with_output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("Ended 0 grants"));
 }
 
 #[tokio::test]

@@ -69,8 +69,8 @@ pub(super) async fn open_keys(
     opened.map_err(|error| unusable(error, signing.as_deref()))
 }
 
-/// The published keys as they are stored, for whoever only reads: none is made or published. Fails where the key file
-/// is that of another database.
+/// The published keys as they are stored, for whoever only reads: none is made or published. Fails where keys are sealed
+/// there and the key file is that of another database.
 pub async fn look_at_keys(store: &Store, sealing: SealingKey, config: &Config) -> Result<Keys, StartError> {
     let wanted = (config.tokens.signing_algorithm, given_keys(config)?);
     Keys::look(store, sealing, wanted).await.map_err(|error| unusable(error, None))

@@ -36,7 +36,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::app::StartError;
-use crate::config::Config;
 use crate::extension::{Checked, Program};
 use crate::oauth::Error;
 use crate::storage::StorageError;
@@ -167,9 +166,9 @@ pub fn main_with(program: Program) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, program: &Checked) -> Result<(), Failure> {
-    let config = || Config::load_for(arguments.config.as_deref(), program.own().clone());
     let file = arguments.config.as_deref();
     let opening = Opening { file, program };
+    let config = || opening.config();
     match arguments.command {
         Command::Serve(command) => serve::run(&command, (config()?, file), program).await,
         Command::Stdio(command) => stdio::run(&command, config()?, program).await,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Failure;
 use crate::app::{App, StartError, look_at_keys, open_store};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::config::{Config, Source};
+use crate::config::{Config, ConfigError, Source};
 use crate::extension::Checked;
 use crate::keys::Keys;
 use crate::random::Random;
@@ -42,8 +42,9 @@ pub(super) struct Stored {
 }
 
 impl Opening<'_> {
-    fn config(&self) -> Result<Config, Failure> {
-        Ok(Config::load_for(self.file, self.program.own().clone())?)
+    /// Reads the configuration.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        Config::load_for(self.file, self.program.own().clone())
     }
 
     /// As [`open`] does.
@@ -59,7 +60,8 @@ impl Opening<'_> {
     }
 
     /// Opens what is stored of an installation that there is. Redis is not asked: while something is wrong with it, one
-    /// wants to read on. An older schema is brought up to date.
+    /// wants to read on. An older schema is brought up to date; tables of extensions, which nothing here reads, are left
+    /// as they are.
     pub(super) async fn stored(&self) -> Result<Stored, Failure> {
         let config = self.config()?;
         check_existing(&config, self.file).await?;

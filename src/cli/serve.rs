@@ -27,9 +27,6 @@ use crate::{server, storage};
 /// How often it is looked whether the certificate was replaced.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
-/// What is logged of a start that was asked to stop.
-const UNREADY: &str = "stopped before it was ready";
-
 /// Run the server.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mandate serve --demo")]
@@ -69,35 +66,19 @@ async fn serve(
     let scraped = scraped.map(|address| server::bind_address(&config, "metrics_listen", address));
     let scraped = scraped.transpose()?;
     let _serving = storage::serve_alone(&config.database).map_err(StartError::from)?;
-    let opened = tokio::select! {
-        opened = Box::pin(open(config, program)) => Some(opened),
+    let started = tokio::select! {
+        started = Box::pin(start(command, config, program)) => Some(started),
         _ = stop.asked() => None,
     };
-    let Some(opened) = opened else {
-        tracing::info!("{UNREADY}");
+    let Some(started) = started else {
+        // Nothing is closed: that could wait for the very lock that the start waits for.
+        tracing::info!("stopped before it was ready");
         return Ok(());
     };
-    let mut app = opened?;
+    let (mut app, greeting) = started?;
     app.preloaded = preloaded;
     app.standing_by = known_documents::all();
     let app = Arc::new(app);
-    // A database that somebody else writes to can keep it waiting.
-    let prepared = tokio::select! {
-        prepared = prepare(&app, command) => Some(prepared),
-        _ = stop.asked() => None,
-    };
-    let greeting = match prepared {
-        Some(Ok(greeting)) => greeting,
-        Some(Err(failure)) => {
-            close(&app).await;
-            return Err(failure);
-        }
-        None => {
-            close(&app).await;
-            tracing::info!("{UNREADY}");
-            return Ok(());
-        }
-    };
     app.tasks.spawn(stop_on_signal(app.clone(), stop));
     app.tasks.spawn(switch_on_signal(app.clone(), hangup, file.map(Path::to_owned), tls.clone()));
     greet(
@@ -122,6 +103,18 @@ async fn serve(
     server::serve_router(app, listeners, router).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the application and prepares what is said of it. A database that somebody else writes to can keep it waiting.
+async fn start(command: &Serve, config: Config, program: &Checked) -> Result<(App, Greeting), Failure> {
+    let app = open(config, program).await?;
+    match prepare(&app, command).await {
+        Ok(greeting) => Ok((app, greeting)),
+        Err(failure) => {
+            close(&app).await;
+            Err(failure)
+        }
+    }
 }
 
 /// What is said of who can sign in.

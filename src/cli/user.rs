@@ -207,11 +207,8 @@ async fn change_role(app: &App, username: &str, role: Role) -> Result<(), Failur
     Ok(())
 }
 
-/// The issuer that says the role of the account, and is still asked for it.
+/// An issuer that the account is linked to, and whose word its role follows.
 async fn issuer_of_role(app: &App, user: &Account) -> Result<Option<String>, Failure> {
-    if app.store.find_role_statement(&user.user_id).await?.is_none() {
-        return Ok(None);
-    }
     let linked = app.store.list_identities(&user.user_id).await?;
     let providers = app.config.providers.values().map(|provider| (&provider.issuer, &provider.accounts));
     let issuers = app.config.issuers.iter().map(|issuer| (&issuer.issuer, &issuer.accounts));

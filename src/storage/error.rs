@@ -89,7 +89,7 @@ pub enum OpenError {
     /// Another process serves it.
     #[error(
         "another server serves this file, and only one can; stop it, or let all of them use PostgreSQL and Redis \
-         (redis_url)"
+         (redis_url); if `mandate restore --finish` is at work on it, wait for its end"
     )]
     Served,
     /// A migration failed.
