@@ -43,6 +43,8 @@ async fn keys_are_listed_and_rotated_beside_the_running_server() {
     assert!(again.contains("revoked before"), "{again}");
     let unknown = place.refused(&["keys", "rotate", "--revoke", "unknown"], "");
     assert!(unknown.contains("unknown") && unknown.contains("keys list"), "{unknown}");
+    let dash = place.refused(&["keys", "rotate", "--revoke", "-unknown"], "");
+    assert!(dash.contains("there is no key -unknown"), "{dash}");
     let audited = place.done(&["audit", "list"], "");
     assert!(audited.contains("keys_rotated") && audited.contains("key_revoked"), "{audited}");
 }

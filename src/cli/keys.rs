@@ -25,7 +25,8 @@ pub(super) enum Keys {
     Rotate {
         /// Take this key back at once, because somebody else may have it: tokens that it signed are refused, and
         /// clients get new ones with their refresh tokens. Where it signs, the next key takes its place.
-        #[arg(long, value_name = "KID")]
+        // One in 64 begins with a dash.
+        #[arg(long, value_name = "KID", allow_hyphen_values = true)]
         revoke: Option<String>,
     },
 }
