@@ -113,7 +113,12 @@ fn seed() -> u64 {
 impl Counts {
     /// Waits until so many writes are acknowledged, and a little longer.
     fn wait_for(&self, moment: usize, dice: &Dice) {
-        wait_until("writes go on", || self.acknowledged.load(Ordering::SeqCst) >= moment);
+        let done = || self.acknowledged.load(Ordering::SeqCst);
+        let mut seen = done();
+        while seen < moment {
+            wait_until("writes go on", || done() > seen);
+            seen = done();
+        }
         std::thread::sleep(Duration::from_millis(u64::try_from(dice.below(20)).unwrap()));
     }
 }

@@ -343,11 +343,11 @@ mod tests {
     async fn only_the_owner_can_read_it_or_it_is_not_read() {
         let data = tempfile::tempdir().unwrap();
         let store = open(data.path()).await.unwrap();
-        store.save(&record("one"), &Random::system()).await.unwrap();
+        store.save(&record("an-access-token"), &Random::system()).await.unwrap();
         assert_eq!((mode(&store.folder), mode(&store.file())), (0o700, 0o600));
         fs::set_permissions(store.file(), fs::Permissions::from_mode(0o640)).unwrap();
         let refused = store.load().await.unwrap_err().to_string();
-        assert!(refused.contains("chmod 600") && !refused.contains("one"), "{refused}");
+        assert!(refused.contains("chmod 600") && !refused.contains("an-access-token"), "{refused}");
         fs::set_permissions(&store.folder, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(open(data.path()).await.unwrap_err().to_string().contains("chmod 700"));
     }

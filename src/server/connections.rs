@@ -248,7 +248,7 @@ mod tests {
     /// Ten digits, each a while after the one before.
     fn count() -> impl Stream<Item = Result<String, Infallible>> + Send {
         futures::stream::iter(0..10).then(async |number: u8| {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(number.to_string())
         })
     }
@@ -261,7 +261,7 @@ mod tests {
 
     /// Says something after many looks.
     async fn late() -> &'static str {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
         "here"
     }
 
@@ -291,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_send_a_request_in_time_keeps_no_connection() {
         let (address, _stopping) =
-            listen(Limits { head_within: Duration::from_millis(50), ..Limits::default() }).await;
+            listen(Limits { head_within: Duration::from_millis(250), ..Limits::default() }).await;
         let half: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nx-slow: ";
         let one_and_a_half = [b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", half].concat();
         for said in [b"", half, &PREFACE[..16], &[PREFACE, NO_SETTINGS].concat()] {
@@ -394,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_of_http_2_without_an_open_stream_ends_and_one_with_a_stream_does_not() {
-        let limits = Limits { head_within: Duration::from_millis(50), ..Limits::default() };
+        let limits = Limits { head_within: Duration::from_millis(250), ..Limits::default() };
         let (address, _stopping) = listen(limits).await;
         for (path, body) in [("/", "here"), ("/late", "here"), ("/count", "9")] {
             let heard = sent_before_the_end(address, &get_by_http_2(path)).await;
@@ -406,7 +406,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_read_an_answer_keeps_no_connection() {
-        let limits = Limits { head_within: Duration::from_millis(50), ..Limits::default() };
+        let limits = Limits { head_within: Duration::from_millis(250), ..Limits::default() };
         let (address, _stopping) = listen(limits).await;
         // SETTINGS_INITIAL_WINDOW_SIZE is 0 (RFC 9113 §6.5.2): the head of the answer may come, and nothing of its body.
         let no_window: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];

@@ -51,7 +51,7 @@ async fn metadata_of_another_issuer_or_none_gives_a_page() {
         let server = server(&upstream, "", EVERYBODY).await;
         let page = choose(&mut Browser::new(&server), "/login", &upstream).await;
         check_page(&page, status);
-        assert!(!page.body.contains("evil"), "{metadata}");
+        assert!(!page.body.contains("evil.example"), "{metadata}");
         // Once it is put right, it works.
         upstream.script().metadata = json!({});
         upstream.script().broken.clear();

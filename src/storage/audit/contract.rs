@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::super::everywhere::{self, Opened};
-use super::super::{Store, commit};
+use super::super::{StorageError, Store, commit};
 use super::{Link, record};
 use crate::audit::chain::{CHAINS, chain_of, number};
 use crate::audit::finding::{Fault, Finding};
@@ -145,7 +145,15 @@ async fn of_32_writers_at_once_none_waits_for_ever_and_no_link_is_left_out() {
     for Opened { store, _folder, .. } in everywhere::open().await {
         let writing = (0..32).map(async |writer: i64| {
             for round in 0..3 {
-                let mut tx = store.write().await.unwrap();
+                let mut tries = 0;
+                // On a slow disk a writer may find no connection in time, as it may in a request: then it asks again.
+                let mut tx = loop {
+                    match store.write().await {
+                        Ok(tx) => break tx,
+                        Err(StorageError::Away(_)) if tries < 10 => tries += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                };
                 // Of several grants in one transaction, in an order of its own: the way to a deadlock, if there is one.
                 for step in 0..4 {
                     let grant = format!("g{}", (writer * 7 + step * (writer % 5 + 1)) % 9);
