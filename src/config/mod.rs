@@ -66,6 +66,11 @@ impl ConfigError {
     pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { key: key.into(), problem: problem.into() }
     }
+
+    /// The file that `key` names cannot be read.
+    pub fn unreadable(key: impl Into<String>, path: &Path, error: &std::io::Error) -> Self {
+        Self::new(key, format!("{}: {error}; check the path and its permissions", path.display()))
+    }
 }
 
 /// Everything that can be configured.

@@ -9,7 +9,7 @@ use super::ConfigError;
 use crate::ephemeral::Rate;
 use crate::ephemeral::redis::RedisUrl;
 use crate::storage::Database;
-use crate::storage::postgres::PostgresUrl;
+use crate::storage::postgres::{BadPostgresUrl, PostgresUrl};
 
 /// The highest rate: beyond it a limit limits nothing.
 const MOST_PER_RATE: u32 = 1_000_000;
@@ -21,11 +21,13 @@ pub(super) fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> 
 
 pub(super) fn database(url: &str, connections: u32) -> Result<Database, ConfigError> {
     let wrong = |problem: &str| ConfigError::new("database_url", problem);
-    if let Some(url) = PostgresUrl::parse(url) {
-        if !(2..=1000).contains(&connections) {
+    match PostgresUrl::parse(url) {
+        Ok(_) if !(2..=1000).contains(&connections) => {
             return Err(ConfigError::new("database_connections", "write a number from 2 to 1000"));
         }
-        return Ok(Database::Postgres { url, connections });
+        Ok(url) => return Ok(Database::Postgres { url, connections }),
+        Err(BadPostgresUrl::Foreign) => {}
+        Err(bad) => return Err(wrong(&bad.to_string())),
     }
     if !url.starts_with("sqlite:") {
         return Err(wrong(

@@ -133,8 +133,8 @@ pub struct ProviderSecret(String);
 
 impl ProviderSecret {
     fn read(key: &str, path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::new(key, format!("{}: {error}", path.display())))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(key, path, &error))?;
         match text.lines().next().map(str::trim).unwrap_or_default() {
             "" => Err(ConfigError::new(key, format!("{}: its first line is empty", path.display()))),
             secret => Ok(Self(secret.to_owned())),

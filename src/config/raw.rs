@@ -49,7 +49,7 @@ pub(super) struct Raw {
     pub(super) public_url: Option<String>,
     /// Where everything durable is kept: `sqlite://` and the path of a file, for one server; or
     /// `postgres://user:password@host/database`, for several replicas, which takes `redis_url` and `secret_key_file` as
-    /// well.
+    /// well. On a network that is not guarded add `?sslmode=verify-full&sslrootcert=` and the path of the CA's PEM file.
     #[schemars(with = "Link")]
     pub(super) database_url: String,
     /// How many connections each replica opens to PostgreSQL at most. SQLite takes no notice of it.
@@ -60,7 +60,7 @@ pub(super) struct Raw {
     /// process, which is for one server on SQLite.
     #[schemars(with = "Option<Link>")]
     pub(super) redis_url: Option<String>,
-    /// What every key in Redis begins with, for several houses in one Redis: letters, digits, dots, dashes and
+    /// What every key in Redis begins with, for several installations in one Redis: letters, digits, dots, dashes and
     /// underscores.
     pub(super) redis_prefix: String,
     /// The file with the key that seals private keys at rest and the audit log. It is made where there is none. Without

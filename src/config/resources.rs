@@ -171,10 +171,8 @@ pub(super) fn parse(
 }
 
 fn read_secret(name: &str, file: &Path) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        let problem = format!("{}: {error}; check the path and its permissions", file.display());
-        ConfigError::new(format!("resources.{name}.secret_file"), problem)
-    })?;
+    let key = || format!("resources.{name}.secret_file");
+    let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(key(), file, &error))?;
     Ok(text.trim().to_owned())
 }
 

@@ -40,23 +40,63 @@ const SESSION: &str = "SET statement_timeout = 1000; SET lock_timeout = 800; \
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl(Url);
 
+/// Why a text is no [`PostgresUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadPostgresUrl {
+    /// Another kind of URL, or none.
+    #[error("write postgres://user:password@host/database")]
+    Foreign,
+    /// A parameter of this name is not taken.
+    #[error("the parameter {0:?} is not taken; those that are: {list}", list = PARAMETERS.join(", "))]
+    Parameter(String),
+    /// `sslmode` says something else.
+    #[error("sslmode is one of {}", SSL_MODES.join(", "))]
+    SslMode,
+}
+
+/// The parameters that are taken: of the usual ones those that name no secrets. Others would be logged with their
+/// value.
+const PARAMETERS: [&str; 7] =
+    ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "application_name", "statement-cache-capacity"];
+/// What `sslmode` can be. Up to `require` nobody looks at whose certificate it is.
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
 impl PostgresUrl {
-    /// Parses `postgres://user:password@host:port/database`, with those of the usual parameters that name no
-    /// secrets: unknown ones would be logged with their value.
-    pub fn parse(text: &str) -> Option<Self> {
-        const KNOWN: [&str; 7] = [
-            "sslmode",
-            "sslrootcert",
-            "sslcert",
-            "sslkey",
-            "host",
-            "application_name",
-            "statement-cache-capacity",
-        ];
-        let url = Url::parse(text).ok()?;
-        let is_postgres = matches!(url.scheme(), "postgres" | "postgresql") && url.path().len() > 1;
-        let known = url.query_pairs().all(|(name, _)| KNOWN.contains(&name.as_ref()));
-        (is_postgres && known).then_some(Self(url))
+    /// Parses `postgres://user:password@host:port/database`, with parameters.
+    pub fn parse(text: &str) -> std::result::Result<Self, BadPostgresUrl> {
+        let url = Url::parse(text).map_err(|_| BadPostgresUrl::Foreign)?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") || url.path().len() <= 1 {
+            return Err(BadPostgresUrl::Foreign);
+        }
+        let url = Self(url);
+        for (name, _) in url.0.query_pairs() {
+            if !PARAMETERS.contains(&name.as_ref()) {
+                return Err(BadPostgresUrl::Parameter(name.chars().take(40).collect()));
+            }
+        }
+        match url.parameter("sslmode") {
+            Some(mode) if !SSL_MODES.contains(&mode.as_str()) => Err(BadPostgresUrl::SslMode),
+            _ => Ok(url),
+        }
+    }
+
+    /// The host; `None` for a socket of this machine.
+    pub fn host(&self) -> Option<String> {
+        match self.parameter("host") {
+            Some(host) => Some(host).filter(|host| !host.starts_with('/')),
+            None => self.0.host_str().map(str::to_owned),
+        }
+    }
+
+    /// Whether it is looked at whose certificate the server has.
+    pub fn checks_certificate(&self) -> bool {
+        self.parameter("sslmode").is_some_and(|mode| ["verify-ca", "verify-full"].contains(&mode.as_str()))
+    }
+
+    /// The last one of this name counts, as for the driver.
+    fn parameter(&self, wanted: &str) -> Option<String> {
+        let named = self.0.query_pairs().filter(|(name, _)| name == wanted);
+        named.last().map(|(_, value)| value.into_owned())
     }
 
     /// One connection, without a pool.
@@ -159,4 +199,46 @@ pub(super) async fn next_number(tx: &mut Tx, counter: &'static str) -> Result<i6
         .fetch_one(&mut **tx)
         .await?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_with_parameters_that_hold_no_secret() {
+        let parse =
+            |parameters: &str| PostgresUrl::parse(&format!("postgres://a:s@db.example/c{parameters}"));
+        for good in
+            ["", "?sslmode=verify-full&sslrootcert=/ca.pem", "?application_name=x", "?host=/run/postgresql"]
+        {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for (bad, said) in [
+            ("?connect_timeout=5", "\"connect_timeout\" is not taken; those that are: sslmode, "),
+            ("?sslmode=verify-full&password=s3cret", "\"password\" is not taken"),
+            ("?sslmode=bogus", "sslmode is one of disable, allow, prefer, require, verify-ca, verify-full"),
+        ] {
+            let sentence = parse(bad).unwrap_err().to_string();
+            assert!(sentence.contains(said) && !sentence.contains("s3cret"), "{sentence}");
+        }
+        for foreign in ["", "mysql://a@b/c", "postgres://a@b", "postgres://a@b/"] {
+            assert_eq!(PostgresUrl::parse(foreign), Err(BadPostgresUrl::Foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn only_some_modes_look_at_the_certificate() {
+        for (parameters, host, checks) in [
+            ("", Some("db.example"), false),
+            ("?sslmode=require", Some("db.example"), false),
+            ("?sslmode=verify-ca", Some("db.example"), true),
+            ("?sslmode=disable&sslmode=verify-full", Some("db.example"), true),
+            ("?host=other.example", Some("other.example"), false),
+            ("?host=/run/postgresql", None, false),
+        ] {
+            let url = PostgresUrl::parse(&format!("postgres://a@db.example/c{parameters}")).unwrap();
+            assert_eq!((url.host().as_deref(), url.checks_certificate()), (host, checks), "{parameters}");
+        }
+    }
 }

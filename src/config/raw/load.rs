@@ -91,15 +91,47 @@ fn one_line(message: &str) -> String {
     lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first}: {last}"))
 }
 
+/// What our types are to whoever writes the file.
+const A_TABLE: &str = "a table of keys";
+
 fn explain(error: LayerError) -> ConfigError {
     match error {
         LayerError::Type { key: Some(key), unexpected, expected, .. } => {
+            let expected = if expected.starts_with("struct ") { A_TABLE } else { expected };
             ConfigError::new(key, format!("{unexpected} stands where {expected} is expected"))
         }
         LayerError::NotFound(key) => {
             ConfigError::new(key, "it must be there: its table has no default for it")
         }
-        LayerError::At { key: Some(key), error, .. } => ConfigError::new(key, error.to_string()),
+        LayerError::At { key: Some(key), error, .. } => {
+            let text = error.to_string();
+            let problem = match text.split_once("expected struct ") {
+                Some((before, _)) => format!("{before}expected {A_TABLE}"),
+                None => text,
+            };
+            ConfigError::new(key, problem)
+        }
         other => ConfigError::new("configuration", other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_kind_is_refused_without_words_of_the_program() {
+        for (text, said) in [
+            ("mcp = 1", "mcp: "),
+            ("[tls]\ncertificate_file = []", "tls.certificate_file: "),
+            ("[issuers.acme]\nscopes = 'all'", "issuers.acme"),
+            ("[mcp.tools]\nsearch_tickets = 5", "mcp.tools.search_tickets"),
+            ("providers = 'acme'", "providers: "),
+        ] {
+            let Err(error) = read(text) else { panic!("{text} is taken") };
+            let sentence = error.to_string();
+            assert!(sentence.starts_with(said) && sentence.contains("expected"), "{text}: {sentence}");
+            assert!(!sentence.contains("struct"), "{text}: {sentence}");
+        }
     }
 }

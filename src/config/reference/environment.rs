@@ -53,8 +53,8 @@ pub(super) const VARIABLES: &[(&str, &[Variables])] = &[
         &[
             (
                 &["SSL_CERT_FILE", "SSL_CERT_DIR"],
-                "the certificates that are trusted in place of the system's, wherever TLS is spoken to somebody else; see \
-                 also `outbound.extra_ca_file`",
+                "the certificates that are trusted in place of the system's, wherever TLS is spoken to somebody else but \
+                 PostgreSQL, of which `sslrootcert` in `database_url` says it; see also `outbound.extra_ca_file`",
             ),
             (
                 &["NO_COLOR"],

@@ -22,6 +22,13 @@ impl RedisUrl {
         good.then(|| Self { nodes, prefix: prefix.to_owned() })
     }
 
+    /// The hosts to which nothing is encrypted on the way.
+    pub fn hosts_in_the_clear(&self) -> Vec<String> {
+        let clear =
+            self.nodes.iter().filter_map(|node| Url::parse(node).ok()).filter(|url| url.scheme() == "redis");
+        clear.filter_map(|url| Some(url.host_str()?.to_owned())).collect()
+    }
+
     /// What every key begins with.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
@@ -61,6 +68,7 @@ mod tests {
         let url = RedisUrl::parse("rediss://user:secret@a.example:7000, redis://b.example", "p").unwrap();
         assert_eq!(url.to_string(), "Redis, a.example:7000, b.example");
         assert!(!format!("{url:?}").contains("secret"));
+        assert_eq!(url.hosts_in_the_clear(), ["b.example"]);
     }
 
     #[test]

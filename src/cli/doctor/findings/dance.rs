@@ -89,7 +89,7 @@ findings! {
 
     CLIENT_LEFT Note "client-left"
     "One client was registered to try it, and the server has no way to take that back."
-    "Nothing: Mandate forgets unused ones by itself (clients.unused_lifetime). Elsewhere remove it by hand; --no-registration leaves this step out."
+    "Nothing: Mandate forgets it after a day. Elsewhere remove it by hand; --no-registration leaves this step out."
 
     AUTHORIZE_FAILS Fault "authorize-fails"
     "An authorization request with PKCE does not reach a page to sign in."

@@ -13,7 +13,11 @@ findings! {
 
     SQLITE_IN_PRODUCTION Note "sqlite-in-production"
     "The public URL is https and everything is kept in one SQLite file: one replica, and its disk is all there is."
-    "Nothing for a small house with backups; else PostgreSQL (database_url) and Redis (redis_url)."
+    "Nothing for a small installation with backups; else PostgreSQL (database_url) and Redis (redis_url)."
+
+    STORES_IN_THE_CLEAR Note "stores-in-the-clear"
+    "What goes to PostgreSQL or Redis on another machine can be read or changed on the way."
+    "Add ?sslmode=verify-full&sslrootcert=… to database_url, and write rediss:// in redis_url; nothing, if the network between is guarded."
 
     DEMO_ACCOUNTS Warning "demo-accounts"
     "The public URL is https and the accounts of the demo, alice and bob, can sign in."

@@ -1,11 +1,14 @@
 //! What is allowed and still doubtful where others rely on it.
 
+use std::net::IpAddr;
+
 use crate::cli::doctor::findings::{
     Finding, METRICS_EVERYWHERE, NO_TRUSTED_PROXIES, PRIVATE_HOSTS_ALLOWED, PUBLIC_URL_ASTRAY,
-    SQLITE_IN_PRODUCTION,
+    SQLITE_IN_PRODUCTION, STORES_IN_THE_CLEAR,
 };
 use crate::cli::doctor::report::Report;
 use crate::config::{Config, Listen, TrustedProxy};
+use crate::ephemeral::redis::RedisUrl;
 use crate::storage::Database;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
@@ -47,10 +50,28 @@ fn doubts(config: &Config) -> Vec<(&'static Finding, String)> {
     if let Some(address) = config.metrics_listen.filter(|address| address.ip().is_unspecified()) {
         doubts.push((&METRICS_EVERYWHERE, format!("(metrics_listen is {address})")));
     }
+    let clear = stores_in_the_clear(config);
+    if !clear.is_empty() {
+        doubts.push((&STORES_IN_THE_CLEAR, format!("({})", clear.join(", "))));
+    }
     if !config.outbound.allowed_hosts.is_empty() {
         doubts.push((&PRIVATE_HOSTS_ALLOWED, format!("({})", config.outbound.allowed_hosts.join(", "))));
     }
     doubts
+}
+
+/// Hosts besides this machine to which a store's words go unprotected.
+fn stores_in_the_clear(config: &Config) -> Vec<String> {
+    let database = match &config.database {
+        Database::Postgres { url, .. } if !url.checks_certificate() => url.host(),
+        Database::Postgres { .. } | Database::Sqlite(_) => None,
+    };
+    let redis = config.redis.iter().flat_map(RedisUrl::hosts_in_the_clear);
+    let is_here = |host: &String| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    };
+    database.into_iter().chain(redis).filter(|host| !is_here(host)).collect()
 }
 
 #[cfg(test)]
@@ -86,6 +107,20 @@ mod tests {
             (
                 format!(
                     "{good}database_url = 'postgres://a@b/c'\nredis_url = 'redis://b'\nsecret_key_file = 'k'\n"
+                ),
+                vec!["stores-in-the-clear"],
+            ),
+            (
+                format!(
+                    "{good}database_url = 'postgres://a@b/c?sslmode=verify-full'\nredis_url = 'rediss://b'\n\
+                     secret_key_file = 'k'\n"
+                ),
+                vec![],
+            ),
+            (
+                format!(
+                    "{good}database_url = 'postgres://a@127.0.0.1/c'\nredis_url = 'redis://[::1]'\n\
+                     secret_key_file = 'k'\n"
                 ),
                 vec![],
             ),
