@@ -239,7 +239,8 @@ class Behind(unittest.TestCase):
         for number, replica in enumerate(cls.replicas, 1):
             file = file.replace(f"mandate-{number}:8080", f"127.0.0.1:{replica.port}")
         (proxy.folder / "Caddyfile").write_text(file)
-        proxy.start(f"{program('caddy')} run --config Caddyfile", lambda: get(f"{cls.url}/ready")[0] == 200)
+        there = f"{cls.url}/.well-known/oauth-protected-resource"
+        proxy.start(f"{program('caddy')} run --config Caddyfile", lambda: get(there)[0] == 200)
         cls.client = Client(cls.replicas[0])
 
     def test_challenges_and_tokens_pass(self) -> None:
@@ -250,6 +251,12 @@ class Behind(unittest.TestCase):
             self.assertIn(f'resource_metadata="{self.url}/', answer.headers["WWW-Authenticate"])
         status, body = self.client.call("search_tickets", query="printer")
         self.assertEqual(status, 200, body)
+
+    def test_nobody_outside_asks_the_probes(self) -> None:
+        for path in ("/ready", "/live"):
+            self.assertEqual(get(f"{self.url}{path}")[0], 404, path)
+            for replica in self.replicas:
+                self.assertEqual(get(f"http://127.0.0.1:{replica.port}{path}")[0], 200, path)
 
     def test_events_pass_as_they_come_and_sessions_with_them(self) -> None:
         self.assertTrue(told_of_a_change(self.client), "the stream ended")
