@@ -24,7 +24,13 @@ VERSIONS = ("1.30", "1.37")
 # No schema of these is in Kubernetes: Prometheus's operator and the Gateway API bring them.
 OTHERS = ("monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1")
 # What the chart does not guess.
-NEEDED = {"trustedProxies": ["10.244.0.0/16"]}
+NEEDED = {
+    "publicUrl": "https://tickets.example.com",
+    "image": {"repository": "registry.example.com/mandate"},
+    "trustedProxies": ["10.244.0.0/16"],
+}
+# What it makes only where Prometheus's operator is there.
+MONITORED = {"monitoring": {"enabled": True}}
 # Of 100 connections PostgreSQL keeps three for its superuser.
 CONNECTIONS = 97
 # As Helm waits for a hook.
@@ -103,6 +109,7 @@ class Schemas(unittest.TestCase):
             {},
             {"autoscaling": off, "ingress": off, "networkPolicy": off, "migration": off},
             {"monitoring": {"enabled": False, "dashboard": False}},
+            {"monitoring": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}}},
             {"trustedProxies": []},
             {"ingress": off | {"className": ""}, "gateway": {"enabled": True, "parentRefs": [{"name": "g", "namespace": "n"}]}},
             {"ingress": {"className": ""}},
@@ -124,6 +131,10 @@ class Schemas(unittest.TestCase):
                 "envFromReferences": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
                 "extraVolumes": [{"name": "more", "secret": {"secretName": "more"}}],
                 "extraVolumeMounts": [{"name": "more", "mountPath": "/run/secrets/more"}],
+                "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/m"}},
+                "podAnnotations": {"a.example/b": "true"},
+                "podLabels": {"team": "1"},
+                "priorityClassName": "high",
                 "nodeSelector": {"a": "b"},
                 "tolerations": [{"operator": "Exists"}],
                 "affinity": {"nodeAffinity": {}},
@@ -145,7 +156,7 @@ class Schemas(unittest.TestCase):
             ("PrometheusRule", lambda spec: spec["groups"][0]["rules"][0].pop("expr")),
             ("HTTPRoute", lambda spec: spec["rules"][0]["timeouts"].update(request="never")),
         ):
-            wrong = one(charted({"gateway": {"enabled": True, "parentRefs": [{"name": "g"}]}}), kind)
+            wrong = one(charted(MONITORED | {"gateway": {"enabled": True, "parentRefs": [{"name": "g"}]}}), kind)
             self.fits([wrong])
             spoil(wrong["spec"])
             with self.subTest(kind), self.assertRaises(AssertionError):
@@ -159,6 +170,10 @@ class Schemas(unittest.TestCase):
             {"publicUrl": "http://tickets.example.com"},
             {"publicUrl": "https://tickets.example.com/"},
             {"replicas": 3},
+            {"podLabels": {"team": 1}},
+            {"podLabels": {"app.kubernetes.io/component": "migration"}},
+            {"podLabels": {"helm.sh/chart": "mine"}},
+            {"serviceAccount": {"name": "mine"}},
             {"image": {"repository": "r", "digest": "latest"}},
             {"env": {"mandate_log": "info"}},
             {"env": {"MANDATE_LISTEN": "0.0.0.0:80"}},
@@ -181,8 +196,16 @@ class Schemas(unittest.TestCase):
                 charted(values)
 
     def test_the_chart_says_what_to_write_where_it_does_not_guess(self) -> None:
-        with self.assertRaisesRegex(helm_python.HelmError, r"trustedProxies: name the networks of your proxies"):
-            helm_python.Chart.load(CHART).render({}, name="mandate", namespace="mandate")
+        told = {
+            "publicUrl": r"publicUrl: name the address that clients and browsers reach",
+            "image": r"image\.repository: name where your image lies",
+            "trustedProxies": r"trustedProxies: name the networks of your proxies",
+        }
+        self.assertEqual(set(told), set(NEEDED))
+        for left_out, sentence in told.items():
+            given = {name: value for name, value in NEEDED.items() if name != left_out}
+            with self.subTest(left_out), self.assertRaisesRegex(helm_python.HelmError, sentence):
+                helm_python.Chart.load(CHART).render(given, name="mandate", namespace="mandate")
 
 
 class Promises:
@@ -381,7 +404,27 @@ class Kustomized(Promises, unittest.TestCase):
 class Charted(Promises, unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.found = charted()
+        cls.found = charted(MONITORED)
+
+    def test_as_it_comes_it_needs_nothing_that_a_cluster_does_not_bring(self) -> None:
+        found = charted()
+        self.assertGreater(len(found), 5)
+        self.assertEqual([each["kind"] for each in found if each["apiVersion"] in OTHERS], [])
+
+    def test_pods_have_more_labels_and_annotations_and_are_selected_as_before(self) -> None:
+        more = {"podLabels": {"team": "support"}, "podAnnotations": {"a.example/b": "true"}, "priorityClassName": "high"}
+        plain, found = charted(), charted(more | {"serviceAccount": {"annotations": {"c.example/d": "e"}}})
+        self.assertEqual(one(found, "Service")["spec"], one(plain, "Service")["spec"])
+        self.assertEqual(one(found, "Deployment")["spec"]["selector"], one(plain, "Deployment")["spec"]["selector"])
+        self.assertEqual(one(found, "ServiceAccount")["metadata"]["annotations"], {"c.example/d": "e"})
+        self.assertNotIn("annotations", one(plain, "ServiceAccount")["metadata"])
+        for kind in ("Deployment", "Job"):
+            before, after = (one(each, kind)["spec"]["template"] for each in (plain, found))
+            self.assertEqual(after["metadata"]["labels"], before["metadata"]["labels"] | {"team": "support"})
+            self.assertEqual(after["metadata"]["annotations"], {"a.example/b": "true"})
+            self.assertEqual(after["spec"]["priorityClassName"], "high")
+            self.assertNotIn("annotations", before["metadata"])
+            self.assertNotIn("priorityClassName", before["spec"])
 
     def test_no_variable_is_there_twice(self) -> None:
         found = charted({"env": {"MANDATE_LOG_FORMAT": "text", "MANDATE_MCP__WRITES": False}})
@@ -455,7 +498,7 @@ class Charted(Promises, unittest.TestCase):
         self.assertLess(job["spec"]["activeDeadlineSeconds"], HELM_WAITS_S)
 
     def test_alerts_lead_to_the_book_that_the_values_name(self) -> None:
-        rules = one(charted({"monitoring": {"bookUrl": "https://docs.acme.example/mandate/"}}), "PrometheusRule")
+        rules = one(charted({"monitoring": {"enabled": True, "bookUrl": "https://docs.acme.example/mandate/"}}), "PrometheusRule")
         every = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
         urls = [rule["annotations"]["runbook_url"] for rule in every if "alert" in rule]
         self.assertGreater(len(urls), 10)

@@ -1,12 +1,13 @@
 """What other tools say of the files that they know best."""
 
+import json
 import re
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from house import BINARY, DEPLOY, ROOT, program, say
+from house import BINARY, DEPLOY, ROOT, free_port, program, say
 
 
 class Files(unittest.TestCase):
@@ -37,6 +38,28 @@ class Files(unittest.TestCase):
         told = re.findall(r"MALLOC_\w+=\d+", (DEPLOY / "Dockerfile").read_text())
         self.assertEqual(told, re.findall(r"MALLOC_\w+=\d+", (DEPLOY / "systemd/mandate.service").read_text()))
         self.assertEqual(len(told), 1)
+
+    def test_the_doctor_has_no_warning_for_an_example(self) -> None:
+        examples = sorted((DEPLOY / "examples").glob("*.toml"))
+        self.assertGreaterEqual(len(examples), 3)
+        for example in examples:
+            with self.subTest(example.name), tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "secrets").mkdir()
+                for name in re.findall(r'"secrets/(\w+)"', example.read_text()):
+                    (Path(folder) / "secrets" / name).write_text("a-secret-of-more-than-thirty-two-characters\n")
+                # It is still https, and where nobody answers.
+                said = subprocess.run(
+                    [str(BINARY), "doctor", "--json", "--config", str(example)],
+                    env={"MANDATE_PUBLIC_URL": f"https://127.0.0.1:{free_port()}"}, cwd=folder, capture_output=True, text=True,
+                )
+                found = {(each["level"], each["id"]) for each in json.loads(said.stdout)["findings"] if "id" in each}
+                self.assertIn(("note", "sqlite-in-production"), found)
+                self.assertEqual({each for each in found if each[0] != "note"}, {("fault", "unreachable")})
+
+    def test_the_unit_leaves_every_key_to_the_file_and_tells_of_a_program_that_cannot_be_run(self) -> None:
+        unit = (DEPLOY / "systemd/mandate.service").read_text()
+        self.assertNotRegex(unit, r"(?m)^Environment=.*MANDATE_")
+        self.assertRegex(unit, r"(?m)^Type=exec$")
 
     def test_beside_the_unit_the_file_says_where_the_database_is(self) -> None:
         unit = (DEPLOY / "systemd/mandate.service").read_text()

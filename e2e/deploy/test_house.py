@@ -239,7 +239,8 @@ class Behind(unittest.TestCase):
         for number, replica in enumerate(cls.replicas, 1):
             file = file.replace(f"mandate-{number}:8080", f"127.0.0.1:{replica.port}")
         (proxy.folder / "Caddyfile").write_text(file)
-        proxy.start(f"{program('caddy')} run --config Caddyfile", lambda: get(f"{cls.url}/ready")[0] == 200)
+        there = f"{cls.url}/.well-known/oauth-protected-resource"
+        proxy.start(f"{program('caddy')} run --config Caddyfile", lambda: get(there)[0] == 200)
         cls.client = Client(cls.replicas[0])
 
     def test_challenges_and_tokens_pass(self) -> None:
@@ -250,6 +251,12 @@ class Behind(unittest.TestCase):
             self.assertIn(f'resource_metadata="{self.url}/', answer.headers["WWW-Authenticate"])
         status, body = self.client.call("search_tickets", query="printer")
         self.assertEqual(status, 200, body)
+
+    def test_nobody_outside_asks_the_probes(self) -> None:
+        for path in ("/ready", "/live"):
+            self.assertEqual(get(f"{self.url}{path}")[0], 404, path)
+            for replica in self.replicas:
+                self.assertEqual(get(f"http://127.0.0.1:{replica.port}{path}")[0], 200, path)
 
     def test_events_pass_as_they_come_and_sessions_with_them(self) -> None:
         self.assertTrue(told_of_a_change(self.client), "the stream ended")
@@ -266,6 +273,48 @@ class Behind(unittest.TestCase):
         client = Client(self.replicas[0], person=dora)
         status, body = client.call("create_ticket", title="Printer", body="It prints nothing.")
         self.assertEqual((status, "isError\":true" in body), (200, False), body)
+        *_, role = self.words_at_the_head()
+        config = " ".join(role.split()[:2])
+        self.assertRegex(self.run_beside(f"{config} user list"), r"(?m)^dora .*requester")
+        self.run_beside(role)
+        self.assertRegex(self.run_beside(f"{config} user list"), r"(?m)^dora .*agent")
+
+    def words_at_the_head(self) -> list[str]:
+        """What the file says to run in a replica, from its own `--config` on."""
+        words = re.findall(r"^#     (--config /run/secrets/\S+ \w.*?)(?: </dev/null)?$", FILE.read_text(), re.MULTILINE)
+        return [line.replace("/run/secrets", str(self.secrets)) for line in words]
+
+    def run_beside(self, line: str, given: str = "", **settings: str) -> str:
+        """As in the container of a replica that runs; what it printed."""
+        replica = self.replicas[0]
+        ports = {"MANDATE_LISTEN": replica.port, "MANDATE_METRICS_LISTEN": replica.metrics_port}
+        there = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+        done = subprocess.run(
+            [str(BINARY), *line.split()], env=self.settings | there | settings, input=given, capture_output=True, text=True
+        )
+        self.assertEqual(done.returncode, 0, f"{line}: {done.stderr}")
+        return done.stdout
+
+    def test_the_words_at_the_head_of_the_file_fill_an_empty_database_with_people_and_tickets(self) -> None:
+        fill, password, add, _ = self.words_at_the_head()
+        config = " ".join(fill.split()[:2])
+
+        def run(line: str, given: str = "") -> str:
+            return self.run_beside(line, given, MANDATE_DATABASE_URL=f"sqlite://{self.secrets}/empty.db")
+
+        run(fill)
+        run(password, "correct horse battery staple\n")
+        run(add, "correct horse battery staple\n")
+        people = run(f"{config} user list")
+        for name in ("alice", "carol"):
+            self.assertRegex(people, rf"(?m)^{name} .*agent")
+        search = {"name": "search_tickets", "arguments": {"query": "printer"}}
+        call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": search}
+        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "d", "version": "1"}}
+        begin = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
+        begun = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        lines = "".join(json.dumps(message) + "\n" for message in (begin, begun, call))
+        self.assertRegex(run(fill.replace(" --demo", ""), lines), r"T-\d+")
 
     def test_the_healthcheck_of_the_house_says_whether_a_replica_is_ready(self) -> None:
         asked = configured()["mandate-1"]["healthcheck"]["test"]

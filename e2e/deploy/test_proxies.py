@@ -83,7 +83,7 @@ class Before:
             f"10.0.0.1{number}:8080": f"127.0.0.1:{replica.port}" for number, replica in enumerate(cls.replicas, 1)
         }
         command = cls.command(proxy.folder, lambda name, changes: replaced(shown(name), addresses | changes))
-        proxy.start(command, lambda: get(f"{cls.url}/ready")[0] == 200)
+        proxy.start(command, lambda: get(f"{cls.url}/.well-known/oauth-protected-resource")[0] == 200)
         cls.client = Client(cls.replicas[0])
 
     def test_challenges_pass(self) -> None:
@@ -92,6 +92,12 @@ class Before:
         with refused.exception as answer:
             self.assertEqual(answer.code, 401)
             self.assertIn(f'resource_metadata="{self.url}/', answer.headers["WWW-Authenticate"])
+
+    def test_nobody_outside_asks_the_probes(self) -> None:
+        for path in ("/ready", "/live"):
+            self.assertEqual(get(f"{self.url}{path}")[0], 404, path)
+            for replica in self.replicas:
+                self.assertEqual(get(f"http://127.0.0.1:{replica.port}{path}")[0], 200, path)
 
     def test_refusals_pass_however_much_was_sent(self) -> None:
         told = {"Authorization": "Bearer stale", "Content-Type": "application/json"}
@@ -180,6 +186,8 @@ class Traefik(unittest.TestCase):
         [router] = http["routers"].values()
         balancer = http["services"][router["service"]]["loadBalancer"]
         self.assertEqual([len(balancer["servers"]), balancer["healthCheck"]["path"]], [2, "/ready"])
+        for path in ("/ready", "/live"):
+            self.assertIn(f"&& !Path(`{path}`)", router["rule"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{/* Of a component's pods. What selects them stays as it is. */}}
+{{- define "mandate.podMetadata" -}}
+{{- $own := include "mandate.labels" .root | fromYaml | merge (dict "app.kubernetes.io/component" .component) }}
+{{- with .root.Values }}
+{{- range $name, $_ := .podLabels }}
+{{- if hasKey $own $name }}
+{{- fail (printf "podLabels: the chart sets %s itself" $name) }}
+{{- end }}
+{{- end }}
+labels: {{ merge $own .podLabels | toYaml | nindent 2 }}
+{{- with .podAnnotations }}
+annotations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "mandate.pod" -}}
 automountServiceAccountToken: false
 # Its variables would begin with MANDATE_ too, and unknown keys end the start.
@@ -29,6 +45,9 @@ securityContext:
   runAsGroup: 65532
   fsGroup: 65532
   seccompProfile: {type: RuntimeDefault}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{ toYaml . | nindent 2 }}
 {{- end }}
@@ -51,6 +70,9 @@ volumes:
 
 {{/* Every variable once: with one twice, which of them counts would be a matter of luck. */}}
 {{- define "mandate.variables" -}}
+{{- if not .Values.publicUrl }}
+{{- fail "publicUrl: name the address that clients and browsers reach, such as https://tickets.acme.example: it is the issuer, and changing it later ends every connection" }}
+{{- end }}
 {{- if kindIs "invalid" .Values.trustedProxies }}
 {{- fail "trustedProxies: name the networks of your proxies, such as [10.244.0.0/16], whose X-Forwarded-For is believed; or write [] where nobody stands between clients and pods" }}
 {{- end }}
@@ -94,6 +116,9 @@ volumes:
 {{- end }}
 
 {{- define "mandate.container" -}}
+{{- if not .Values.image.repository }}
+{{- fail "image.repository: name where your image lies, such as registry.acme.example/mandate: deploy/image.sh and deploy/Dockerfile make one" }}
+{{- end }}
 image: "{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}"
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 env: {{ include "mandate.variables" . | nindent 2 }}
