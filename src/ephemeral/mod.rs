@@ -114,7 +114,7 @@ pub enum Meter<'a> {
     Token(&'a str),
     /// Fetches of metadata documents on behalf of one address.
     DocumentFetch(&'a str),
-    /// Refusals recorded about one grant, or about callers that proved nothing.
+    /// Refusals recorded about one grant, or of one kind that names none.
     Refusals(&'a str),
 }
 
