@@ -111,10 +111,13 @@ impl Trail {
 
     /// A refusal stands whether or not it can be written down, so failures are only logged.
     async fn record(&self, meter: &str, rate: Rate, mut event: Event) {
-        let within = self.app.ephemeral.quota(Meter::Refusals(meter), rate).await;
-        if !matches!(within, Ok(Quota::Within { .. })) {
-            tracing::warn!(detail = event.detail.as_deref(), "refusal not recorded: there are too many");
-            return;
+        let detail = event.detail.as_deref();
+        match self.app.ephemeral.quota(Meter::Refusals(meter), rate).await {
+            Ok(Quota::Within { .. }) => {}
+            Ok(Quota::Exceeded { .. }) => {
+                return tracing::debug!(detail, "refusal not recorded: there are too many");
+            }
+            Err(error) => return tracing::warn!(%error, detail, "refusal not recorded"),
         }
         event.reference = Some(reference::current());
         if let Err(error) = append(&self.app, &event).await {
