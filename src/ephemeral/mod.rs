@@ -110,7 +110,7 @@ pub enum Meter<'a> {
     KeyRefetch(&'a str, &'a str),
     /// Registrations from one address.
     Register(&'a str),
-    /// Token requests from one address.
+    /// Token requests and revocations from one address.
     Token(&'a str),
     /// Fetches of metadata documents on behalf of one address.
     DocumentFetch(&'a str),
