@@ -167,7 +167,7 @@ async fn every_page_has_its_headers_and_a_title_of_its_own() {
         ("/", StatusCode::OK, "Home"),
         ("/login", StatusCode::OK, "Sign in"),
         ("/signed-out", StatusCode::OK, "Signed out"),
-        ("/authorize", StatusCode::BAD_REQUEST, "This app is not known here"),
+        ("/authorize", StatusCode::BAD_REQUEST, "This request names no app"),
         ("/consent/unknown", StatusCode::BAD_REQUEST, "This request has expired"),
         ("/setup", StatusCode::GONE, "This link does not work any more"),
         ("/nowhere", StatusCode::NOT_FOUND, "There is no page here"),

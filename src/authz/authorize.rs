@@ -121,7 +121,7 @@ fn without_secrets(address: &str) -> String {
 async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client, AuthorizeError> {
     let unknown = |what: &str| errors::unknown_client().because(format!("client_id {what}"));
     let client_id = params.get("client_id").map_err(|_| unknown("is there twice"))?;
-    let client_id = client_id.ok_or_else(|| unknown("is missing"))?;
+    let client_id = client_id.ok_or_else(|| errors::no_client().because("client_id is missing"))?;
     match clients::find(app, client_id, address).await? {
         Lookup::Known(client) => Ok(*client),
         Lookup::Unknown => Err(unknown(&without_secrets(client_id)).into()),

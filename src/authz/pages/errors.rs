@@ -18,6 +18,19 @@ pub fn unknown_client() -> ErrorPage {
     )
 }
 
+/// The request has no client id.
+#[must_use]
+pub fn no_client() -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::BAD_REQUEST,
+        "This request names no app",
+        "The request that brought you here does not say which app it is from: client_id is missing. Nothing was sent \
+         anywhere.",
+        "Go back to the app and start connecting again. If you typed or copied the address, some of it is missing. If it \
+         goes on, tell the makers of the app.",
+    )
+}
+
 /// An operator lets the client in no more.
 #[must_use]
 pub fn client_disabled() -> ErrorPage {

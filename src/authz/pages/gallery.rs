@@ -189,6 +189,7 @@ fn error_pages() -> Vec<(&'static str, &'static str, String)> {
         ("error_fault", "on our side", ErrorPage::fault(reference)),
         ("error_unavailable", "right now", ErrorPage::unavailable(reference)),
         ("error_hostile", "&#60;script&#62;", hostile),
+        ("error_no_client", "names no app", errors::no_client()),
         ("error_client", "not known here", errors::unknown_client()),
         ("error_redirect_uri_hostile", "not safe", errors::redirect_uri_refused(&name)),
         ("error_expired", "has expired", errors::request_expired()),
