@@ -419,7 +419,7 @@ async fn prompt_login_asks_for_the_password_again() {
         assert_eq!(browser.get(&consent).await.location, loaded.location, "there is no way around");
         let page = browser.get(&loaded.location).await;
         assert_eq!(browser.sign_in(&page, "alice", crate::support::PASSWORD).await.location, consent);
-        browser.get(&consent).await.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
+        browser.get(&consent).await.assert_page(StatusCode::OK, "Allow “Test client” to use your tickets?");
     }
 }
 
@@ -440,7 +440,7 @@ async fn max_age_asks_for_the_password_again_once_the_sign_in_is_older() {
     assert_eq!(browser.get(&consent).await.location, loaded.location, "there is no way around");
     let page = browser.get(&loaded.location).await;
     assert_eq!(browser.sign_in(&page, "alice", crate::support::PASSWORD).await.location, consent);
-    browser.get(&consent).await.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
+    browser.get(&consent).await.assert_page(StatusCode::OK, "Allow “Test client” to use your tickets?");
 }
 
 #[tokio::test]
@@ -451,7 +451,7 @@ async fn prompt_consent_and_unknown_prompts_show_the_page() {
     for prompt in ["consent", "create", "consent create"] {
         let changes = [("prompt", prompt), ("scope", "tickets:read offline_access")];
         let (_, page) = browser.open_consent(&client.authorize(&changes), "alice").await;
-        page.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
+        page.assert_page(StatusCode::OK, "Allow “Test client” to use your tickets?");
     }
 }
 

@@ -3,8 +3,8 @@
 
 use axum::http::StatusCode;
 
+use super::client_name::ClientName;
 use crate::web::page::ErrorPage;
-use crate::web::text::DisplayName;
 
 /// The client id is not known here, or no longer. Clients keep a dead registration for good, so the page says the cure.
 #[must_use]
@@ -44,7 +44,7 @@ pub fn client_disabled() -> ErrorPage {
 
 /// The redirect URI is missing, malformed, or not one of the client's.
 #[must_use]
-pub fn redirect_uri_refused(client_name: &DisplayName) -> ErrorPage {
+pub fn redirect_uri_refused(client_name: &ClientName) -> ErrorPage {
     ErrorPage::new(
         StatusCode::BAD_REQUEST,
         "The way back to the app is not safe",
