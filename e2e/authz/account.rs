@@ -59,7 +59,7 @@ async fn revoking_ends_that_grant_at_once_and_no_other() {
         (StatusCode::SEE_OTHER, &*format!("/account?revoked={newest}"))
     );
     let page = browser.get(&answer.location).await;
-    assert!(page.body.contains("<bdi>Test client</bdi> can no longer use your tickets."), "{}", page.body);
+    assert!(page.body.contains("<bdi>“Test client”</bdi> can no longer use your tickets."), "{}", page.body);
     assert_eq!(grants(&page).len(), 1);
     let (status, body) = client.refresh(ended["refresh_token"].as_str().unwrap()).await;
     assert_eq!((status, &body["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
@@ -167,7 +167,7 @@ async fn every_page_has_its_headers_and_a_title_of_its_own() {
         ("/", StatusCode::OK, "Home"),
         ("/login", StatusCode::OK, "Sign in"),
         ("/signed-out", StatusCode::OK, "Signed out"),
-        ("/authorize", StatusCode::BAD_REQUEST, "This app is not known here"),
+        ("/authorize", StatusCode::BAD_REQUEST, "This request names no app"),
         ("/consent/unknown", StatusCode::BAD_REQUEST, "This request has expired"),
         ("/setup", StatusCode::GONE, "This link does not work any more"),
         ("/nowhere", StatusCode::NOT_FOUND, "There is no page here"),

@@ -63,7 +63,7 @@ async fn an_app_shows_what_it_did_newest_first_and_a_retry_once() {
     client.call("create_ticket", other).await.problem();
     let mut browser = Browser::signed_in(&server, "alice").await;
     let page = browser.get(&path(&minted)).await;
-    page.assert_page(StatusCode::OK, "Activity of Test");
+    page.assert_page(StatusCode::OK, "Activity of “Test”");
     assert_eq!(
         deeds(&page),
         [
@@ -150,7 +150,7 @@ async fn activity_is_read_in_pages() {
     let (mut seen, mut sizes) = (Vec::new(), Vec::new());
     while let Some(path) = next {
         let page = browser.get(&path).await;
-        page.assert_page(StatusCode::OK, "Activity of Test");
+        page.assert_page(StatusCode::OK, "Activity of “Test”");
         let titles =
             page.body.split("<bdi>nr ").skip(1).map(|rest| rest[..rest.find('.').unwrap()].to_owned());
         seen.extend(titles);
@@ -244,5 +244,5 @@ async fn the_account_works_while_nobody_knows_how_limits_stand() {
     let page = browser.get("/account").await;
     page.assert_page(StatusCode::OK, "Connected apps");
     assert!(page.body.contains("Opened ticket") && !page.body.contains("<dt>Can "), "{}", page.body);
-    browser.get(&path(&minted)).await.assert_page(StatusCode::OK, "Activity of Test");
+    browser.get(&path(&minted)).await.assert_page(StatusCode::OK, "Activity of “Test”");
 }

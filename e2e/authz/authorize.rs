@@ -44,7 +44,6 @@ async fn an_unknown_client_gets_a_page_that_says_the_cure_and_no_redirect() {
     let mut browser = Browser::new(&server);
     let long = format!("https://app.example/{}", "x".repeat(3000));
     for changes in [
-        vec![("client_id", "")],
         vec![("client_id", "client_unknown")],
         vec![("client_id", "https://app.example")],
         vec![("client_id", "HTTPS://app.example/c")],
@@ -54,6 +53,19 @@ async fn an_unknown_client_gets_a_page_that_says_the_cure_and_no_redirect() {
         let loaded = browser.get(&client.authorize(&changes)).await;
         loaded.assert_page(StatusCode::BAD_REQUEST, "This app is not known here");
         assert!(loaded.body.contains("remove the connection to this server and add it again"), "{changes:?}");
+        assert!(loaded.body.contains(loaded.headers["x-reference-id"].to_str().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_names_no_client_is_said_to_name_none() {
+    let server = Server::start().await;
+    let client = Client::register(&server).await;
+    for address in [client.authorize(&[("client_id", "")]), "/authorize".to_owned()] {
+        let loaded = Browser::new(&server).get(&address).await;
+        loaded.assert_page(StatusCode::BAD_REQUEST, "This request names no app");
+        assert!(loaded.body.contains("client_id is missing"), "{address}: {}", loaded.body);
+        assert!(!loaded.body.contains("registration"), "{address}: {}", loaded.body);
         assert!(loaded.body.contains(loaded.headers["x-reference-id"].to_str().unwrap()));
     }
 }
@@ -407,7 +419,7 @@ async fn prompt_login_asks_for_the_password_again() {
         assert_eq!(browser.get(&consent).await.location, loaded.location, "there is no way around");
         let page = browser.get(&loaded.location).await;
         assert_eq!(browser.sign_in(&page, "alice", crate::support::PASSWORD).await.location, consent);
-        browser.get(&consent).await.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
+        browser.get(&consent).await.assert_page(StatusCode::OK, "Allow “Test client” to use your tickets?");
     }
 }
 
@@ -428,7 +440,7 @@ async fn max_age_asks_for_the_password_again_once_the_sign_in_is_older() {
     assert_eq!(browser.get(&consent).await.location, loaded.location, "there is no way around");
     let page = browser.get(&loaded.location).await;
     assert_eq!(browser.sign_in(&page, "alice", crate::support::PASSWORD).await.location, consent);
-    browser.get(&consent).await.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
+    browser.get(&consent).await.assert_page(StatusCode::OK, "Allow “Test client” to use your tickets?");
 }
 
 #[tokio::test]
@@ -439,7 +451,7 @@ async fn prompt_consent_and_unknown_prompts_show_the_page() {
     for prompt in ["consent", "create", "consent create"] {
         let changes = [("prompt", prompt), ("scope", "tickets:read offline_access")];
         let (_, page) = browser.open_consent(&client.authorize(&changes), "alice").await;
-        page.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
+        page.assert_page(StatusCode::OK, "Allow “Test client” to use your tickets?");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::support::client::{Client, REDIRECT_URI, claims, register};
 use crate::support::{PASSWORD, Server};
 
 const BOTH: [&str; 2] = ["tickets:read", "tickets:write"];
-const TITLE: &str = "Allow Test client to use your tickets?";
+const TITLE: &str = "Allow “Test client” to use your tickets?";
 
 /// The text of a page: tags gone, white space single.
 fn text(page: &Loaded) -> String {
@@ -49,7 +49,7 @@ async fn the_page_names_client_host_resource_person_scopes_and_end() {
         &server.at("/mcp"),
         "See your tickets",
         "Open, comment on and close tickets as you",
-        "Did you start this? Any program on this computer could have asked in the name of Test client",
+        "Did you start this? Any program on this computer could have asked in the name of “Test client”",
         "Access lasts until",
         "If the app asks for it, copy its whole address from the address bar",
         "ssh -L 49152:localhost:49152",
@@ -69,11 +69,11 @@ async fn each_kind_of_destination_is_named_and_warned_of() {
     let web = "https://app.example:8443/cb";
     let said = page_of(&server, json!({"client_name": "Claude", "redirect_uris": [web]}), web).await;
     assert!(said.contains("Access goes to app.example:8443 a website"), "{said}");
-    assert!(said.contains("Anyone can use the name Claude"), "{said}");
+    assert!(said.contains("Anyone can use the name “Claude”"), "{said}");
     let app = "cursor://anysphere.cursor-mcp/oauth/callback";
     let said = page_of(&server, json!({"client_name": "Cursor", "redirect_uris": [app]}), app).await;
     assert!(said.contains("Access goes to cursor: an app on this device"), "{said}");
-    assert!(said.contains("Any app on this device could have asked in the name of Cursor"), "{said}");
+    assert!(said.contains("Any app on this device could have asked in the name of “Cursor”"), "{said}");
     server.add_client("client_portal", &json!({"client_name": "Portal", "redirect_uris": [web]})).await;
     let client = Client::known(&server, "client_portal");
     let (_, page) =
@@ -250,7 +250,9 @@ async fn after_the_code_was_used_or_a_minute_went_by_the_page_says_connected() {
         }
         for again in [browser.get(&path).await, browser.decide(&path, &page, "allow", &BOTH).await] {
             again.assert_page(StatusCode::OK, "Already connected");
-            assert!(text(&again).contains("Test client is already connected You have answered this request"));
+            assert!(
+                text(&again).contains("“Test client” is already connected You have answered this request")
+            );
         }
     }
 }

@@ -59,7 +59,7 @@ async fn a_client_known_by_its_document_is_named_with_its_proven_host_and_gets_t
     let client = Client::known(&server, origin.at(PATH));
     let mut browser = Browser::new(&server);
     let (path, page) = browser.open_consent(&client.authorize(&[]), "alice").await;
-    page.assert_page(StatusCode::OK, "Allow Document client to use your tickets?");
+    page.assert_page(StatusCode::OK, "Allow “Document client” to use your tickets?");
     let proven = format!(
         "<dt>Published at</dt><dd><strong>{}</strong> <span class=\"badge good\">Verified",
         origin.host()
@@ -419,7 +419,7 @@ async fn a_document_that_changes_meanwhile_changes_nothing_for_what_was_begun() 
     origin.publish(PATH, "", &stolen);
     server.advance(2 * MINUTE);
     let again = browser.get(&path).await;
-    again.assert_page(StatusCode::OK, "Allow Document client to use your tickets?");
+    again.assert_page(StatusCode::OK, "Allow “Document client” to use your tickets?");
     let answer = browser.decide(&path, &page, "allow", &["tickets:read"]).await.answer();
     let (status, tokens) = client.redeem(&answer["code"]).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");

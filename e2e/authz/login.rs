@@ -299,7 +299,7 @@ async fn the_sign_in_page_names_who_waits_and_goes_on_there() {
     let location = browser.get(&client.authorize(&[])).await.location;
     let page = browser.get(&location).await;
     page.assert_page(StatusCode::OK, "Sign in");
-    assert!(page.body.contains("to connect <bdi>Test client</bdi>"), "{}", page.body);
+    assert!(page.body.contains("to connect <bdi>“Test client”</bdi>"), "{}", page.body);
     let wrong = browser.sign_in(&page, "alice", "wrong password").await;
     let right = browser.sign_in(&wrong, "alice", PASSWORD).await;
     assert_eq!(right.location, location.replace("/login?flow=", "/consent/"), "a wrong try loses nothing");

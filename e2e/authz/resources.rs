@@ -214,7 +214,7 @@ async fn the_pages_tell_of_the_resource_in_its_own_words() {
     let mut browser = Browser::signed_in(&server, "alice").await;
     let request = client.authorize(&[("resource", BILLING)]);
     let (path, page) = browser.open_consent(&request, "alice").await;
-    page.assert_page(StatusCode::OK, "Allow Test client to use The billing server?");
+    page.assert_page(StatusCode::OK, "Allow “Test client” to use The billing server?");
     for part in
         [BILLING, "The billing server", "Do what billing:read lets you do", "Do what billing:pay lets you do"]
     {

@@ -1,11 +1,13 @@
 //! `POST /revoke` (RFC 7009; A8, G58).
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::json;
 
 use super::ask::{Answer, audited, call, post, refresh, send};
 use crate::support::client::{Client, register};
-use crate::support::{Server, http};
+use crate::support::{Server, at_most, http};
 
 /// Tokens of a public client.
 async fn tokens(client: &Client<'_>, username: &str) -> (String, String) {
@@ -128,6 +130,22 @@ async fn the_client_authenticates_as_at_the_token_endpoint() {
     let right = http().post(server.at("/revoke")).basic_auth(&client.client_id, Some(secret)).form(&[token]);
     done(&send(right).await);
     assert_eq!(call(&server, tokens.text_of("access_token")).await, 401);
+}
+
+#[tokio::test]
+async fn too_many_revocations_from_one_address_wait_and_are_told_how_long() {
+    let server = Server::start_with(|config| config.limits.token = at_most(3)).await;
+    let client = Client::register(&server).await;
+    for _ in 0..3 {
+        done(&revoke(&server, &client, &[("token", "unheard-of")]).await);
+    }
+    let answer = revoke(&server, &client, &[("token", "unheard-of")]).await;
+    answer.refused(429, "temporarily_unavailable");
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=1200).contains(&wait), "{wait}");
+    refresh(&client, &server, "unheard-of", &[]).await.refused(429, "temporarily_unavailable");
+    server.advance(Duration::from_secs(wait));
+    done(&revoke(&server, &client, &[("token", "unheard-of")]).await);
 }
 
 #[tokio::test]

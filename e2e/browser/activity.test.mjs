@@ -41,7 +41,7 @@ test('what an app did and was refused is shown in plain words', ...journey(() =>
   await look(page, 'account-with-activity');
 
   await page.getByRole('link', { name: 'All activity of Busy Notebook', exact: true }).click();
-  await page.getByRole('heading', { level: 1, name: 'What Busy Notebook did for you' }).waitFor();
+  await page.getByRole('heading', { level: 1, name: 'What “Busy Notebook” did for you' }).waitFor();
   assert.deepEqual((await deeds(page)).map((deed) => deed.replace(/\s+/g, ' ').trim()), [
     'Tried to close ticket T-999999 Refused',
     `Closed ticket ${id}`,

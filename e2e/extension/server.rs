@@ -48,7 +48,7 @@ async fn the_consent_page_asks_in_the_extensions_words() {
     let client = Client::register(&server).await;
     let mut browser = Browser::new(&server);
     let (path, page) = browser.open_consent(&client.authorize(&[]), "alice").await;
-    page.assert_page(StatusCode::OK, "Allow Test client to use Notes?");
+    page.assert_page(StatusCode::OK, "Allow “Test client” to use Notes?");
     assert_eq!(page.boxes(), [("notes:read", true), ("notes:write", true)]);
     for said in ["See your notes", "It changes nothing.", "Keep notes for you", "which only you can see"] {
         assert!(page.body.contains(said), "{said}: {}", page.body);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mandate::oauth::GrantId;
 use mandate::storage::grants;
 use mandate::storage::users::Role;
@@ -101,12 +103,25 @@ async fn floods_do_not_fill_the_log() {
         send(post(&server).body("{}")).await;
     }
     assert_eq!(tool_calls(&server).await.len(), 0, "without a token nothing is recorded");
-    for number in 0..80 {
-        send(post(&server).header("authorization", format!("Bearer garbage{number}")).body("{}")).await;
-    }
-    // Where the limit lives by a clock of its own, another one a second.
-    let recorded = tool_calls(&server).await.len();
-    assert!((60..75).contains(&recorded), "{recorded}");
+    let flood = async |token: &str| {
+        for number in 0..80 {
+            let token = format!("Bearer {token}{number}");
+            send(post(&server).header("authorization", token).body("{}")).await;
+        }
+    };
+    flood("garbage").await;
+    assert_eq!(tool_calls(&server).await.len(), 60, "as many as on any day");
+    // One more comes with every 24 minutes.
+    server.advance(Duration::from_mins(20));
+    flood("garbage").await;
+    assert_eq!(tool_calls(&server).await.len(), 60, "and no more of that day");
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","typ":"at+jwt","kid":"forged"}"#);
+    flood(&format!("{header}.e30.")).await;
+    let events = tool_calls(&server).await;
+    let forged =
+        events.iter().filter(|event| event.detail.as_deref() == Some("invalid_token: its key is unknown"));
+    assert_eq!((events.len(), forged.count()), (120, 60), "garbage hides no forgery");
+    let recorded = events.len();
     let alice = server.add_user("alice", Role::Agent).await.user_id;
     let mut expired = mint(&server, &alice, "client_1", BOTH).await.claims;
     expired.exp = expired.iat;
@@ -114,6 +129,7 @@ async fn floods_do_not_fill_the_log() {
     for _ in 0..80 {
         send(post(&server).header("authorization", format!("Bearer {expired}")).body("{}")).await;
     }
+    // Where the limit lives by a clock of its own, another one a second.
     let named = tool_calls(&server).await.len() - recorded;
     assert!((60..75).contains(&named), "whom a token names has a measure of their own: {named}");
 }

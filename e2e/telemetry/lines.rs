@@ -114,6 +114,26 @@ async fn each_refusal_has_one_line_under_the_reference_that_its_caller_was_given
 }
 
 #[tokio::test]
+async fn a_flood_of_bad_tokens_warns_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = File::create(&path).unwrap();
+    let watched = Watched::start(|command| {
+        command.stderr(Stdio::from(log));
+    })
+    .await;
+    for _ in 0..80 {
+        let answer = http().post(watched.place_url("/mcp")).bearer_auth("garbage").send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+    watched.stop().await;
+    let log = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains(" INFO refused")).count(), 80, "{log}");
+    let louder = log.lines().find(|line| line.contains("not recorded") || line.contains(" ERROR "));
+    assert_eq!(louder, None);
+}
+
+#[tokio::test]
 async fn lines_are_sent_with_the_trace_they_belong_to_and_never_those_about_sending() {
     let backend = Backend::start(Manner::Good).await;
     let (log, reference) = logged("json", Some(&backend)).await;

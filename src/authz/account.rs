@@ -189,17 +189,16 @@ async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<
     }
     if let Some(raw) = params.first_or_empty("allowed") {
         let grant = own_grant(app, session, &GrantId::new(raw)).await?;
-        let name = |grant: Grant| DisplayName::of(grant.client.shown_name());
         return Ok(grant.map(|grant| AccountNotice::Allowed {
+            client_name: views::client_name(&grant.client),
             used: views::server(app, &grant.resource).used,
-            client_name: name(grant),
         }));
     }
     let Some(raw) = params.first_or_empty("revoked") else { return Ok(None) };
     let grant = own_grant(app, session, &GrantId::new(raw)).await?;
     Ok(Some(match grant.filter(|grant| grant.revoked_at.is_some()) {
         Some(grant) => AccountNotice::Revoked {
-            client_name: DisplayName::of(grant.client.shown_name()),
+            client_name: views::client_name(&grant.client),
             used: views::server(app, &grant.resource).used,
             grant_id: grant.grant_id.as_str().to_owned(),
         },

@@ -11,6 +11,7 @@ use super::callback::redirect;
 use super::error::PageResult;
 use super::pages::activity::{ActivityPage, ActivityView};
 use super::pages::deed_words::{done_words, particulars, refusal_words, ticket, tried_words};
+use super::views;
 use crate::app::App;
 use crate::audit::Outcome;
 use crate::identity::{csrf, session};
@@ -21,7 +22,6 @@ use crate::storage::grants::Grant;
 use crate::web::moment::Moment;
 use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
-use crate::web::text::DisplayName;
 
 /// How many events are on a page.
 const PAGE: usize = 20;
@@ -54,7 +54,7 @@ pub async fn get(
         role: role_words(&app, session.user.role).to_owned(),
         csrf: csrf::token(&app, FORM, session.csrf_anchor())?,
         grant_id: grant.grant_id.as_str().to_owned(),
-        client_name: DisplayName::of(grant.client.shown_name()),
+        client_name: views::client_name(&grant.client),
         created: Moment::from_unix_ms(grant.created_at.0),
         is_live: grant.is_live(app.now()),
         events: events.iter().map(|event| view(&app, event)).collect(),

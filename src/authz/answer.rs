@@ -9,7 +9,9 @@ use super::authorize::login_required;
 use super::callback::Callback;
 use super::flow::{self, Flow};
 use super::lasting;
+use super::pages::client_name::ClientName;
 use super::request::Negotiated;
+use super::views;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::clock::Timestamp;
@@ -23,6 +25,7 @@ use crate::oauth::{GrantId, RedirectUri, Scopes};
 use crate::storage::codes::CodeRow;
 use crate::storage::grants::Grant;
 use crate::storage::{audit, codes, commit, disabled_clients, grants, sessions, undo};
+use crate::web::text::DisplayName;
 
 /// How long the same answer is given again.
 const REPEATED_FOR: Duration = Duration::from_secs(60);
@@ -107,7 +110,7 @@ pub enum Answered {
     /// Give it again: it leads here.
     Again(String),
     /// The client of this name has it already.
-    Connected(String),
+    Connected(ClientName),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,6 +119,9 @@ struct Remembered {
     location: String,
     code_hash: Option<String>,
     client_name: String,
+    // Whether the people who run this server gave it.
+    #[serde(default)]
+    name_is_given: bool,
     anchor_hash: String,
     at: Timestamp,
 }
@@ -143,6 +149,7 @@ pub async fn remember(
         location: app.keys.sealing.seal("answer", location.as_bytes(), &app.random)?,
         code_hash: code.map(|hash| hash.as_str().to_owned()),
         client_name: flow.client.shown_name().to_owned(),
+        name_is_given: !views::client_name(&flow.client).is_claimed(),
         anchor_hash: flow.cookie_hash().as_str().to_owned(),
         at: app.now(),
     };
@@ -170,7 +177,9 @@ pub async fn find(app: &App, id: &str, anchor: &str) -> Result<Option<Answered>,
     Ok(Some(if recent && unused {
         Answered::Again(open(app, &remembered)?)
     } else {
-        Answered::Connected(remembered.client_name)
+        let name = DisplayName::of(&remembered.client_name);
+        let is_given = remembered.name_is_given;
+        Answered::Connected(if is_given { ClientName::Given(name) } else { ClientName::Claimed(name) })
     }))
 }
 

@@ -13,7 +13,7 @@ use super::clients::{self, Lookup};
 use super::error::AuthorizeError;
 use super::pages::errors;
 use super::request::{Asked, Negotiated, Prompt};
-use super::{answer, consent, engine, flow};
+use super::{answer, consent, engine, flow, views};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::ephemeral::Meter;
@@ -27,7 +27,6 @@ use crate::web::address::ClientAddress;
 use crate::web::page::ErrorPage;
 use crate::web::params::Params;
 use crate::web::refusal::quoted;
-use crate::web::text::DisplayName;
 
 /// The longest query that is parked, in bytes.
 const MAX_QUERY: usize = 8 * 1024;
@@ -97,7 +96,7 @@ pub async fn judge(
 /// port of a loopback listener included.
 pub fn callback(app: &App, client: &Client, params: &Params) -> Result<Callback, Box<ErrorPage>> {
     let refused = |what: &str| {
-        let page = errors::redirect_uri_refused(&DisplayName::of(client.shown_name()));
+        let page = errors::redirect_uri_refused(&views::client_name(client));
         Box::new(page.because(format!("client {}, redirect_uri {what}", client.client_id)))
     };
     let requested = params.get("redirect_uri").map_err(|_| refused("is there twice"))?;
@@ -121,7 +120,7 @@ fn without_secrets(address: &str) -> String {
 async fn find_client(app: &App, params: &Params, address: &str) -> Result<Client, AuthorizeError> {
     let unknown = |what: &str| errors::unknown_client().because(format!("client_id {what}"));
     let client_id = params.get("client_id").map_err(|_| unknown("is there twice"))?;
-    let client_id = client_id.ok_or_else(|| unknown("is missing"))?;
+    let client_id = client_id.ok_or_else(|| errors::no_client().because("client_id is missing"))?;
     match clients::find(app, client_id, address).await? {
         Lookup::Known(client) => Ok(*client),
         Lookup::Unknown => Err(unknown(&without_secrets(client_id)).into()),

@@ -33,7 +33,7 @@ use crate::telemetry;
 use crate::web::moment::Moment;
 use crate::web::page::{ErrorPage, Page};
 use crate::web::params::Params;
-use crate::web::text::{DisplayName, HttpsLink};
+use crate::web::text::HttpsLink;
 
 /// How long a second click waits for the first one's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -170,10 +170,7 @@ async fn answered(app: &App, id: &str, jar: &CookieJar) -> PageResult {
     let anchor = flow::anchor(app, id, jar).ok_or_else(expired)?;
     match answer::find(app, id, &anchor).await? {
         Some(Answered::Again(location)) => Ok(redirect(&location)),
-        Some(Answered::Connected(client_name)) => {
-            let client_name = DisplayName::of(&client_name);
-            Ok(Page::ok(ConnectedPage { client_name }).into_response())
-        }
+        Some(Answered::Connected(client_name)) => Ok(Page::ok(ConnectedPage { client_name }).into_response()),
         None => Err(expired()),
     }
 }
@@ -273,7 +270,7 @@ fn show(
         csrf: csrf::token(app, &form_name(id, session), anchor)?,
         username: session.user.username.clone(),
         client: ClientView {
-            name: DisplayName::of(flow.client.shown_name()),
+            name: views::client_name(&flow.client),
             kind: views::client_kind(&flow.client),
             client_uri: flow.client.metadata.client_uri.as_deref().and_then(HttpsLink::parse),
         },

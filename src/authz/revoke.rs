@@ -6,9 +6,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
-use super::body::{Body, form};
+use super::body::Body;
 use super::client_auth;
 use super::error::{JsonError, no_store};
+use super::token;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
 use crate::oauth::GrantId;
@@ -22,12 +23,11 @@ use crate::web::params::Params;
 /// tell our tokens apart and never misleads.
 pub async fn post(
     State(app): State<Arc<App>>,
-    address: ClientAddress,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, JsonError> {
-    let params = form(&headers, &body)?;
-    let client = client_auth::authenticate(&app, &headers, &params, &address.0).await?;
+    let (client, params) = token::asked(&app, &address, &headers, &body).await?;
     let basic = client.basic;
     revoke(&app, &client, &params).await.map_err(|error| JsonError { error, basic })?;
     Ok(no_store(StatusCode::OK.into_response()))

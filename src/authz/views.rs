@@ -1,5 +1,6 @@
 //! From what we know of clients, redirect URIs and resources to what pages show of them.
 
+use super::pages::client_name::ClientName;
 use super::pages::consent::{ClientKind as Shown, Destination as Leads};
 use super::pages::scope_words::{ScopeWords, scope_words, words_of};
 use super::pages::server::ServerView;
@@ -20,6 +21,11 @@ pub fn client_kind(client: &Client) -> Shown {
         ClientKind::Registered | ClientKind::Machine => Shown::Registered,
         ClientKind::External => Shown::External,
     }
+}
+
+/// What the client is called, to stand in a sentence.
+pub fn client_name(client: &Client) -> ClientName {
+    ClientName::of(client.shown_name(), &client_kind(client))
 }
 
 /// Where the code goes.

@@ -9,7 +9,7 @@ use crate::ephemeral::Rate;
 pub struct Limits {
     /// Authorization requests.
     pub authorize: Rate,
-    /// Token requests.
+    /// Token requests and revocations.
     pub token: Rate,
     /// Registrations.
     pub register: Rate,

@@ -110,11 +110,11 @@ pub enum Meter<'a> {
     KeyRefetch(&'a str, &'a str),
     /// Registrations from one address.
     Register(&'a str),
-    /// Token requests from one address.
+    /// Token requests and revocations from one address.
     Token(&'a str),
     /// Fetches of metadata documents on behalf of one address.
     DocumentFetch(&'a str),
-    /// Refusals recorded about one grant, or about callers that proved nothing.
+    /// Refusals recorded about one grant, or of one kind that names none.
     Refusals(&'a str),
 }
 

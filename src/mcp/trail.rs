@@ -22,11 +22,12 @@ use crate::storage::{self, audit, commit, grants};
 use crate::telemetry;
 use crate::web::reference;
 
-/// How many refusals of one grant are recorded in a minute, and as many of callers that proved nothing: enough
-/// to see what is going on, few enough that refusals cannot fill the disk or keep the writer busy.
-const REFUSALS: Rate = Rate::of(60, Duration::from_mins(1));
-/// The meter of callers that proved nothing.
-const ANYBODY: &str = "anybody";
+/// How many refusals of one grant are recorded in a minute, and as many of one kind that another issuer vouches for:
+/// enough to see what is going on, few enough that refusals do not keep the writer busy.
+const NAMED: Rate = Rate::of(60, Duration::from_mins(1));
+/// How many refusals of one kind are recorded in a day that name nobody: anybody can make as many as they like, and
+/// what is recorded is kept for ever. The metrics count them all.
+const NAMELESS: Rate = Rate::of(60, Duration::from_hours(24));
 /// How exactly the last use of a grant is known.
 const USE_PRECISION: Duration = Duration::from_mins(1);
 /// How many grants' last uses are remembered, so that a busy one is not written twice.
@@ -79,7 +80,7 @@ impl Trail {
             (event.tool, event.arguments, event.idempotency_key) = (Some(tool.name), arguments, key);
         }
         event.trace_id = by.trace_id.map(str::to_owned);
-        self.record(by.token.grant_id.as_str(), event).await;
+        self.record(by.token.grant_id.as_str(), NAMED, event).await;
     }
 
     /// Records that a token was presented that is not good, with whom it names where we signed it. Without any
@@ -92,9 +93,12 @@ impl Trail {
         };
         let mut event = Event::new(Kind::ToolCall, Outcome::Refused).detail(detail);
         event.trace_id = telemetry::trace_id().or_else(|| header_traceparent(parts).and_then(parse_trace_id));
-        let Some(token) = token else { return self.record(ANYBODY, event).await };
+        let Some(token) = token else {
+            // Each kind has a meter of its own, or the cheapest garbage would hide a forgery.
+            return self.record(&format!("nobody:{}", reason.word()), NAMELESS, event).await;
+        };
         let event = event.user(&token.user_id).client(&token.client_id).grant(&token.grant_id);
-        self.record(token.grant_id.as_str(), event).await;
+        self.record(token.grant_id.as_str(), NAMED, event).await;
     }
 
     /// Records that a token was good and its user has no account here.
@@ -102,15 +106,18 @@ impl Trail {
         let mut event =
             Event::new(Kind::ToolCall, Outcome::Refused).client(client_id).detail(why.word().to_owned());
         event.trace_id = telemetry::trace_id().or_else(|| header_traceparent(parts).and_then(parse_trace_id));
-        self.record(ANYBODY, event).await;
+        self.record(&format!("stranger:{}", why.word()), NAMED, event).await;
     }
 
     /// A refusal stands whether or not it can be written down, so failures are only logged.
-    async fn record(&self, meter: &str, mut event: Event) {
-        let within = self.app.ephemeral.quota(Meter::Refusals(meter), REFUSALS).await;
-        if !matches!(within, Ok(Quota::Within { .. })) {
-            tracing::warn!(detail = event.detail.as_deref(), "refusal not recorded: there are too many");
-            return;
+    async fn record(&self, meter: &str, rate: Rate, mut event: Event) {
+        let detail = event.detail.as_deref();
+        match self.app.ephemeral.quota(Meter::Refusals(meter), rate).await {
+            Ok(Quota::Within { .. }) => {}
+            Ok(Quota::Exceeded { .. }) => {
+                return tracing::debug!(detail, "refusal not recorded: there are too many");
+            }
+            Err(error) => return tracing::warn!(%error, detail, "refusal not recorded"),
         }
         event.reference = Some(reference::current());
         if let Err(error) = append(&self.app, &event).await {

@@ -75,7 +75,7 @@ async fn consent_is_asked_for_each_client_although_the_provider_says_nothing() {
         let next = browser.get(&client.authorize(&[])).await;
         assert!(next.location.starts_with("/consent/"), "{name}: {next:?}");
         let page = browser.get(&next.location).await;
-        page.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
+        page.assert_page(StatusCode::OK, "Allow “Test client” to use your tickets?");
         assert!(page.boxes().iter().all(|(_, ticked)| *ticked));
         let answer = browser.decide(&next.location, &page, "allow", &["tickets:read"]).await.answer();
         assert!(answer.contains_key("code"), "{name}: {answer:?}");
@@ -146,7 +146,7 @@ async fn a_fresh_sign_in_is_one_that_the_provider_vouches_for() {
         let back = browser.get(&upstream.sign_in(&location)).await;
         if is_fresh {
             let page = browser.get(&back.location).await;
-            page.assert_page(StatusCode::OK, "Allow Test client to use your tickets?");
+            page.assert_page(StatusCode::OK, "Allow “Test client” to use your tickets?");
         } else {
             back.assert_page(StatusCode::BAD_GATEWAY, "Acme acme did not ask you to sign in again");
             assert!(back.body.contains("stay=1"), "it does not go round and round: {auth_time}");

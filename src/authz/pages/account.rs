@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::activity::ActivityView;
+use super::client_name::ClientName;
 use super::consent::{ClientKind, Destination};
 use super::scope_words::ScopeWords;
 use super::server::ServerView;
@@ -36,8 +37,8 @@ pub struct AccountPage {
 pub enum AccountNotice {
     /// A grant was revoked.
     Revoked {
-        /// The client's name.
-        client_name: DisplayName,
+        /// The client.
+        client_name: ClientName,
         /// What the client used, after "to use".
         used: String,
         /// The grant, whose activity can still be read.
@@ -47,8 +48,8 @@ pub enum AccountNotice {
     NothingToRevoke,
     /// A client of another issuer is let in again.
     Allowed {
-        /// The client's name.
-        client_name: DisplayName,
+        /// The client.
+        client_name: ClientName,
         /// What the client may use again, after "to use".
         used: String,
     },

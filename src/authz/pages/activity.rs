@@ -2,9 +2,9 @@
 
 use askama::Template;
 
+use super::client_name::ClientName;
 use super::deed_words::Particular;
 use crate::web::moment::Moment;
-use crate::web::text::DisplayName;
 
 /// `GET /account/apps/{grant_id}/activity`.
 ///
@@ -20,8 +20,8 @@ pub struct ActivityPage {
     pub csrf: String,
     /// The grant.
     pub grant_id: String,
-    /// The name that the client gave itself.
-    pub client_name: DisplayName,
+    /// The client.
+    pub client_name: ClientName,
     /// When it was granted.
     pub created: Moment,
     /// Whether it can still act.

@@ -2,12 +2,12 @@
 
 use askama::Template;
 
-use crate::web::text::DisplayName;
+use super::client_name::ClientName;
 
 /// `GET` or `POST /consent/{id}` when the request was allowed and its redirect is no longer repeated.
 #[derive(Debug, Template)]
 #[template(path = "connected.html")]
 pub struct ConnectedPage {
-    /// The client that was allowed, under the name it gave itself.
-    pub client_name: DisplayName,
+    /// The client that was allowed.
+    pub client_name: ClientName,
 }

@@ -2,10 +2,11 @@
 
 use askama::Template;
 
+use super::client_name::ClientName;
 use super::scope_words::ScopeWords;
 use super::server::ServerView;
 use crate::web::moment::Moment;
-use crate::web::text::{DisplayName, HttpsLink};
+use crate::web::text::HttpsLink;
 
 /// `GET /consent/{id}`; it shows the same page however often it is loaded.
 ///
@@ -37,8 +38,8 @@ pub struct ConsentPage {
 /// The client as far as it is known.
 #[derive(Debug)]
 pub struct ClientView {
-    /// The name it gave itself: a claim, for all but registered clients.
-    pub name: DisplayName,
+    /// What it is called.
+    pub name: ClientName,
     /// What is known beyond that claim.
     pub kind: ClientKind,
     /// The website it claims as its own.

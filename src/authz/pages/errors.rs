@@ -3,8 +3,8 @@
 
 use axum::http::StatusCode;
 
+use super::client_name::ClientName;
 use crate::web::page::ErrorPage;
-use crate::web::text::DisplayName;
 
 /// The client id is not known here, or no longer. Clients keep a dead registration for good, so the page says the cure.
 #[must_use]
@@ -15,6 +15,19 @@ pub fn unknown_client() -> ErrorPage {
         "The app that sent you here uses a registration that this server does not have. It may have been removed since \
          the app was connected.",
         "In the app, remove the connection to this server and add it again. That makes a new registration.",
+    )
+}
+
+/// The request has no client id.
+#[must_use]
+pub fn no_client() -> ErrorPage {
+    ErrorPage::new(
+        StatusCode::BAD_REQUEST,
+        "This request names no app",
+        "The request that brought you here does not say which app it is from: client_id is missing. Nothing was sent \
+         anywhere.",
+        "Go back to the app and start connecting again. If you typed or copied the address, some of it is missing. If it \
+         goes on, tell the makers of the app.",
     )
 }
 
@@ -31,7 +44,7 @@ pub fn client_disabled() -> ErrorPage {
 
 /// The redirect URI is missing, malformed, or not one of the client's.
 #[must_use]
-pub fn redirect_uri_refused(client_name: &DisplayName) -> ErrorPage {
+pub fn redirect_uri_refused(client_name: &ClientName) -> ErrorPage {
     ErrorPage::new(
         StatusCode::BAD_REQUEST,
         "The way back to the app is not safe",

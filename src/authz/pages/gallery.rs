@@ -7,7 +7,7 @@ use super::consent::{ClientKind, ScopeStanding};
 use super::errors;
 use super::login::{LoginPage, LoginProblem};
 use super::samples::{
-    HOSTILE, HOSTILE_NAME, account, activity_page, app, app_view, consent, document, home, html,
+    HOSTILE, HOSTILE_NAME, account, activity_page, app, app_view, claimed, consent, document, home, html,
     login_with_ways, loopback, scope, setup, web, widening,
 };
 use super::setup::SetupProblems;
@@ -15,7 +15,7 @@ use super::sign_in::SignInStopped;
 use super::signed_out::SignedOutPage;
 use crate::identity::linking::Nobody;
 use crate::web::page::ErrorPage;
-use crate::web::text::{DisplayName, HttpsLink};
+use crate::web::text::HttpsLink;
 
 /// Each page: a name for its file, the words its heading must have, its HTML.
 pub(super) fn pages() -> Vec<(&'static str, &'static str, String)> {
@@ -23,15 +23,11 @@ pub(super) fn pages() -> Vec<(&'static str, &'static str, String)> {
         ("home", "Let your AI app work on your tickets", html(&home(None))),
         ("home_signed_in", "Let your AI app work on your tickets", html(&home(Some("alice")))),
         ("signed_out", "You are signed out", html(&SignedOutPage)),
-        (
-            "connected",
-            "is already connected",
-            html(&ConnectedPage { client_name: DisplayName::of("Cursor") }),
-        ),
+        ("connected", "is already connected", html(&ConnectedPage { client_name: claimed("Cursor") })),
         (
             "connected_hostile",
             "is already connected",
-            html(&ConnectedPage { client_name: DisplayName::of(HOSTILE_NAME) }),
+            html(&ConnectedPage { client_name: claimed(HOSTILE_NAME) }),
         ),
         ("setup", "Create the first account", html(&setup("", SetupProblems::default()))),
         ("setup_hostile", "Create the first account", html(&setup(HOSTILE, setup_problems()))),
@@ -54,7 +50,7 @@ fn setup_problems() -> SetupProblems {
 
 fn login_pages() -> Vec<(&'static str, &'static str, String)> {
     let page = |username: &str, client: Option<&str>, problem| {
-        let (username, client_name) = (username.to_owned(), client.map(DisplayName::of));
+        let (username, client_name) = (username.to_owned(), client.map(claimed));
         html(&LoginPage {
             csrf: "csrf-1".to_owned(),
             flow: Some("flow-1".to_owned()),
@@ -123,7 +119,7 @@ fn consent_pages() -> Vec<(&'static str, &'static str, String)> {
     hostile.client.client_uri = HttpsLink::parse(&format!("https://{}.example/", "b".repeat(60)));
     let long = consent(&"Ünlimited ".repeat(30), ClientKind::Dynamic, loopback());
     vec![
-        ("consent", "Allow <bdi>Claude</bdi> to use your tickets?", html(&claude)),
+        ("consent", "Allow <bdi>“Claude”</bdi> to use your tickets?", html(&claude)),
         ("consent_loopback", "Allow ", html(&consent("Claude Code", document("claude.ai"), loopback()))),
         (
             "consent_came_along",
@@ -137,7 +133,7 @@ fn consent_pages() -> Vec<(&'static str, &'static str, String)> {
         ("consent_dynamic", "Allow ", html(&consent("MCP Inspector", ClientKind::Dynamic, loopback()))),
         (
             "consent_registered",
-            "Allow ",
+            "Allow <bdi>Help desk</bdi> to use your tickets?",
             html(&consent("Help desk", ClientKind::Registered, web("desk.example.com"))),
         ),
         ("consent_widening", "Allow ", html(&widening())),
@@ -154,7 +150,7 @@ fn account_pages() -> Vec<(&'static str, &'static str, String)> {
         app_view(7, "Claude Code", ClientKind::CameAlong { host: "claude.ai".to_owned() }, loopback()),
     ];
     let revoked = AccountNotice::Revoked {
-        client_name: DisplayName::of("VS Code"),
+        client_name: claimed("VS Code"),
         used: "your tickets".into(),
         grant_id: "grant-1".into(),
     };
@@ -181,7 +177,7 @@ fn error_pages() -> Vec<(&'static str, &'static str, String)> {
     let reference = "9f2c7b1e04d84c56";
     let mut hostile = ErrorPage::bad_request(HOSTILE).with_reference(HOSTILE);
     hostile.title = HOSTILE.to_owned();
-    let name = DisplayName::of(HOSTILE_NAME);
+    let name = claimed(HOSTILE_NAME);
     let pages = [
         ("error_not_found", "There is no page", ErrorPage::not_found()),
         ("error_form", "This form can no longer", ErrorPage::form_refused()),
@@ -189,6 +185,7 @@ fn error_pages() -> Vec<(&'static str, &'static str, String)> {
         ("error_fault", "on our side", ErrorPage::fault(reference)),
         ("error_unavailable", "right now", ErrorPage::unavailable(reference)),
         ("error_hostile", "&#60;script&#62;", hostile),
+        ("error_no_client", "names no app", errors::no_client()),
         ("error_client", "not known here", errors::unknown_client()),
         ("error_redirect_uri_hostile", "not safe", errors::redirect_uri_refused(&name)),
         ("error_expired", "has expired", errors::request_expired()),

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::client_name::ClientName;
 use crate::web::moment::wait_words;
 use crate::web::text::DisplayName;
 
@@ -20,8 +21,8 @@ pub struct LoginPage {
     pub username: String,
     /// Why the last try did not succeed.
     pub problem: Option<LoginProblem>,
-    /// The client that waits, under the name it gave itself.
-    pub client_name: Option<DisplayName>,
+    /// The client that waits.
+    pub client_name: Option<ClientName>,
     /// The providers to sign in at.
     pub ways: Vec<WayIn>,
     /// Whether passwords are asked for.

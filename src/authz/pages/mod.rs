@@ -1,8 +1,8 @@
 //! What people see of the authorization server: one typed view for each page, filled by the handlers.
 //!
 //! A view says what is so, its template (`templates/<name>.html`) says it in words. Text that clients chose arrives as
-//! [`DisplayName`](crate::web::text::DisplayName) or [`HttpsLink`](crate::web::text::HttpsLink) and is escaped by
-//! askama; nothing here is marked safe. No page has a script. To send a view: [`Page`](crate::web::page::Page).
+//! [`ClientName`](client_name::ClientName), [`DisplayName`](crate::web::text::DisplayName) or
+//! [`HttpsLink`](crate::web::text::HttpsLink) and is escaped by askama; nothing here is marked safe. No page has a script. To send a view: [`Page`](crate::web::page::Page).
 //!
 //! | view | shown at | its forms post to |
 //! |---|---|---|
@@ -18,6 +18,7 @@
 
 pub mod account;
 pub mod activity;
+pub mod client_name;
 pub mod connected;
 pub mod consent;
 pub mod deed_words;

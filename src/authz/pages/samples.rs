@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::account::{AccountNotice, AccountPage, AppView, LimitView};
 use super::activity::{ActivityPage, ActivityView};
+use super::client_name::ClientName;
 use super::consent::{
     ClientKind, ClientView, ConsentPage, ConsentProblem, Destination, ScopeStanding, ScopeView,
 };
@@ -28,6 +29,11 @@ pub(super) const DAY: i64 = 86_400_000;
 
 pub(super) fn html(view: &impl Template) -> String {
     view.render().unwrap()
+}
+
+/// A name that a client gave itself.
+pub(super) fn claimed(name: &str) -> ClientName {
+    ClientName::Claimed(DisplayName::of(name))
 }
 
 pub(super) fn home(username: Option<&str>) -> HomePage {
@@ -60,7 +66,7 @@ pub(super) fn login_with_ways(titles: &[&str], local_accounts: bool) -> LoginPag
         flow: Some("flow-1".to_owned()),
         username: String::new(),
         problem: None,
-        client_name: Some(DisplayName::of("Cursor")),
+        client_name: Some(claimed("Cursor")),
         ways: titles.iter().map(way).collect(),
         local_accounts,
         switching: !local_accounts,
@@ -73,7 +79,7 @@ pub(super) fn consent(name: &str, kind: ClientKind, destination: Destination) ->
         id: "flow-1".to_owned(),
         csrf: "csrf-1".to_owned(),
         username: "alice".to_owned(),
-        client: ClientView { name: DisplayName::of(name), kind, client_uri: None },
+        client: ClientView { name: ClientName::of(name, &kind), kind, client_uri: None },
         destination,
         server: tickets(),
         scopes: ["tickets:read", "tickets:write", "offline_access"]
@@ -169,7 +175,7 @@ pub(super) fn activity_page(name: &str, text: &str, older: Option<i64>) -> Activ
         role,
         csrf,
         grant_id,
-        client_name: DisplayName::of(name),
+        client_name: claimed(name),
         created: Moment::from_unix_ms(NOW - 3 * DAY),
         is_live: older.is_some(),
         events: if text.is_empty() { Vec::new() } else { activity(text) },

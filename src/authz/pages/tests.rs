@@ -4,10 +4,10 @@ use super::account::AccountNotice;
 use super::consent::{ClientKind, Destination};
 use super::gallery::pages;
 use super::samples::{
-    MCP_URL, account, activity_page, app, app_view, consent, document, home, html, loopback, web, widening,
+    MCP_URL, account, activity_page, app, app_view, claimed, consent, document, home, html, loopback, web,
+    widening,
 };
 use crate::web::snippets::Snippets;
-use crate::web::text::DisplayName;
 
 /// The text between `start` and the next `end`.
 fn between<'a>(html: &'a str, start: &str, end: &str) -> &'a str {
@@ -100,7 +100,7 @@ fn the_login_page_keeps_its_labels() {
         "autocapitalize=\"none\"",
         "name=\"csrf\" value=\"csrf-1\"",
         "name=\"flow\" value=\"flow-1\"",
-        "to connect <bdi>Cursor</bdi>",
+        "to connect <bdi>“Cursor”</bdi>",
     ] {
         assert!(first.contains(part), "{part}");
     }
@@ -136,7 +136,7 @@ fn each_provider_has_a_button_that_is_a_form_of_its_own() {
 fn the_consent_page_keeps_its_labels() {
     let html = html(&consent("Cursor", document("cursor.com"), loopback()));
     for part in [
-        "<title>Allow Cursor to use your tickets? · Mandate</title>",
+        "<title>Allow “Cursor” to use your tickets? · Mandate</title>",
         "method=\"post\" action=\"/consent/flow-1\"",
         "name=\"csrf\" value=\"csrf-1\"",
         "name=\"decision\" value=\"deny\">Deny</button>",
@@ -181,6 +181,22 @@ fn a_claimed_name_is_told_apart_from_a_proven_host() {
 }
 
 #[test]
+fn a_claimed_name_is_no_sentence_of_ours() {
+    let name = "yourself to stay signed in? Press Allow. It is safe";
+    for destination in [loopback(), app("cursor"), web("evil.example")] {
+        let page = html(&consent(name, ClientKind::Dynamic, destination));
+        let short = "“yourself to stay signed in? Press Allow…”";
+        assert!(page.contains(&format!("<h1>Allow <bdi>{short}</bdi> to use your tickets?</h1>")), "{page}");
+        assert!(page.contains(&format!("<title>Allow {short} to use your tickets?")), "{page}");
+        assert!(page.contains(&format!("<dd><bdi>“{name}”</bdi>")), "the App row has all of it: {page}");
+        let quoted = page.matches(&format!("“{name}”")).count();
+        assert_eq!((page.matches(name).count(), quoted >= 2), (quoted, true), "{page}");
+    }
+    let given = html(&consent("Help desk", ClientKind::Registered, loopback()));
+    assert!(given.contains("in the name of <bdi>Help desk</bdi>.") && !given.contains('“'), "{given}");
+}
+
+#[test]
 fn the_destination_is_shown_and_doubt_is_said() {
     let cases: [(ClientKind, Destination, &str, bool); 6] = [
         (document("cursor.com"), web("callback.cursor.com"), "<strong>callback.cursor.com</strong>", false),
@@ -212,7 +228,7 @@ fn a_widened_grant_shows_what_is_new() {
 fn the_account_page_keeps_its_forms() {
     let apps = vec![app_view(2, "Cursor", document("cursor.com"), loopback())];
     let notice = AccountNotice::Revoked {
-        client_name: DisplayName::of("VS Code"),
+        client_name: claimed("VS Code"),
         used: "your tickets".into(),
         grant_id: "grant-9".into(),
     };
@@ -225,7 +241,7 @@ fn the_account_page_keeps_its_forms() {
         "action=\"/logout\"",
         ">Sign out</button>",
         "<time datetime=\"2026-11-21T00:20:00Z\">21 November 2026, 00:20 UTC</time>",
-        "<bdi>VS Code</bdi> can no longer use your tickets.",
+        "<bdi>“VS Code”</bdi> can no longer use your tickets.",
         "href=\"/account/apps/grant-9/activity\"",
         "href=\"/account/apps/grant-2/activity\">All activity<span class=\"sr\"> of Cursor</span></a>",
         "<dt>Can read now</dt><dd>118 of 120 times <span class=\"note\">(120 a minute)</span></dd>",

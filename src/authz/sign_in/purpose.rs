@@ -7,13 +7,14 @@ use axum_extra::extract::cookie::{Cookie, CookieJar};
 use crate::app::App;
 use crate::authz::error::PageError;
 use crate::authz::flow::{self, Flow, Found};
+use crate::authz::pages::client_name::ClientName;
 use crate::authz::pages::errors;
 use crate::authz::request::Prompt;
+use crate::authz::views;
 use crate::clock::Timestamp;
 use crate::identity::upstream::request::Wish;
 use crate::web::cookies;
 use crate::web::params::Params;
-use crate::web::text::DisplayName;
 
 /// Anchors the form of a sign-in that belongs to no flow.
 const ANCHOR: &str = "sign-in";
@@ -42,8 +43,8 @@ impl Purpose {
     }
 
     /// The client that waits.
-    pub fn client_name(&self) -> Option<DisplayName> {
-        self.flow.as_ref().map(|(_, flow)| DisplayName::of(flow.client.shown_name()))
+    pub fn client_name(&self) -> Option<ClientName> {
+        self.flow.as_ref().map(|(_, flow)| views::client_name(&flow.client))
     }
 
     /// What the waiting client asks of the sign-in, in the words of a provider. What it asks wrongly is not asked; it is
