@@ -139,11 +139,19 @@ impl Bridge {
     async fn last(&self, time: Duration) {
         let mut sign_in = self.login.sign_in_under_way();
         loop {
-            let is_waited_for = *sign_in.borrow_and_update() && !self.requests.is_empty();
+            let waited_for = async {
+                let _ = sign_in.wait_for(|is_under_way| *is_under_way).await;
+                if self.requests.is_empty() {
+                    std::future::pending::<()>().await;
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(time), if !is_waited_for => return,
-                () = self.requests.wait(), if is_waited_for => {}
-                _ = sign_in.changed() => {}
+                () = waited_for => {}
+                () = tokio::time::sleep(time) => return,
+            }
+            tokio::select! {
+                _ = sign_in.wait_for(|is_under_way| !is_under_way) => {}
+                () = self.requests.wait() => {}
             }
         }
     }

@@ -106,7 +106,7 @@ async fn nobody_reads() {
             let _ = output.try_io(|| Err::<(), _>(ErrorKind::WouldBlock.into()));
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Starts writing; the second half tells that everything is written and the output given up.

@@ -57,7 +57,9 @@ impl Login {
         {
             return Err(fault.clone());
         }
-        let among_processes = {
+        let among_processes = if let Some(turn) = self.store.try_turn()? {
+            turn
+        } else {
             // Another process that has it may have asked the person.
             let _under_way = self.begin_sign_in();
             self.store.turn().await?
