@@ -70,7 +70,7 @@ fn resident(status: &str) -> Option<i64> {
 
 /// How many files are open, without the one that is opened to count them.
 fn open_files() -> Option<i64> {
-    let open = std::fs::read_dir("/proc/self/fd").ok()?.filter(Result::is_ok).count();
+    let open = std::fs::read_dir("/proc/self/fd").ok()?.flatten().count();
     i64::try_from(open).ok()?.checked_sub(1)
 }
 
