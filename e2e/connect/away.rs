@@ -133,7 +133,8 @@ async fn a_client_that_is_gone_is_noticed_while_there_is_nothing_to_tell_it() {
     for keeps_input in [false, true] {
         let machine = Machine::new();
         let mut command = machine.command(&["--token-store", "file", &stub.at("/mcp")]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take());
         writeln!(input, "{}", initialize(0)).unwrap();
         let input = keeps_input.then_some(input);
