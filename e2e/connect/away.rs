@@ -1,11 +1,14 @@
 //! An authorization server that is away or slow: nobody waits for it in vain, and nothing that it gives is lost.
 
+use std::cell::RefCell;
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::support::stub::Stub;
-use super::support::{Bridge, Machine, signed_in};
+use super::support::stub::{Stub, visit};
+use super::support::{Bridge, Machine, initialize, signed_in, until};
 
 /// How many requests may be under way at once.
 const MOST: u64 = 256;
@@ -80,6 +83,68 @@ async fn once_the_input_has_ended_a_token_is_not_waited_for_long() {
     assert!(bridge.close().await.success());
     let answer = bridge.answer(&json!(1)).await;
     assert_eq!(answer["error"]["data"]["reason"], "sign_in_unavailable", "{answer}");
+}
+
+#[tokio::test]
+async fn once_the_input_has_ended_a_person_may_still_sign_in() {
+    let stub = Stub::start().await;
+    let machine = Machine::new();
+    // Two programs with one sign-in: the second waits for the first.
+    let mut bridges = [machine.connect(&stub.at("/mcp")), machine.connect(&stub.at("/mcp"))];
+    for bridge in &mut bridges {
+        bridge.send(&initialize(0));
+        ping(bridge, 1);
+        bridge.end_input();
+    }
+    let page = machine.sent_to(1).await;
+    // A person takes their time: longer than a token is waited for otherwise.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(visit(&page).await.contains("Signed in"));
+    for bridge in &mut bridges {
+        for _ in [0, 1] {
+            let answer = bridge.next().await;
+            assert!(answer.get("result").is_some(), "{answer}");
+        }
+        assert!(bridge.ended().await.success());
+    }
+    assert_eq!(machine.visited().len(), 1);
+}
+
+#[tokio::test]
+async fn a_sign_in_keeps_nobody_who_asks_to_stop_and_none_whom_nobody_waits_for() {
+    let stub = Stub::start().await;
+    let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    for (message, signal) in [(initialize(0), Some("-TERM")), (initialized, None)] {
+        let machine = Machine::new();
+        let mut bridge = machine.connect(&stub.at("/mcp"));
+        bridge.send(&message);
+        machine.sent_to(1).await;
+        bridge.end_input();
+        if let Some(name) = signal {
+            bridge.signal(name);
+        }
+        assert!(bridge.ended().await.success(), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_is_noticed_while_there_is_nothing_to_tell_it() {
+    let stub = Stub::start().await;
+    for keeps_input in [false, true] {
+        let machine = Machine::new();
+        let mut command = machine.command(&["--token-store", "file", &stub.at("/mcp")]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take());
+        writeln!(input, "{}", initialize(0)).unwrap();
+        let input = keeps_input.then_some(input);
+        machine.sent_to(1).await;
+        drop(output);
+        let child = RefCell::new(child);
+        let status = until(|| child.borrow_mut().try_wait().unwrap()).await;
+        assert!(status.success(), "{keeps_input}");
+        drop(input);
+    }
 }
 
 #[tokio::test]

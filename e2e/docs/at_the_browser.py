@@ -2,7 +2,7 @@
 
     at_the_browser.py FOLDER URL
 
-FOLDER is the scene's. The passwords are read where the server printed them."""
+She takes longer than the programs wait for other programs. FOLDER is the scene's. The passwords are read where the server printed them."""
 
 import re
 import sys
@@ -28,9 +28,13 @@ class Server:
         return re.search(rf"^ +{user} +password (\S+)", self._told, re.MULTILINE).group(1)
 
 
+PERSON_S = 7
+
+
 def main() -> None:
     folder, url = Path(sys.argv[1]), urllib.parse.urlsplit(sys.argv[2])
     told = "".join(path.read_text() for path in folder.glob("greeting-*"))
+    time.sleep(PERSON_S)
     asked = dict(urllib.parse.parse_qsl(url.query))
     back = Person(Server(f"{url.scheme}://{url.netloc}", told), "alice").decide(url.geturl())
     there = f"{asked['redirect_uri']}?{urllib.parse.urlencode(back)}"

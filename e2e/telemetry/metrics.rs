@@ -1,7 +1,9 @@
 //! What the numbers tell.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
+use mandate::clock::{Clock as _, SystemClock};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
@@ -180,6 +182,33 @@ async fn a_flood_of_clients_makes_no_series() {
     assert!(new.is_empty(), "{new:#?}");
     let limited = "mandate_rate_limit_refusals_total{client=\"dynamic\",limit=\"read\"}";
     assert_eq!(found.get(limited).map(String::as_str), Some("1"), "{after}");
+}
+
+#[tokio::test]
+async fn a_scrape_tells_the_version_that_runs_and_what_the_process_takes() {
+    let before = SystemClock.now().unix_seconds();
+    let watched = Watched::start(|_| {}).await;
+    let text = watched.scrape().await;
+    let found = samples(&text);
+    let said = Command::new(env!("CARGO_BIN_EXE_mandate")).arg("--version").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    // `mandate NUMBER (COMMIT DAY)`, or a word in place of commit and day.
+    let mut words = said.split_whitespace().skip(1);
+    let (number, commit) = (words.next().unwrap(), words.next().unwrap());
+    let commit = commit.trim_matches(['(', ')']);
+    let info = format!("mandate_build_info{{version=\"{number}\",commit=\"{commit}\"}}");
+    assert_eq!(found.get(&info).map(String::as_str), Some("1"), "{text}");
+    let level = |name: &str| -> i64 {
+        found.get(name).unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+    };
+    assert!(
+        (before..=SystemClock.now().unix_seconds()).contains(&level("process_start_time_seconds")),
+        "{text}"
+    );
+    if cfg!(target_os = "linux") {
+        assert!(level("process_resident_memory_bytes") > 1_000_000, "{text}");
+        assert!((3..=level("process_max_fds")).contains(&level("process_open_fds")), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use super::greeting::greet;
 use super::lasting::{close, watched};
 use super::open::open;
 use super::signals::{By, Hangup, Stop};
+use super::version;
 use crate::app::{App, StartError};
 use crate::authz::{client_document, housekeeping, known_documents, rotation, setup};
 use crate::clock::{Clock as _, SystemClock};
@@ -21,7 +22,7 @@ use crate::extension::Checked;
 use crate::identity::password;
 use crate::server::Listeners;
 use crate::server::tls::{self, Tls};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Process};
 use crate::{server, storage};
 
 /// How often it is looked whether the certificate was replaced.
@@ -51,6 +52,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     // First of all: a start may take its time, and whoever renews a certificate meanwhile ends no server.
     let (mut stop, hangup) = (Stop::listen()?, Hangup::listen()?);
+    let started_at = SystemClock.now();
     let read = super::config::read_from(file);
     if let Some(astray) = config.astray() {
         tracing::warn!("{astray}");
@@ -90,6 +92,8 @@ async fn serve(
     );
     app.tasks.spawn(rotation::run(app.clone()));
     app.tasks.spawn(housekeeping::run(app.clone()));
+    let (version, commit) = (version::NUMBER, version::commit());
+    app.metrics.tell_process(Process { version, commit, started: started_at });
     if let Some(listener) = scraped {
         let stop = app.stopping.clone().cancelled_owned();
         app.tasks.spawn(metrics::serve(app.metrics.clone(), listener, stop));

@@ -20,9 +20,9 @@ use crate::random::Random;
 
 /// How many requests may be under way at once.
 const MOST: usize = 256;
-/// How long requests under way are waited for once standard input is closed.
+/// How long requests under way are waited for once standard input is closed. The time of a sign-in does not count.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
-/// How long a token is waited for once standard input is closed.
+/// How long a token is waited for once standard input is closed. The time of a sign-in does not count.
 const LAST_TOKENS: Duration = Duration::from_secs(5);
 /// How long the goodbye to the server may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -37,10 +37,13 @@ pub(super) struct Bridge {
     pub(super) output: Output,
     pub(super) random: Arc<Random>,
     under_way: Mutex<UnderWay>,
+    /// What the client waits to have answered.
     requests: TaskTracker,
+    /// What has no answer.
+    notices: TaskTracker,
     streams: TaskTracker,
-    /// No token is waited for any more: standard input is closed.
-    pub(super) closed: CancellationToken,
+    /// Standard input is closed.
+    closed: CancellationToken,
     pub(super) ending: CancellationToken,
 }
 
@@ -70,6 +73,7 @@ impl Bridge {
             random,
             under_way: Mutex::default(),
             requests: TaskTracker::new(),
+            notices: TaskTracker::new(),
             streams: TaskTracker::new(),
             closed: CancellationToken::new(),
             ending: CancellationToken::new(),
@@ -94,7 +98,7 @@ impl Bridge {
                 self.session.keep_initialized(&text);
                 let held = self.session.hold();
                 let bridge = self.clone();
-                self.requests.spawn(async move {
+                self.notices.spawn(async move {
                     bridge.tell_server(&text, version.as_deref()).await;
                     bridge.open_stream();
                     bridge.session.stream_known().await;
@@ -105,18 +109,50 @@ impl Bridge {
             Some(Kind::Response { .. }) => self.send_on(text, None),
             Some(Kind::Batch(ids)) => {
                 let bridge = self.clone();
-                self.requests.spawn(async move { bridge.batch(ids, &text).await });
+                let tracker = if ids.is_empty() { &self.notices } else { &self.requests };
+                tracker.spawn(async move { bridge.batch(ids, &text).await });
             }
         }
     }
 
     /// Waits for the answers that are still to come; what has no end of its own is not waited for, and what has no
-    /// token yet not for long.
+    /// token yet not for long, unless a person is about to sign in for it.
     pub(super) async fn finish(&self) {
         self.requests.close();
-        if tokio::time::timeout(LAST_TOKENS, self.requests.wait()).await.is_err() {
-            self.closed.cancel();
-            let _ = tokio::time::timeout(LAST_ANSWERS, self.requests.wait()).await;
+        self.notices.close();
+        self.closed.cancel();
+        tokio::select! {
+            _ = async { tokio::join!(self.requests.wait(), self.notices.wait()) } => {}
+            () = self.last(LAST_ANSWERS) => {}
+        }
+    }
+
+    /// Waits until it is too late for a token, which it never is while standard input is open.
+    pub(super) async fn too_late(&self) {
+        self.closed.cancelled().await;
+        self.last(LAST_TOKENS).await;
+    }
+
+    /// Lets this time pass. It begins anew after a sign-in that requests wait for: a person has the time that a
+    /// sign-in has, whether more messages can come or not, for messages may be piped in. A client that closes the
+    /// input to end the program sends SIGTERM when that takes it too long (MCP stdio, "Shutdown").
+    async fn last(&self, time: Duration) {
+        let mut sign_in = self.login.sign_in_under_way();
+        loop {
+            let waited_for = async {
+                let _ = sign_in.wait_for(|is_under_way| *is_under_way).await;
+                if self.requests.is_empty() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = waited_for => {}
+                () = tokio::time::sleep(time) => return,
+            }
+            tokio::select! {
+                _ = sign_in.wait_for(|is_under_way| !is_under_way) => {}
+                () = self.requests.wait() => {}
+            }
         }
     }
 
@@ -133,10 +169,11 @@ impl Bridge {
             let _ = tokio::time::timeout(GOODBYE, self.deliver(&goodbye, &never)).await;
         }
         self.ending.cancel();
-        self.requests.close();
-        self.streams.close();
-        let _ = tokio::time::timeout(GOODBYE, self.requests.wait()).await;
-        let _ = tokio::time::timeout(GOODBYE, self.streams.wait()).await;
+        for tasks in [&self.requests, &self.notices, &self.streams] {
+            tasks.close();
+        }
+        let all = async { tokio::join!(self.requests.wait(), self.notices.wait(), self.streams.wait()) };
+        let _ = tokio::time::timeout(GOODBYE, all).await;
     }
 
     async fn begin(self: &Arc<Self>, request: Request, text: String) {
@@ -197,7 +234,7 @@ impl Bridge {
 
     fn send_on(self: &Arc<Self>, text: String, version: Option<String>) {
         let bridge = self.clone();
-        self.requests.spawn(async move { bridge.tell_server(&text, version.as_deref()).await });
+        self.notices.spawn(async move { bridge.tell_server(&text, version.as_deref()).await });
     }
 
     /// Opens the stream of the server's own messages, once.

@@ -161,7 +161,7 @@ impl Bridge {
             biased;
             done = waiting => Ok(done),
             () = stop.cancelled() => Err(Trouble::Cancelled),
-            () = self.closed.cancelled() => Err(Trouble::Login(too_late())),
+            () = self.too_late() => Err(Trouble::Login(too_late())),
         }
     }
 

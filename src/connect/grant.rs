@@ -146,6 +146,7 @@ impl Login {
         challenge: &Challenge,
         wanted: Option<Scopes>,
     ) -> Result<(), LoginError> {
+        let _under_way = self.begin_sign_in();
         let site = discover(&self.http, &self.url, challenge).await?;
         let before = self.current();
         let same = before.as_ref().filter(|record| record.issuer == site.server.issuer);

@@ -114,6 +114,17 @@ pub(super) struct Login {
     /// What goes on although nobody may wait for it any more.
     pub(super) work: TaskTracker,
     changed: watch::Sender<()>,
+    sign_in: watch::Sender<bool>,
+}
+
+/// Somebody may be signing in for as long as this is held. Only whoever has the turn in this process holds one.
+#[derive(Debug)]
+pub(super) struct SignIn<'a>(&'a watch::Sender<bool>);
+
+impl Drop for SignIn<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
 }
 
 impl Login {
@@ -128,6 +139,7 @@ impl Login {
         let store = Store::open(data, wanted, name(&url, &manner.identity)).await?;
         let record = store.load().await?.map(Arc::new);
         let (changed, _) = watch::channel(());
+        let (sign_in, _) = watch::channel(false);
         Ok(Self {
             http,
             exchanges: Exchanges::default(),
@@ -141,6 +153,7 @@ impl Login {
             faults: AtomicU64::default(),
             work: TaskTracker::new(),
             changed,
+            sign_in,
         })
     }
 
@@ -163,6 +176,17 @@ impl Login {
     /// Wakes when there is another token.
     pub(super) fn watch(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
+    }
+
+    /// Whether somebody may be signing in, here or at another process that has the turn. It ends by itself.
+    pub(super) fn sign_in_under_way(&self) -> watch::Receiver<bool> {
+        self.sign_in.subscribe()
+    }
+
+    /// Somebody may be signing in from now on.
+    pub(super) fn begin_sign_in(&self) -> SignIn<'_> {
+        self.sign_in.send_replace(true);
+        SignIn(&self.sign_in)
     }
 
     /// After a 401: gets another token than the `stale` one. Refreshes unless that was tried already; asks the person

@@ -1,9 +1,12 @@
 //! Standard input and output, each on a thread of its own: reading a pipe cannot be given up, and must not hold back
 //! the end of the program. Both ways are short queues, so that whoever is slow makes the others wait.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, ErrorKind, Read, Write};
+use std::os::fd::AsFd as _;
 use std::thread;
 
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 
 use super::message;
@@ -81,10 +84,29 @@ impl Output {
         let _ = self.0.send(message::one_line(message)).await;
     }
 
-    /// Waits until the client is gone.
+    /// Waits until the client is gone, whether there is something to write or not.
     pub(super) async fn closed(&self) {
-        self.0.closed().await;
+        tokio::select! {
+            () = self.0.closed() => {}
+            () = nobody_reads() => {}
+        }
     }
+}
+
+/// Waits until nobody reads standard output any more. A file has no reader that could go away.
+async fn nobody_reads() {
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    // Watched and never written to, so it need not be a pipe, and blocks whoever does write as before.
+    if let Ok(output) = output.and_then(pipe::Sender::from_owned_fd_unchecked) {
+        while let Ok(ready) = output.ready(Interest::WRITABLE).await {
+            if ready.is_write_closed() {
+                return;
+            }
+            // That there is room is nothing new: sleeps until something else is.
+            let _ = output.try_io(|| Err::<(), _>(ErrorKind::WouldBlock.into()));
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Starts writing; the second half tells that everything is written and the output given up.

@@ -57,7 +57,14 @@ impl Login {
         {
             return Err(fault.clone());
         }
-        let turn = Turn { among_processes: self.store.turn().await?, memory };
+        let among_processes = if let Some(turn) = self.store.try_turn()? {
+            turn
+        } else {
+            // Another process that has it may have asked the person.
+            let _under_way = self.begin_sign_in();
+            self.store.turn().await?
+        };
+        let turn = Turn { among_processes, memory };
         if self.adopt(stale).await? && is_served() {
             return Ok(None);
         }

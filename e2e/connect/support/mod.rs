@@ -208,9 +208,14 @@ impl Bridge {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
+    /// Closes standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.input = None;
+    }
+
     /// Closes standard input and waits for the end.
     pub(crate) async fn close(&mut self) -> ExitStatus {
-        self.input = None;
+        self.end_input();
         self.ended().await
     }
 

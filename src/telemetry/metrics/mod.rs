@@ -19,10 +19,13 @@
 //! | `mandate.streams.open` | kind | |
 //! | `mandate.tls.certificate.expiry` | | when the TLS certificate in use ends, in unix time |
 //! | `mandate.telemetry.dropped` | signal, reason | what the telemetry back end did not take |
+//! | `mandate_build_info` | version, commit | which version runs; only scraped, as the next |
+//! | `process_…` | | since when, and what it takes from the system |
 
 mod clients;
 mod gauges;
 mod instrument;
+mod process;
 mod scrape;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +41,7 @@ use clients::ClientNames;
 pub use gauges::{Pool, PoolState};
 pub use instrument::Exemplar;
 use instrument::{About, CALLS, Counter, Desk, Durations, Level, TRIPS, of_calls, of_trips};
+pub use process::Process;
 pub use scrape::serve;
 
 /// The instruments; clones are the same ones.
@@ -161,6 +165,12 @@ impl Metrics {
     pub fn watch_certificate(&self, ends: Arc<dyn Fn() -> i64 + Send + Sync>) {
         let mut registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
         gauges::register_certificate(&mut registry, self.0.meter.as_ref(), ends);
+    }
+
+    /// Tells of the process that this is; to be called once.
+    pub fn tell_process(&self, process: Process) {
+        let mut registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        process::register(&mut registry, process);
     }
 
     pub(super) fn request_answered(&self, answered: Answered, took: Duration, exemplar: Option<Exemplar>) {
