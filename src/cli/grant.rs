@@ -151,7 +151,9 @@ async fn list(Stored { store, now, .. }: &Stored, asked: List) -> Result<(), Fai
     table(&["GRANT", "USER", "CLIENT", "SCOPE", "RESOURCE", "CREATED", "LAST_USED", "STATE"], &rows);
     if count > rows.len() {
         let more = count - rows.len();
-        aside(&format!("{more} more, which are older: --limit shows more, --user and --client narrow them down."));
+        aside(&format!(
+            "{more} more, which are older: --limit shows more, --user and --client narrow them down."
+        ));
     }
     Ok(())
 }
