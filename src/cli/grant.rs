@@ -1,5 +1,6 @@
 //! `mandate grant list|revoke`.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use clap::{Args, Subcommand};
@@ -142,7 +143,7 @@ async fn list(Stored { store, now, .. }: &Stored, asked: List) -> Result<(), Fai
         let before = newest.len();
         newest.extend(with_state.filter(|(state, _)| asked.all || *state == State::Active));
         count += newest.len() - before;
-        newest.sort_by(|(_, one), (_, other)| other.created_at.cmp(&one.created_at));
+        newest.sort_by_key(|(_, grant)| Reverse(grant.created_at));
         newest.truncate(most);
     }
     let names: HashMap<&UserId, &str> =

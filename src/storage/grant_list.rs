@@ -90,10 +90,13 @@ impl Store {
                 [Some(user.as_str()), Some(client.as_str())],
             ),
         };
-        let query = sqlx::query_as(statement).bind(after.map_or("", GrantId::as_str)).bind(i64::from(limit));
+        let after = after.map_or("", GrantId::as_str);
+        let mut query = sqlx::query_as(statement).bind(after).bind(i64::from(limit));
+        for id in of.into_iter().flatten() {
+            query = query.bind(id);
+        }
         // Planned for this very client: one has twenty grants, another a tenth of all.
-        let query = of.into_iter().flatten().fold(query, |query, of| query.bind(of)).persistent(false);
-        let rows: Vec<Row> = query.fetch_all(self.read()).await?;
+        let rows: Vec<Row> = query.persistent(false).fetch_all(self.read()).await?;
         rows.into_iter().map(parse).collect()
     }
 }
