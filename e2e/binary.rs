@@ -674,6 +674,7 @@ async fn what_only_reads_asks_no_redis() {
     for (arguments, shown) in [
         (&["user", "list"][..], "carol"),
         (&["client", "list"], "CLIENT_ID"),
+        (&["grant", "list"], "LAST_USED"),
         (&["keys", "list"], "signing"),
         (&["audit", "list"], "account_changed"),
         (&["audit", "export"], "account_changed"),
@@ -918,6 +919,8 @@ async fn every_command_has_help_with_an_example_and_takes_no_secret_as_an_argume
         &["client", "add"],
         &["client", "list"],
         &["client", "remove"],
+        &["grant", "list"],
+        &["grant", "revoke"],
         &["keys", "list"],
         &["keys", "rotate"],
         &["token", "mint"],

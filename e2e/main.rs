@@ -22,6 +22,8 @@ mod examples;
 #[cfg(test)]
 mod extension;
 #[cfg(test)]
+mod grant_command;
+#[cfg(test)]
 mod keys_command;
 #[cfg(test)]
 mod listeners;

@@ -26,7 +26,7 @@ enum There {
 use There::{Elsewhere, Makes, MakesElsewhere, Refuses};
 
 /// Every command, with what else it takes.
-const COMMANDS: [(&str, &str, There); 30] = [
+const COMMANDS: [(&str, &str, There); 32] = [
     ("serve", "", MakesElsewhere),
     ("stdio", "--demo --user alice", Makes),
     ("user add", "carol", Makes),
@@ -40,6 +40,8 @@ const COMMANDS: [(&str, &str, There); 30] = [
     ("client disable", "foo", Refuses),
     ("client enable", "foo", Refuses),
     ("client remove", "foo", Refuses),
+    ("grant list", "", Refuses),
+    ("grant revoke", "grant_1", Refuses),
     ("keys list", "", Refuses),
     ("keys rotate", "", Refuses),
     ("token mint", "--user alice --scope tickets:read", Refuses),

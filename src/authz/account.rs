@@ -15,6 +15,7 @@ use super::error::{PageError, PageResult};
 use super::pages::account::{AccountNotice, AccountPage, AppView, LimitView, TakenBackView};
 use super::pages::activity::ActivityView;
 use super::pages::signed_out::SignedOutPage;
+use super::taking_back::{By, take_back};
 use super::views;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
@@ -27,10 +28,10 @@ use crate::identity::upstream::end_session;
 use crate::oauth::error::Error;
 use crate::oauth::scope::{Access, OFFLINE_ACCESS};
 use crate::oauth::{GrantId, Scopes};
-use crate::storage::external_grants::{self, TAKEN_BACK};
+use crate::storage::external_grants;
 use crate::storage::grants::Grant;
 use crate::storage::users::Role;
-use crate::storage::{audit, commit, grants};
+use crate::storage::{audit, commit};
 use crate::web::moment::Moment;
 use crate::web::page::Page;
 use crate::web::params::Params;
@@ -84,7 +85,7 @@ pub async fn post_revoke(
     let grant_id = GrantId::new(params.get("grant_id")?.unwrap_or_default());
     let own = own_grant(&app, &session, &grant_id).await?;
     let revoked = match own {
-        Some(grant) => revoke(&app, &grant).await?,
+        Some(grant) => take_back(&app, app.store.write().await?, &grant, By::User).await?,
         None => false,
     };
     Ok(redirect(&if revoked { format!("/account?revoked={grant_id}") } else { "/account?revoked=".into() }))
@@ -164,23 +165,6 @@ pub(super) async fn own_grant(
 ) -> Result<Option<Grant>, Error> {
     let grant = app.store.find_grant(grant_id).await?;
     Ok(grant.filter(|grant| grant.user_id == session.user.user_id))
-}
-
-async fn revoke(app: &App, grant: &Grant) -> Result<bool, Error> {
-    let now = app.now();
-    let mut tx = app.store.write().await?;
-    let revoked = grants::revoke(&mut tx, &grant.grant_id, TAKEN_BACK, now).await?;
-    if revoked {
-        let event = Event::new(Kind::GrantRevoked, Outcome::Done)
-            .user(&grant.user_id)
-            .client(&grant.client.client_id)
-            .grant(&grant.grant_id)
-            .detail("by the user");
-        audit::record(&mut tx, now, &event);
-    }
-    // Also when it had ended before: then this may be the second try of somebody who was told to come back.
-    app.commit_ending(tx, &[grant.key()]).await?;
-    Ok(revoked)
 }
 
 async fn notice(app: &App, session: &Session, params: &Params) -> Result<Option<AccountNotice>, PageError> {

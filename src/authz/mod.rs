@@ -18,7 +18,7 @@
 //! | `POST /revoke` | `revoke` |
 //! | `POST /introspect` | `introspect` |
 //! | `POST /mint` | `mint`; the rules are in `minting`, which the command line shares |
-//! | `GET /account`, `POST /account/revoke`, `POST /account/allow`, `POST /logout`, `GET /signed-out` | `account` |
+//! | `GET /account`, `POST /account/revoke`, `POST /account/allow`, `POST /logout`, `GET /signed-out` | `account`; its rule of ending a grant is in `taking_back` |
 //! | `GET /account/apps/{grant_id}/activity` | `activity` |
 //! | `GET, POST /setup` | `setup` |
 
@@ -54,6 +54,7 @@ pub mod revoke;
 pub mod rotation;
 pub mod setup;
 pub mod sign_in;
+pub mod taking_back;
 pub mod token;
 pub mod views;
 

@@ -10,6 +10,7 @@ mod connect;
 mod demo;
 mod doctor;
 mod examples;
+mod grant;
 mod greeting;
 mod handbook;
 mod healthcheck;
@@ -66,6 +67,9 @@ enum Command {
     /// Manage clients that are registered by hand.
     #[command(subcommand)]
     Client(client::Client),
+    /// See what clients were granted, and end a grant.
+    #[command(subcommand)]
+    Grant(grant::Grant),
     /// Manage the keys that sign access tokens.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -174,6 +178,7 @@ async fn run(arguments: Arguments, program: &Checked) -> Result<(), Failure> {
         Command::Stdio(command) => stdio::run(&command, config()?, program).await,
         Command::User(command) => Box::pin(user::run(command, opening)).await,
         Command::Client(command) => Box::pin(client::run(command, opening)).await,
+        Command::Grant(command) => Box::pin(grant::run(command, opening)).await,
         Command::Keys(command) => keys::run(command, opening).await,
         Command::Token(command) => token::run(command, &opening.existing().await?).await,
         Command::Audit(command) => audit::run(command, &opening.stored().await?.store).await,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::output::{aside, say};
+use super::output::{aside, named, say};
 use super::user::find;
 use super::{Failure, operator};
 use crate::app::App;
@@ -67,11 +67,11 @@ pub(super) async fn run(command: Token, app: &App) -> Result<(), Failure> {
         None => grant.user_id.to_string(),
     };
     aside(&format!("For {holder}: {} on {}.", grant.scopes, grant.resource));
-    aside(&format!(
-        "Good until {}. Revoking {} ends it at once.",
+    aside(&named(&format!(
+        "Good until {}. `mandate grant revoke {}` ends it at once.",
         grant.expires_at.rfc3339(),
         grant.grant_id
-    ));
+    )));
     say(minted.issued.access_token());
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::documents::Note;
 use super::everywhere::{self, Opened};
+use super::grant_list::{Filter, Listed};
 use super::identities::Identity;
 use super::postgres::PostgresUrl;
 use super::restored::{Ended, Ending};
@@ -128,6 +129,63 @@ async fn a_disabled_user_has_no_live_grant_and_no_session() {
         users::disable(&mut tx, &UserId::new("user_alice"), NOW).await.unwrap();
         commit(tx).await.unwrap();
         assert!(store.find_live_grant(&GrantId::new("g"), NOW).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn grants_are_listed_a_page_at_a_time_whoever_granted_what_and_however_they_stand() {
+    for Opened { store, _folder, .. } in everywhere::open().await {
+        let mut tx = store.write().await.unwrap();
+        for name in ["alice", "bob"] {
+            users::record(&mut tx, &user(name)).await.unwrap();
+        }
+        for (id, name, client_id) in [
+            ("g1", "alice", "client_1"),
+            ("g2", "alice", "client_2"),
+            ("g3", "bob", "client_1"),
+            ("g4", "bob", "client_2"),
+        ] {
+            let mut one = grant(id);
+            one.user_id = UserId::new(format!("user_{name}"));
+            one.client.client_id = ClientId::new(client_id);
+            grants::record(&mut tx, &one).await.unwrap();
+        }
+        let id = GrantId::new("g1");
+        grants::activate(&mut tx, &id, NOW.plus(Duration::from_secs(1))).await.unwrap();
+        grants::touch(&mut tx, &id, NOW.plus(Duration::from_secs(2)), NOW).await.unwrap();
+        grants::revoke(&mut tx, &id, "test", NOW.plus(Duration::from_secs(3))).await.unwrap();
+        commit(tx).await.unwrap();
+        let (alice, first, nobody) = (UserId::new("user_alice"), ClientId::new("client_1"), UserId::new("x"));
+        let list = async |user_id, client_id, after: Option<&str>, limit| {
+            let after = after.map(GrantId::new);
+            let page = store.list_grants(Filter { user_id, client_id }, after.as_ref(), limit).await.unwrap();
+            page.into_iter().map(|grant| grant.grant_id.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(list(None, None, None, 3).await, ["g1", "g2", "g3"]);
+        assert_eq!(list(None, None, Some("g3"), 3).await, ["g4"]);
+        assert_eq!(list(None, None, Some("g4"), 3).await, [""; 0]);
+        assert_eq!(list(Some(&alice), None, None, 9).await, ["g1", "g2"]);
+        assert_eq!(list(Some(&alice), None, Some("g1"), 9).await, ["g2"]);
+        assert_eq!(list(None, Some(&first), None, 9).await, ["g1", "g3"]);
+        assert_eq!(list(None, Some(&first), Some("g1"), 9).await, ["g3"]);
+        assert_eq!(list(Some(&alice), Some(&first), None, 9).await, ["g1"]);
+        assert_eq!(list(Some(&nobody), None, None, 9).await, [""; 0]);
+        let whole = store.list_grants(Filter::default(), None, 1).await.unwrap();
+        let expected = Listed {
+            grant_id: id,
+            user_id: alice,
+            client_id: first,
+            client_kind: ClientKind::Dynamic,
+            resource: "https://t.example/mcp".into(),
+            scope: Scopes::of(RESOURCE_SCOPES).to_string(),
+            created_at: NOW,
+            expires_at: NOW.plus(Duration::from_secs(60)),
+            activated_at: Some(NOW.plus(Duration::from_secs(1))),
+            last_used_at: Some(NOW.plus(Duration::from_secs(2))),
+            revoked_at: Some(NOW.plus(Duration::from_secs(3))),
+            revoked_because: Some("test".into()),
+        };
+        assert_eq!(whole, [expected]);
     }
 }
 

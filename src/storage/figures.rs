@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use super::audit::{self, Place};
 use super::effects::{self, Claimed, EffectKey};
 use super::everywhere::chain_key;
+use super::grant_list::Filter;
 use super::postgres::PostgresUrl;
 use super::{
     Database, Store, clients, codes, commit, documents, grants, refresh_tokens, sessions, undo, users,
@@ -232,6 +233,27 @@ async fn reads(figures: &Figures) {
             .show(name, async |store| {
                 let live = store.list_live_grants(&UserId::new(user), NOW).await.unwrap();
                 assert_eq!(live.len(), count);
+            })
+            .await;
+    }
+    // One has a tenth of all grants, one twenty of them, one none.
+    let (user, clients) =
+        (UserId::new("user_77"), ["client_1", "client_77", "client_99999"].map(ClientId::new));
+    let [all, of_user] = [Filter::default(), Filter { user_id: Some(&user), client_id: None }];
+    let of = |client_id| Filter { user_id: None, client_id: Some(client_id) };
+    let of_both = Filter { client_id: Some(&clients[0]), ..of_user };
+    for (name, filter) in [
+        ("list grants", all),
+        ("list grants of a user", of_user),
+        ("list grants to a client, 100 000", of(&clients[0])),
+        ("list grants to a client", of(&clients[1])),
+        ("list grants to a client without any", of(&clients[2])),
+        ("list grants of a user to a client", of_both),
+    ] {
+        figures
+            .show(name, async |store| {
+                store.list_grants(filter, None, BATCH).await.unwrap();
+                store.list_grants(filter, Some(&grant), BATCH).await.unwrap();
             })
             .await;
     }

@@ -18,6 +18,7 @@ pub mod effects;
 mod error;
 pub mod external_grants;
 pub(crate) mod files;
+pub mod grant_list;
 pub mod grants;
 pub mod identities;
 mod in_use;
