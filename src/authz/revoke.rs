@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
-use super::body::Body;
+use super::body::{Body, form};
 use super::client_auth;
 use super::error::{JsonError, no_store};
-use super::token;
 use crate::app::App;
 use crate::audit::{Event, Kind, Outcome};
+use crate::ephemeral::Meter;
 use crate::oauth::GrantId;
 use crate::oauth::error::{Error, invalid_client, invalid_request};
 use crate::oauth::secret::RefreshToken;
@@ -27,7 +27,12 @@ pub async fn post(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, JsonError> {
-    let (client, params) = token::asked(&app, &address, &headers, &body).await?;
+    let params = form(&headers, &body)?;
+    // Where nobody can count, it goes on: it only takes access away.
+    if let Ok(quota) = app.ephemeral.quota(Meter::Revoke(&address), app.config.limits.token).await {
+        quota.or_refuse("too many revocations from this address")?;
+    }
+    let client = client_auth::authenticate(&app, &headers, &params, &address).await?;
     let basic = client.basic;
     revoke(&app, &client, &params).await.map_err(|error| JsonError { error, basic })?;
     Ok(no_store(StatusCode::OK.into_response()))

@@ -9,7 +9,7 @@ use crate::ephemeral::Rate;
 pub struct Limits {
     /// Authorization requests.
     pub authorize: Rate,
-    /// Token requests and revocations.
+    /// Token requests, and revocations, which count apart.
     pub token: Rate,
     /// Registrations.
     pub register: Rate,

@@ -110,8 +110,10 @@ pub enum Meter<'a> {
     KeyRefetch(&'a str, &'a str),
     /// Registrations from one address.
     Register(&'a str),
-    /// Token requests and revocations from one address.
+    /// Token requests from one address.
     Token(&'a str),
+    /// Revocations from one address.
+    Revoke(&'a str),
     /// Fetches of metadata documents on behalf of one address.
     DocumentFetch(&'a str),
     /// Refusals recorded about one grant, or of one kind that names none.
@@ -136,6 +138,7 @@ impl fmt::Display for Meter<'_> {
             Self::Register(address) => write!(f, "register:{address}"),
             Self::DocumentFetch(address) => write!(f, "document-fetch:{address}"),
             Self::Token(address) => write!(f, "token:{address}"),
+            Self::Revoke(address) => write!(f, "revoke:{address}"),
             Self::Refusals(whose) => write!(f, "refusals:{whose}"),
         }
     }

@@ -108,7 +108,7 @@ pub async fn post(
     answer(&client, grant(&app, &client, &params).await)
 }
 
-/// Whoever asks for a token, or gives one back, and with what. Either counts for the address it comes from.
+/// Whoever asks for a token, and for what.
 pub(super) async fn asked(
     app: &Arc<App>,
     address: &str,

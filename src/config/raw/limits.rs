@@ -10,7 +10,7 @@ pub(in crate::config) struct Limits {
     /// Authorization requests from one address in a minute.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) authorizations_per_minute: u32,
-    /// Token requests and revocations from one address in a minute.
+    /// Token requests from one address in a minute, and as many revocations.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) token_requests_per_minute: u32,
     /// Clients that register themselves from one address in an hour.
