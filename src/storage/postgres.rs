@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tokio::sync::Semaphore;
@@ -46,6 +47,13 @@ pub enum BadPostgresUrl {
     /// Another kind of URL, or none.
     #[error("write postgres://user:password@host/database")]
     Foreign,
+    /// What follows the `?` is no parameter: perhaps a part of the password, so it is not said again.
+    #[error(
+        "what follows ? is no parameter that is taken ({list}); in a name or a password write %3F for ?, %2F for / and \
+         %40 for @",
+        list = PARAMETERS.join(", ")
+    )]
+    Query,
     /// A parameter of this name is not taken.
     #[error("the parameter {0:?} is not taken; those that are: {list}", list = PARAMETERS.join(", "))]
     Parameter(String),
@@ -69,10 +77,16 @@ impl PostgresUrl {
             return Err(BadPostgresUrl::Foreign);
         }
         let url = Self(url);
-        for (name, _) in url.0.query_pairs() {
-            if !PARAMETERS.contains(&name.as_ref()) {
-                return Err(BadPostgresUrl::Parameter(name.chars().take(40).collect()));
-            }
+        let unknown = url.0.query_pairs().find(|(name, _)| !PARAMETERS.contains(&name.as_ref()));
+        if let Some((name, value)) = unknown {
+            let is_name =
+                name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || "_-".contains(c));
+            return Err(match url.0.query() {
+                Some(query) if is_name && !value.is_empty() && !query.contains('@') => {
+                    BadPostgresUrl::Parameter(name.into_owned())
+                }
+                _ => BadPostgresUrl::Query,
+            });
         }
         match url.parameter("sslmode") {
             Some(mode) if !SSL_MODES.contains(&mode.as_str()) => Err(BadPostgresUrl::SslMode),
@@ -82,15 +96,18 @@ impl PostgresUrl {
 
     /// The host; `None` for a socket of this machine.
     pub fn host(&self) -> Option<String> {
-        match self.parameter("host") {
-            Some(host) => Some(host).filter(|host| !host.starts_with('/')),
-            None => self.0.host_str().map(str::to_owned),
-        }
+        let written = || Some(percent_decode_str(self.0.host_str()?).decode_utf8_lossy().into_owned());
+        self.parameter("host").or_else(written).filter(|host| !host.starts_with('/'))
     }
 
-    /// Whether it is looked at whose certificate the server has.
+    /// Whether it is looked at whose certificate the server has. To have any one that the public authorities gave out,
+    /// as `verify-ca` is content with without a CA of one's own, proves nothing.
     pub fn checks_certificate(&self) -> bool {
-        self.parameter("sslmode").is_some_and(|mode| ["verify-ca", "verify-full"].contains(&mode.as_str()))
+        match self.parameter("sslmode").as_deref() {
+            Some("verify-full") => true,
+            Some("verify-ca") => self.parameter("sslrootcert").is_some(),
+            _ => false,
+        }
     }
 
     /// The last one of this name counts, as for the driver.
@@ -217,10 +234,20 @@ mod tests {
         for (bad, said) in [
             ("?connect_timeout=5", "\"connect_timeout\" is not taken; those that are: sslmode, "),
             ("?sslmode=verify-full&password=s3cret", "\"password\" is not taken"),
+            ("?s3cret", "in a name or a password write %3F for ?"),
+            ("?password:s3cret", "what follows ? is no parameter"),
             ("?sslmode=bogus", "sslmode is one of disable, allow, prefer, require, verify-ca, verify-full"),
         ] {
             let sentence = parse(bad).unwrap_err().to_string();
             assert!(sentence.contains(said) && !sentence.contains("s3cret"), "{sentence}");
+        }
+        // Passwords that were not escaped.
+        for text in [
+            "postgres://u:12/x?s3cret@h/db",
+            "postgres://u:/a8?Zs3cret@h.example/db",
+            "postgres://u:1/a?s=3@h/d",
+        ] {
+            assert_eq!(PostgresUrl::parse(text), Err(BadPostgresUrl::Query), "{text}");
         }
         for foreign in ["", "mysql://a@b/c", "postgres://a@b", "postgres://a@b/"] {
             assert_eq!(PostgresUrl::parse(foreign), Err(BadPostgresUrl::Foreign), "{foreign}");
@@ -232,7 +259,8 @@ mod tests {
         for (parameters, host, checks) in [
             ("", Some("db.example"), false),
             ("?sslmode=require", Some("db.example"), false),
-            ("?sslmode=verify-ca", Some("db.example"), true),
+            ("?sslmode=verify-ca", Some("db.example"), false),
+            ("?sslmode=verify-ca&sslrootcert=ca.pem", Some("db.example"), true),
             ("?sslmode=disable&sslmode=verify-full", Some("db.example"), true),
             ("?host=other.example", Some("other.example"), false),
             ("?host=/run/postgresql", None, false),
@@ -240,5 +268,6 @@ mod tests {
             let url = PostgresUrl::parse(&format!("postgres://a@db.example/c{parameters}")).unwrap();
             assert_eq!((url.host().as_deref(), url.checks_certificate()), (host, checks), "{parameters}");
         }
+        assert_eq!(PostgresUrl::parse("postgres://a@%2Frun%2Fpostgresql/c").unwrap().host(), None);
     }
 }
