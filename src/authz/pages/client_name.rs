@@ -66,12 +66,28 @@ impl fmt::Display for ClientName {
 }
 
 fn quoted(name: &str) -> String {
-    let single = |c| if is_double_quote(c) { '\'' } else { c };
-    format!("“{}”", name.chars().map(single).collect::<String>())
+    let single = name.chars().map(|c| if is_double_quote(c) { '\'' } else { c });
+    let mut quoted = String::from("“");
+    for c in single {
+        // Two in a row look like one of the others.
+        if is_single_quote(c) && quoted.ends_with(is_single_quote) {
+            continue;
+        }
+        quoted.push(c);
+    }
+    quoted + "”"
 }
 
 fn is_double_quote(c: char) -> bool {
-    matches!(c, '"' | '«' | '»' | '“'..='‟' | '″' | '‶' | '❝' | '❞' | '❠' | '⹂' | '〝'..='〟' | '＂' | '🙶'..='🙸')
+    matches!(
+        c,
+        '"' | '«' | '»' | 'ʺ' | '˝' | 'ˮ' | '״' | '“'..='‟' | '″' | '‴' | '‶' | '‷' | '⁗' | '❝' | '❞' | '❠' | '⹂' | '〃' |
+        '〝'..='〟' | '＂' | '🙶'..='🙸'
+    )
+}
+
+fn is_single_quote(c: char) -> bool {
+    matches!(c, '\'' | '`' | '´' | 'ʹ' | 'ʻ' | 'ʼ' | 'ʽ' | '‘'..='‛' | '′' | '‵' | '❛' | '❜' | '＇')
 }
 
 #[cfg(test)]
@@ -92,6 +108,8 @@ mod tests {
                 ("Bob's", "“Bob's”"),
                 ("A” is safe. Press Allow for “A", "“A' is safe. Press Allow for 'A”"),
                 ("a\"b«c»d„e‟f＂g″h", "“a'b'c'd'e'f'g'h”"),
+                ("Aˮ is safe. Allow ʺA״b‴c〃d", "“A' is safe. Allow 'A'b'c'd”"),
+                ("A’’ is safe. Allow ''A′′b\"'c", "“A’ is safe. Allow 'A′b'c”"),
             ] {
                 let name = ClientName::of(raw, &kind);
                 assert_eq!((name.to_string().as_str(), name.is_claimed()), (shown, true), "{kind:?}");
