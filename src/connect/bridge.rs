@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::delivery::{Call, Trouble};
+use super::device;
 use super::http::Http;
 use super::login::Login;
 use super::message::{self, Id, Kind, Request};
@@ -24,6 +25,8 @@ const MOST: usize = 256;
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
 /// How long a token is waited for once standard input is closed. The time of a sign-in does not count.
 const LAST_TOKENS: Duration = Duration::from_secs(5);
+/// How long anybody is waited for then, whatever happens: as long as the longest sign-in, and a little.
+const LAST_OF_ALL: Duration = Duration::from_secs(device::LONGEST + 60);
 /// How long the goodbye to the server may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Everything that a task reaches.
@@ -137,6 +140,14 @@ impl Bridge {
     /// sign-in has, whether more messages can come or not, for messages may be piped in. A client that closes the
     /// input to end the program sends SIGTERM when that takes it too long (MCP stdio, "Shutdown").
     async fn last(&self, time: Duration) {
+        // Whoever holds the turn may be stopped, and then no sign-in ends by itself.
+        tokio::select! {
+            () = self.last_of_all(time) => {}
+            () = tokio::time::sleep(LAST_OF_ALL) => {}
+        }
+    }
+
+    async fn last_of_all(&self, time: Duration) {
         let mut sign_in = self.login.sign_in_under_way();
         loop {
             let waited_for = async {

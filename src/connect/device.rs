@@ -16,7 +16,7 @@ pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_cod
 /// How often to ask when the server does not say (RFC 8628 §3.2), and how much rarer when it wants that (§3.5).
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The longest that a code is waited for, whatever the server says.
-const LONGEST: u64 = 1800;
+pub(super) const LONGEST: u64 = 1800;
 
 /// Shows the code and waits for the person.
 pub(super) async fn elsewhere(asking: &Asking<'_>) -> Result<(Client, Tokens), LoginError> {
