@@ -94,8 +94,13 @@ impl Trail {
         let mut event = Event::new(Kind::ToolCall, Outcome::Refused).detail(detail);
         event.trace_id = telemetry::trace_id().or_else(|| header_traceparent(parts).and_then(parse_trace_id));
         let Some(token) = token else {
+            // Only of a good token is it known that its client or account is disabled.
+            let rate = match reason {
+                BadToken::ClientDisabled | BadToken::AccountDisabled => NAMED,
+                _ => NAMELESS,
+            };
             // Each kind has a meter of its own, or the cheapest garbage would hide a forgery.
-            return self.record(&format!("nobody:{}", reason.word()), NAMELESS, event).await;
+            return self.record(&format!("nobody:{}", reason.word()), rate, event).await;
         };
         let event = event.user(&token.user_id).client(&token.client_id).grant(&token.grant_id);
         self.record(token.grant_id.as_str(), NAMED, event).await;

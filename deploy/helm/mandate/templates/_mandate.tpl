@@ -20,12 +20,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "mandate.podMetadata" -}}
 {{- $own := include "mandate.labels" .root | fromYaml | merge (dict "app.kubernetes.io/component" .component) }}
 {{- with .root.Values }}
-{{- range $name, $_ := .podLabels }}
+{{- $podLabels := .podLabels | default dict }}
+{{- range $name, $_ := $podLabels }}
 {{- if hasKey $own $name }}
 {{- fail (printf "podLabels: the chart sets %s itself" $name) }}
 {{- end }}
 {{- end }}
-labels: {{ merge $own .podLabels | toYaml | nindent 2 }}
+labels: {{ merge $own $podLabels | toYaml | nindent 2 }}
 {{- with .podAnnotations }}
 annotations: {{ toYaml . | nindent 2 }}
 {{- end }}
