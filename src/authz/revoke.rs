@@ -9,13 +9,12 @@ use http::{HeaderMap, StatusCode};
 use super::body::{Body, form};
 use super::client_auth;
 use super::error::{JsonError, no_store};
+use super::taking_back::{By, take_back};
 use crate::app::App;
-use crate::audit::{Event, Kind, Outcome};
 use crate::ephemeral::Meter;
 use crate::oauth::GrantId;
 use crate::oauth::error::{Error, invalid_client, invalid_request};
 use crate::oauth::secret::RefreshToken;
-use crate::storage::{audit, grants};
 use crate::web::address::ClientAddress;
 use crate::web::params::Params;
 
@@ -50,17 +49,8 @@ async fn revoke(app: &App, client: &client_auth::Authenticated, params: &Params)
     if !grant.client.may_use(client.method) {
         return Err(invalid_client("the client must authenticate with its registered method"));
     }
-    let now = app.now();
-    let mut tx = app.store.write().await?;
-    if grants::revoke(&mut tx, &grant_id, "the client gave it back", now).await? {
-        let event = Event::new(Kind::GrantRevoked, Outcome::Done)
-            .user(&grant.user_id)
-            .client(&client.client_id)
-            .grant(&grant_id)
-            .detail("by the client");
-        audit::record(&mut tx, now, &event);
-    }
-    app.commit_ending(tx, &[grant.key()]).await
+    take_back(app, app.store.write().await?, &grant, By::Client).await?;
+    Ok(())
 }
 
 /// The grant behind a token of ours, alive or not.
