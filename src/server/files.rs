@@ -1,6 +1,7 @@
 //! How many connections the system lets the process have: each is an open file.
 
 use crate::storage::Database;
+use crate::telemetry::metrics::most_files;
 
 /// Files that are open besides connections of clients and those to PostgreSQL: SQLite and its readers, Redis, listeners,
 /// logs, and what is sent elsewhere.
@@ -9,10 +10,7 @@ const OTHERS: usize = 128;
 /// As many connections as are wished for, or as the process may have beside those to its database. Where the system does
 /// not tell, as it was wished.
 pub(super) fn most_connections(wished: usize, database: &Database) -> usize {
-    let Some(files) = std::fs::read_to_string("/proc/self/limits").ok().and_then(|text| open_files(&text))
-    else {
-        return wished;
-    };
+    let Some(files) = most_files().and_then(|files| usize::try_from(files).ok()) else { return wished };
     let pool = pool(database);
     let most = most(files, pool);
     if most < wished {
@@ -38,29 +36,10 @@ fn most(files: usize, pool: usize) -> usize {
     left.saturating_sub(OTHERS).max(left / 2).max(1)
 }
 
-/// The soft limit, as Linux tells it (`proc_pid_limits(5)`).
-fn open_files(limits: &str) -> Option<usize> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::storage::postgres::PostgresUrl;
-
-    #[test]
-    fn the_limit_in_force_is_the_first_number() {
-        let told = "Limit                     Soft Limit           Hard Limit           Units\n\
-                    Max core file size        0                    unlimited            bytes\n\
-                    Max open files            1024                 524288               files\n";
-        assert_eq!(open_files(told), Some(1024));
-        assert_eq!(
-            open_files("Max open files            unlimited            unlimited            files"),
-            None
-        );
-        assert_eq!(open_files(""), None);
-    }
 
     #[test]
     fn the_database_and_all_else_have_their_files_before_connections_do() {

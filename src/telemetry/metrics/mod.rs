@@ -41,7 +41,7 @@ use clients::ClientNames;
 pub use gauges::{Pool, PoolState};
 pub use instrument::Exemplar;
 use instrument::{About, CALLS, Counter, Desk, Durations, Level, TRIPS, of_calls, of_trips};
-pub use process::Process;
+pub use process::{Process, most_files};
 pub use scrape::serve;
 
 /// The instruments; clones are the same ones.

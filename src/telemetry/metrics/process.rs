@@ -51,7 +51,7 @@ impl Collector for Levels {
         let resident = read("status").as_deref().and_then(resident);
         tell("process_resident_memory", "Memory that the process holds", Some(&Unit::Bytes), resident)?;
         tell("process_open_fds", "Files and connections that are open", None, open_files())?;
-        let most = read("limits").as_deref().and_then(most_files);
+        let most = most_files().and_then(|most| i64::try_from(most).ok());
         tell("process_max_fds", "How many of them the system allows", None, most)
     }
 }
@@ -74,8 +74,13 @@ fn open_files() -> Option<i64> {
     i64::try_from(open).ok()?.checked_sub(1)
 }
 
-/// How many files may be open, of `/proc/self/limits`. One that has no end is not told.
-fn most_files(limits: &str) -> Option<i64> {
+/// How many files this process may have open: the soft limit, as Linux tells it (`proc_pid_limits(5)`). Nothing where it
+/// is not told or has no end.
+pub fn most_files() -> Option<u64> {
+    most_in(&read("limits")?)
+}
+
+fn most_in(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -93,9 +98,22 @@ mod tests {
         let limits = |soft: &str| {
             format!("Limit   Soft Limit  Hard Limit  Units\nMax open files   {soft}   524288   files\n")
         };
-        assert_eq!(most_files(&limits("1024")), Some(1024));
-        assert_eq!(most_files(&limits("unlimited")), None);
-        assert_eq!(most_files(""), None);
+        assert_eq!(most_in(&limits("1024")), Some(1024));
+        assert_eq!(most_in(&limits("unlimited")), None);
+        assert_eq!(most_in(""), None);
+    }
+
+    #[test]
+    fn the_limit_in_force_is_the_first_number() {
+        let told = "Limit                     Soft Limit           Hard Limit           Units\n\
+                    Max core file size        0                    unlimited            bytes\n\
+                    Max open files            1024                 524288               files\n";
+        assert_eq!(most_in(told), Some(1024));
+        assert_eq!(
+            most_in("Max open files            unlimited            unlimited            files"),
+            None
+        );
+        assert_eq!(most_in(""), None);
     }
 
     #[test]
