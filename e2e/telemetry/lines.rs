@@ -1,10 +1,10 @@
 //! What a log line says of its request.
 
-use std::fs::File;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use reqwest::Method;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use super::scene::{Watched, dance};
 use crate::binary::Place;
@@ -24,22 +24,44 @@ async fn refused(watched: &Watched) -> String {
     body["reference"].as_str().unwrap().to_owned()
 }
 
+/// A watched binary whose log is kept.
+struct Logging {
+    watched: Watched,
+    log: NamedTempFile,
+}
+
+impl Logging {
+    async fn start(change: impl FnOnce(&mut Command)) -> Self {
+        let log = NamedTempFile::new().unwrap();
+        let file = log.reopen().unwrap();
+        let watched = Watched::start(|command| {
+            command.stderr(Stdio::from(file));
+            change(command);
+        })
+        .await;
+        Self { watched, log }
+    }
+
+    /// Stops it; everything that it said.
+    async fn stop(self) -> String {
+        self.watched.stop().await;
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+}
+
 async fn logged(format: &str, backend: Option<&Backend>) -> (String, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let log = File::create(&path).unwrap();
-    let watched = Watched::start(|command| {
-        command.stderr(Stdio::from(log)).env("MANDATE_LOG_FORMAT", format);
+    let logging = Logging::start(|command| {
+        command.env("MANDATE_LOG_FORMAT", format);
         if let Some(backend) = backend {
             command.env("OTEL_EXPORTER_OTLP_ENDPOINT", backend.url()).env("MANDATE_LOG", "debug");
         }
     })
     .await;
+    let watched = &logging.watched;
     dance(&watched.place).await;
-    let reference = refused(&watched).await;
+    let reference = refused(watched).await;
     Client::known(&watched.place, "client_none").redeem("code").await;
-    watched.stop().await;
-    (std::fs::read_to_string(path).unwrap(), reference)
+    (logging.stop().await, reference)
 }
 
 #[tokio::test]
@@ -73,13 +95,8 @@ async fn in_vain(watched: &Watched, method: Method, path: &str) -> (String, Stri
 
 #[tokio::test]
 async fn each_refusal_has_one_line_under_the_reference_that_its_caller_was_given() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let log = File::create(&path).unwrap();
-    let watched = Watched::start(|command| {
-        command.stderr(Stdio::from(log));
-    })
-    .await;
+    let logging = Logging::start(|_| {}).await;
+    let watched = &logging.watched;
     let client = Client::register(&watched.place).await;
     let padded = format!("/authorize?client_id=nosuch%0Aforged{}", "x".repeat(2_000));
     let elsewhere = client.authorize(&[("redirect_uri", "https://elsewhere.example/cb?key=hidden")]);
@@ -99,12 +116,11 @@ async fn each_refusal_has_one_line_under_the_reference_that_its_caller_was_given
         (&post, "/mcp", false, "what=\"no_token\""),
         (&get, "/mcp", false, "what=\"method_not_allowed\""),
     ] {
-        let (reference, body) = in_vain(&watched, method.clone(), path).await;
+        let (reference, body) = in_vain(watched, method.clone(), path).await;
         assert_eq!(body.contains(&reference), is_page || path == "/register", "{path}: {body}");
         refused.push((reference, path.to_owned(), said));
     }
-    watched.stop().await;
-    let log = std::fs::read_to_string(&path).unwrap();
+    let log = logging.stop().await;
     for (reference, path, said) in refused {
         let lines: Vec<_> = log.lines().filter(|line| line.contains(&reference)).collect();
         assert!(lines.len() == 1 && lines[0].contains(" INFO refused"), "{path}: {lines:?}");
@@ -115,19 +131,13 @@ async fn each_refusal_has_one_line_under_the_reference_that_its_caller_was_given
 
 #[tokio::test]
 async fn a_flood_of_bad_tokens_warns_nobody() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let log = File::create(&path).unwrap();
-    let watched = Watched::start(|command| {
-        command.stderr(Stdio::from(log));
-    })
-    .await;
+    let logging = Logging::start(|_| {}).await;
+    let watched = &logging.watched;
     for _ in 0..80 {
         let answer = http().post(watched.place_url("/mcp")).bearer_auth("garbage").send().await.unwrap();
         assert_eq!(answer.status(), 401);
     }
-    watched.stop().await;
-    let log = std::fs::read_to_string(&path).unwrap();
+    let log = logging.stop().await;
     assert_eq!(log.lines().filter(|line| line.contains(" INFO refused")).count(), 80, "{log}");
     let louder = log.lines().find(|line| line.contains("not recorded") || line.contains(" ERROR "));
     assert_eq!(louder, None);

@@ -178,7 +178,8 @@ impl Login {
         self.changed.subscribe()
     }
 
-    /// Whether somebody may be signing in, here or at another process that has the turn. It ends by itself.
+    /// Whether somebody may be signing in, here or at another process that has the turn. It ends by itself, unless that
+    /// process hangs.
     pub(super) fn sign_in_under_way(&self) -> watch::Receiver<bool> {
         self.sign_in.subscribe()
     }
